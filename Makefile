@@ -1,0 +1,75 @@
+# `make book` builds the book, `make test` tests everything; each sets up what it needs. `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+TORCH_INDEX ?=# an index with CPU-only wheels, see README.md
+THREADS := OMP_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup book serve lab test lint unit nbval browser notebooks bench links lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+setup: $(READY) ## create .venv and install what requirements.lock pins
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "The course needs Python 3.11 or newer; this is " \
+	  + sys.version.split()[0] + ". Try `make PYTHON=python3.12`.")'
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+ifeq ($(strip $(TORCH_INDEX)),)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+else
+	$(PY) -m pip install --quiet --index-url $(TORCH_INDEX) $$(grep -oE '^torch(vision)?==[^ ]+' requirements.lock)
+	grep -vE '^(nvidia-|cuda-|triton|torch(vision)?==)' requirements.lock > $(VENV)/cpu.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check -r $(VENV)/cpu.lock
+endif
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+book: $(READY) ## build the book into _build/html
+	$(PY) tools/book.py build
+
+serve: book ## build the book and serve it on localhost
+	$(PY) tools/book.py serve
+
+lab: $(READY) ## open JupyterLab on the labs
+	$(PY) -m jupyterlab labs
+
+test: lint unit nbval book browser ## lint, unit tests, notebooks, book and browser tests
+
+lint: $(READY) ## ruff (lint and format), mypy, labs against their solutions
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) tools/labs.py lint
+	$(PY) tools/labs.py check
+
+unit: $(READY) ## unit tests and the examples in docstrings
+	$(THREADS) $(PY) -m pytest -n 2 --dist loadscope tests --ignore tests/widgets segcore --doctest-modules
+
+nbval: $(READY) ## re-run labs and solutions; the solutions' outputs must be what is stored
+	SEGCORE_STATIC=1 TQDM_DISABLE=1 $(PY) -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg solutions
+	SEGCORE_STATIC=1 TQDM_DISABLE=1 $(PY) -m pytest --nbval-lax labs
+
+browser: book ## widgets and the built pages in Chromium, JupyterLab included
+	$(PY) -m pytest tests/widgets
+
+notebooks: $(READY) ## re-execute the solutions and regenerate the labs
+	$(PY) tools/labs.py execute
+	$(PY) tools/labs.py generate
+
+bench: $(READY) ## compare speed with the peers and write book/benchmarks.md
+	$(PY) -m benchmarks --write
+
+links: $(READY) ## try every link that leaves the book (needs a network)
+	$(PY) tools/book.py links
+
+lock: $(READY) ## pin the newest versions that pyproject.toml allows
+	$(PY) -m uv pip compile --quiet --universal --no-emit-index-url --upgrade --python-version 3.11 --extra dev \
+	  --output-file requirements.lock pyproject.toml
+
+clean: ## remove what was built; .venv, progress and edited labs stay
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,110 @@
+"""The house: every chapter that stands has all its rooms, and nothing stands outside them."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from segcore.checks import CHAPTERS
+
+ROOT = Path(__file__).parents[1]
+SLUGS = {slug: f"{number:02d}_{slug}" for number, slug in ((int(n), s) for n, s in CHAPTERS.items())}
+STANDING = sorted(slug for slug, page in SLUGS.items() if (ROOT / f"book/{page}.md").exists())
+SUPPORT = {"__init__.py", "__main__.py", "train.py", "viz.py", "data", "checks", "widgets", "py.typed"}
+FRONT = {"index", "how_to", "notation", "glossary", "benchmarks", "bibliography"}
+# Who may import whom: nothing imports upward.
+LOWER = {"torch", "numpy", "math", "typing", "collections", "dataclasses", "__future__", "functools", "itertools"}
+
+
+def names(folder: str, pattern: str) -> set[str]:
+    return {path.stem for path in (ROOT / folder).glob(pattern)}
+
+
+def test_there_are_eighteen_chapters():
+    assert len(SLUGS) == 18
+    assert SLUGS["roi_align"] == "13_roi_align"
+
+
+@pytest.mark.parametrize("slug", STANDING)
+def test_a_chapter_has_all_its_rooms(slug):
+    page = SLUGS[slug]
+    rooms = [
+        f"book/{page}.md",
+        f"solutions/{page}.ipynb",
+        f"labs/{page}.ipynb",
+        f"segcore/{slug}.py",
+        f"segcore/checks/{slug}.py",
+        f"tests/test_{slug}.py",
+    ]
+    if (ROOT / f"segcore/widgets/{slug}.py").exists():
+        rooms += [f"segcore/widgets/static/{slug}.js", f"segcore/widgets/static/{slug}.css", f"tests/widgets/test_{slug}.py"]
+    assert [room for room in rooms if not (ROOT / room).is_file()] == []
+
+
+def test_nothing_stands_without_a_slug():
+    known = {SLUGS[slug] for slug in STANDING}
+    assert names("book", "*.md") - FRONT == known
+    assert names("labs", "*.ipynb") == known
+    assert names("solutions", "*.ipynb") == known
+    modules = {p.name for p in (ROOT / "segcore").iterdir() if p.name != "__pycache__"}
+    assert modules - SUPPORT == {f"{slug}.py" for slug in STANDING}
+
+
+def test_the_table_of_contents_names_every_page():
+    def files(node):
+        if isinstance(node, dict):
+            for key, value in node.items():
+                if key in ("file", "root"):
+                    yield value
+                else:
+                    yield from files(value)
+        elif isinstance(node, list):
+            for item in node:
+                yield from files(item)
+
+    listed = set(files(yaml.safe_load((ROOT / "_toc.yml").read_text())))
+    pages = {f"{folder}/{SLUGS[slug]}" for slug in STANDING for folder in ("book", "labs", "solutions")}
+    assert listed == pages | {f"book/{page}" for page in FRONT}
+
+
+def test_importing_segcore_is_light():
+    code = "import sys, segcore, segcore.__main__; print([m for m in ('matplotlib','ipywidgets','torchvision') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("slug", STANDING)
+def test_operations_import_nothing_from_above(slug):
+    tree = ast.parse((ROOT / f"segcore/{slug}.py").read_text())
+    imported = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(node.module or "")
+    upward = {name for name in imported if name.split(".")[:2] in (["segcore", u] for u in ("checks", "widgets", "viz", "data", "train"))}
+    assert upward == set()
+    assert {name.split(".")[0] for name in imported} <= LOWER | {"segcore", "torchvision", "scipy"}
+
+
+def test_labs_are_what_their_solutions_generate():
+    done = subprocess.run([sys.executable, "tools/labs.py", "check"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_machine_path_is_committed():
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    bad = []
+    for name in listed.stdout.splitlines():
+        path = ROOT / name
+        if path.is_file() and path.suffix not in {".png", ".ico"} and path != Path(__file__):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            bad += [name for needle in ("/work/", "/root/", "/home/", "/tmp/") if needle in text]
+    assert bad == []

@@ -1,0 +1,91 @@
+"""Every page of the built book in a browser: alive, quiet, accessible, and whole at every width."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+HTML = Path(__file__).parents[2] / "_build" / "html"
+PAGES = sorted(p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if "_static" not in p.parts)
+
+if not PAGES:
+    message = "the book is not built: run `make book` first"
+    if os.environ.get("CI"):
+        raise RuntimeError(message)
+    pytest.skip(message, allow_module_level=True)
+
+
+def settle(opened):
+    opened.page.wait_for_load_state("load")
+    opened.page.wait_for_function(
+        "() => [...document.querySelectorAll('.segcore-widget[data-widget]')].every(w => w.dataset.ready === 'true')",
+        timeout=20_000,
+    )
+    opened.page.wait_for_function(
+        "() => !window.MathJax?.startup?.promise || window.MathJax.startup.promise.then(() => true)", timeout=20_000
+    )
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_page_is_quiet_and_accessible(name, theme, open_path):
+    from axe_playwright_python.sync_playwright import Axe
+
+    opened = open_path(HTML / name, theme=theme)
+    if name == "index.html":  # only sends the reader on
+        opened.page.wait_for_url("**/book/index.html")
+    settle(opened)
+    found = Axe().run(opened.page).response["violations"]
+    serious = [
+        f"{v['id']}: {node['target']} {node['html'][:120]}"
+        for v in found
+        if v["impact"] in ("serious", "critical")
+        for node in v["nodes"]
+    ]
+    assert serious == []
+    opened.assert_quiet()
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name != "index.html"])
+def test_page_fits_a_phone(name, open_path):
+    opened = open_path(HTML / name, width=390, height=844, touch=True)
+    settle(opened)
+    widths = opened.page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert widths[0] <= widths[1], "the page scrolls sideways"
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name != "index.html"])
+def test_links_and_images_lead_somewhere(name, open_path):
+    opened = open_path(HTML / name)
+    settle(opened)
+    links = opened.page.eval_on_selector_all("a[href]", "nodes => nodes.map(n => n.href)")
+    ids: dict[Path, str] = {}
+    dead = []
+    for link in set(links):
+        parts = urlsplit(link)
+        if parts.scheme != "file":
+            continue
+        target = Path(unquote(parts.path))
+        if not target.is_file():
+            dead.append(link)
+        elif parts.fragment and target.suffix == ".html":
+            text = ids.setdefault(target, target.read_text(encoding="utf-8"))
+            if f'id="{unquote(parts.fragment)}"' not in text:
+                dead.append(link)
+    assert dead == []
+    images = opened.page.eval_on_selector_all(
+        "main img", "nodes => nodes.map(n => [n.src.slice(0, 80), n.naturalWidth, n.hasAttribute('alt')])"
+    )
+    assert [image for image in images if image[1] == 0 or not image[2]] == [], "broken, or without alternative text"
+
+
+def test_no_page_names_an_address_it_would_load():
+    """Links may lead outside; scripts, styles, images and fonts may not come from there."""
+    import re
+
+    loads = re.compile(r'<(?:script|img|iframe|source)[^>]+src="https?://|<link[^>]+rel="(?:stylesheet|preload|icon)"[^>]+href="https?://')
+    guilty = [name for name in PAGES if loads.search((HTML / name).read_text(encoding="utf-8"))]
+    assert guilty == []
