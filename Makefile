@@ -5,6 +5,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 TORCH_INDEX ?=# an index with CPU-only wheels, see README.md
 THREADS := OMP_NUM_THREADS=1
+STATIC := SEGCORE_STATIC=1 TQDM_DISABLE=1 SEGCORE_PROGRESS=off
 
 .DEFAULT_GOAL := help
 .PHONY: help setup book serve lab test lint unit nbval browser notebooks bench links lock clean
@@ -50,8 +51,8 @@ unit: $(READY) ## unit tests and the examples in docstrings
 	$(THREADS) $(PY) -m pytest -n 2 --dist loadscope tests --ignore tests/widgets segcore --doctest-modules
 
 nbval: $(READY) ## re-run labs and solutions; the solutions' outputs must be what is stored
-	SEGCORE_STATIC=1 TQDM_DISABLE=1 $(PY) -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg solutions
-	SEGCORE_STATIC=1 TQDM_DISABLE=1 $(PY) -m pytest --nbval-lax labs
+	$(STATIC) $(PY) -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg solutions
+	$(STATIC) $(PY) -m pytest --nbval-lax labs
 
 browser: book ## widgets and the built pages in Chromium, JupyterLab included
 	$(PY) -m pytest tests/widgets
