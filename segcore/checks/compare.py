@@ -1,0 +1,133 @@
+"""Is a result what was expected, and if not, what kind of difference is it?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from segcore.checks.show import number, summary
+
+__all__ = ["Difference", "agrees", "difference"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What differs: its kind (a word the engine has a hint for) and one sentence with the figures."""
+
+    kind: str
+    text: str
+
+
+def agrees(one: Any, other: Any, tolerance: float) -> bool:
+    """Whether two results are the same numbers, whatever their type of number and container."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(agrees(one[key], other[key], tolerance) for key in one)
+    if isinstance(one, tuple | list) and isinstance(other, tuple | list):
+        return len(one) == len(other) and all(
+            agrees(*pair, tolerance) for pair in zip(one, other, strict=True)
+        )
+    try:
+        first, second = (torch.as_tensor(value).detach() for value in (one, other))
+    except (TypeError, ValueError, RuntimeError):
+        return type(one) is type(other) and bool(one == other)
+    return first.shape == second.shape and not bool(_off(first, second, tolerance).any())
+
+
+def _off(expected: torch.Tensor, got: torch.Tensor, tolerance: float) -> torch.Tensor:
+    """Where two tensors of one shape differ; whole numbers and truth values must be equal, NaN equals NaN."""
+    if expected.is_complex() or got.is_complex():
+        return ~torch.isclose(got.to(torch.complex128), expected.to(torch.complex128), tolerance, tolerance, True)
+    return ~torch.isclose(got.double(), expected.double(), rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def difference(expected: Any, got: Any, tolerance: float) -> Difference | None:
+    """The first thing that is wrong with a result, or None."""
+    if got is None and expected is not None:
+        return Difference("nothing", f"Your function returned None; expected: {summary(expected)}.")
+    if isinstance(expected, torch.Tensor):
+        return _tensor(expected, got, tolerance)
+    if isinstance(expected, bool | int | float):
+        return _scalar(expected, got, tolerance)
+    if isinstance(expected, tuple | list):
+        if not isinstance(got, tuple | list):
+            return Difference("type", f"Expected {summary(expected)}; came: {summary(got)}.")
+        if len(got) != len(expected):
+            return Difference("length", f"Expected {len(expected)} values, {len(got)} came.")
+        for index, pair in enumerate(zip(expected, got, strict=True)):
+            if found := difference(*pair, tolerance):
+                return Difference(found.kind, f"In value [{index}]: {found.text}")
+        return None
+    if isinstance(expected, dict):
+        if not isinstance(got, dict) or got.keys() != expected.keys():
+            return Difference("type", f"Expected a dict with the keys {list(expected)}; came: {summary(got)}.")
+        for key in expected:
+            if found := difference(expected[key], got[key], tolerance):
+                return Difference(found.kind, f"At key {key!r}: {found.text}")
+        return None
+    if type(got) is not type(expected):
+        return Difference("type", f"Expected {summary(expected)}; came: {summary(got)}.")
+    return None if got == expected else Difference("value", f"Expected {summary(expected)}; came: {summary(got)}.")
+
+
+def _scalar(expected: bool | int | float, got: Any, tolerance: float) -> Difference | None:
+    size = got.numel() if isinstance(got, torch.Tensor) else getattr(got, "size", 1)
+    if isinstance(got, str | bytes | tuple | list | dict) or size != 1:
+        return Difference("type", f"Expected one number; came: {summary(got)}.")
+    try:
+        value = torch.as_tensor(got).reshape(())
+    except (TypeError, ValueError, RuntimeError):
+        return Difference("type", f"Expected one number; came: {summary(got)}.")
+    return _values(torch.tensor(expected), value, tolerance)
+
+
+def _tensor(expected: torch.Tensor, got: Any, tolerance: float) -> Difference | None:
+    if not isinstance(got, torch.Tensor):
+        if expected.ndim == 0 and isinstance(got, bool | int | float):
+            return _values(expected, torch.tensor(got), tolerance)
+        kind = "numpy" if type(got).__module__ == "numpy" else "list" if isinstance(got, tuple | list) else "type"
+        return Difference(kind, f"Expected a {summary(expected)}; came: {summary(got)}.")
+    got = got.detach()
+    if got.shape != expected.shape:
+        return _shape(expected, got, tolerance)
+    if got.is_sparse or got.device != expected.device:
+        return Difference("type", f"Expected a dense tensor on {expected.device}; came: one on {got.device}.")
+    found = _values(expected, got, tolerance)
+    if found is None and got.dtype != expected.dtype:
+        names = [str(value.dtype).removeprefix("torch.") for value in (expected, got)]
+        return Difference("dtype", f"The values are right, but expected as {names[0]}; they came as {names[1]}.")
+    return found
+
+
+def _shape(expected: torch.Tensor, got: torch.Tensor, tolerance: float) -> Difference:
+    text = f"Expected the shape {tuple(expected.shape)}; came: {tuple(got.shape)}."
+    if got.ndim == expected.ndim and got.ndim >= 2 and got.mT.shape == expected.shape:
+        same = agrees(expected, got.mT, tolerance)
+        return Difference("transposed", text + (" Transposed, the values are right." if same else ""))
+    if got.numel() == expected.numel() and got.squeeze().shape == expected.squeeze().shape:
+        return Difference("ones", text)
+    return Difference("shape", text)
+
+
+def _values(expected: torch.Tensor, got: torch.Tensor, tolerance: float) -> Difference | None:
+    off = _off(expected, got, tolerance)
+    count = int(off.sum())
+    if count == 0:
+        return None
+    if got.is_complex():
+        return Difference("type", "Expected real numbers; complex ones came.")
+    gap = (got.double() - expected.double()).abs()
+    odd = ~got.isfinite() & expected.isfinite()
+    gap = torch.where(off, gap.nan_to_num(float("inf"), float("inf")), -1.0)
+    flat = int(gap.argmax())
+    index = tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), gap.shape)) if gap.ndim else ()
+    values = [number(value[index].item()) for value in (expected, got)]
+    where = f" at [{', '.join(map(str, index))}]" if index else ""
+    text = f"{count} of {off.numel()} values differ, most{where}: expected {values[0]}, got {values[1]}."
+    if off.numel() == 1:
+        text = f"Expected {values[0]}, got {values[1]}."
+    if bool((odd & off).any()):
+        return Difference("nan" if bool(got.isnan().any()) else "infinite", text)
+    near = not bool(_off(expected, got, 10 * tolerance).any()) and got.is_floating_point()
+    return Difference("near" if near else "value", text)

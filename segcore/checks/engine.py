@@ -1,0 +1,266 @@
+"""`check`: the reader's function beside the reference, and the mistake that explains the difference."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from segcore.checks import progress as _progress
+from segcore.checks.card import Card, display
+from segcore.checks.chapters import exercise as find_exercise
+from segcore.checks.compare import Difference, agrees, difference
+from segcore.checks.exercise import Case, Exercise, Mistake
+from segcore.checks.hints import HINTS, error_hint, error_text, is_stub, reader_line, signature_fault
+from segcore.checks.sandbox import Outcome, call, guarded, sealed
+from segcore.checks.show import aligned, beside, block, clean
+
+__all__ = ["CheckFailed", "Report", "check", "judge"]
+
+# What says more than "these values differ": for these the fault's own hint goes before a merely likely mistake.
+_PLAIN = {"value", "near", "raised"}
+
+
+class CheckFailed(AssertionError):
+    """Raised in strict mode where an exercise is not passed; its message is the card."""
+
+
+@dataclass
+class Report:
+    """What a check found: state, kind of fault, the mistake's name where it is known, and the card."""
+
+    exercise: Exercise
+    state: str  # passed, failed, error or not attempted
+    card: Card
+    kind: str = ""
+    mistake: str = ""
+    passed: int = 0
+    tried: int = 0
+
+
+@dataclass(eq=False)
+class _Trial:
+    """One case with what was expected and what came."""
+
+    case: Case
+    expected: Any
+    outcome: Outcome | None = None
+    fault: Difference | None = None
+
+
+def check(exercise: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Check an exercise and show one card.
+
+    Args:
+        exercise: Its id, such as ``"13.2"``.
+        function: The reader's function.
+
+    Returns:
+        The reader's function where it is right, else the reference, so that the cells below work in either case.
+
+    Raises:
+        CheckFailed: In strict mode (``SEGCORE_CHECKS=strict``) where the exercise is not passed.
+        ValueError: There is no such exercise, or the environment variable says something unknown.
+    """
+    mode = os.environ.get("SEGCORE_CHECKS", "").strip().lower()
+    if mode not in {"", "hints", "strict"}:
+        raise ValueError(f"SEGCORE_CHECKS is {mode!r}; it may be 'hints' (the usual way) or 'strict'")
+    found = find_exercise(exercise)
+    if function is found.reference and found.id in _readers:
+        function = _readers[found.id]  # the check cell ran twice: its name already stood for the reference
+    elif function is not found.reference:
+        _readers[found.id] = function
+    report = judge(found, function)
+    _progress.record(found.id, report.state)
+    if report.state == "passed":
+        display(report.card)
+        return function
+    if mode == "strict":
+        raise CheckFailed(repr(report.card))
+    report.card.text("The cells below go on with the course's own function, so you can read on and come back.")
+    display(report.card)
+    return found.reference
+
+
+_readers: dict[str, Callable[..., Any]] = {}
+
+
+def judge(exercise: Exercise, function: Callable[..., Any], seed: int = 0) -> Report:
+    """Run a function on the exercise's cases and say what is wrong; shows nothing and keeps nothing."""
+    report = Report(exercise, "failed", Card(f"{exercise.id} {exercise.title}", "failed"))
+    with guarded():
+        cases = exercise.make_cases(seed)
+        if not callable(function):
+            _say(report, "callable", f"Expected a function named {exercise.name}; came: {type(function).__name__}.")
+        elif fault := signature_fault(exercise, function, cases):
+            _say(report, "signature", fault)
+        else:
+            _run(report, function, cases)
+    report.card.state = report.state
+    return report
+
+
+def _say(report: Report, kind: str, text: str, hint: str = "") -> None:
+    report.kind = kind
+    report.card.text(text)
+    report.card.hint(hint or HINTS[kind])
+
+
+def _run(report: Report, function: Callable[..., Any], cases: list[Case]) -> None:
+    exercise, card = report.exercise, report.card
+    expected = [exercise.reference(*sealed(case.args), **sealed(dict(case.kwargs))) for case in cases]
+    trials = [_Trial(*pair) for pair in zip(cases, expected, strict=True)]
+    deadline = time.monotonic() + exercise.seconds
+    for trial in trials:
+        outcome = call(function, trial.case.args, trial.case.kwargs, deadline - time.monotonic())
+        trial.outcome, trial.fault = outcome, _fault(exercise, trial.expected, outcome)
+        if trial is trials[0] and is_stub(outcome.error, function):
+            report.state, report.kind = "not attempted", "not attempted"
+            card.text(f"Write {exercise.name} in the cell above, run it, then run this cell again.")
+            card.text("(As long as the line raise NotImplementedError() is reached, it counts as not attempted.)")
+            return
+        if outcome.timeout:
+            break
+    report.tried = sum(trial.outcome is not None for trial in trials)
+    report.passed = sum(trial.outcome is not None and trial.fault is None for trial in trials)
+    card.text(_tried(trials, report))
+    failed = next((trial for trial in trials if trial.fault is not None), None)
+    if failed is None:
+        _properties(report, function, max(1.0, deadline - time.monotonic()))
+    else:
+        _explain(report, function, trials, failed)
+    _printed(card, trials)
+
+
+def _fault(exercise: Exercise, expected: Any, outcome: Outcome) -> Difference | None:
+    if outcome.timeout:
+        return Difference("timeout", f"Your function did not come back within {exercise.seconds:g} seconds.")
+    if outcome.error is not None:
+        return Difference("raised", f"Your function raised {error_text(outcome.error)}")
+    try:
+        found = difference(expected, outcome.value, exercise.tolerance)
+        if exercise.compare is not None and (found is None or found.kind in {"value", "near"}):
+            text = exercise.compare(expected, outcome.value)
+            found = Difference("value", text) if text else None
+    except Exception as error:
+        return Difference("type", f"What your function returned cannot be compared ({type(error).__name__}).")
+    if found is None and outcome.changed:
+        return Difference("changed", "The result is right, but your function changes its input.")
+    return found
+
+
+def _tried(trials: list[_Trial], report: Report) -> str:
+    worked = sum(bool(trial.case.note) for trial in trials)
+    others = len(trials) - worked
+    kinds = [f"{count} {name}{'s' * (count != 1)}" for count, name in ((worked, "example"), (others, "random case")) if count]
+    result = "all passed" if report.passed == len(trials) else f"{report.passed} of {len(trials)} passed"
+    return f"Tried {' and '.join(kinds)}: {result}."
+
+
+def _explain(report: Report, function: Callable[..., Any], trials: list[_Trial], failed: _Trial) -> None:
+    """The first failure: input, expected, came, and the hint."""
+    card, fault, outcome = report.card, failed.fault, failed.outcome
+    assert fault is not None and outcome is not None
+    report.kind = fault.kind
+    if outcome.error is not None:
+        report.state = "error"
+    number = next(index for index, trial in enumerate(trials, 1) if trial is failed)
+    card.text(f"First to go wrong: case {number}{f', {failed.case.note}' if failed.case.note else ''}.")
+    card.block(_input(report.exercise, failed.case))
+    if outcome.error is None and not outcome.timeout and fault.kind != "changed":
+        card.block(beside(("expected", failed.expected), ("yours", outcome.value)))
+    card.text(clean(fault.text, 600))
+    if outcome.error is not None and (where := reader_line(outcome.error, function)):
+        card.block([f"line {where[0]}: {where[1]}" if where[1] else f"line {where[0]}"])
+    if outcome.changed:
+        names = [name for index, name in enumerate(_names(report.exercise)) if index in outcome.changed]
+        card.text(f"It writes into its argument{'s' * (len(names) > 1)} {' and '.join(names)}.")
+    if outcome.stuck:
+        card.text("It could not be stopped and still runs: restart the kernel before you go on.")
+    mistake, certain = (None, False) if outcome.timeout else recognise(report.exercise, trials)
+    if mistake is not None and (certain or fault.kind in _PLAIN):
+        report.mistake = mistake.name if certain else f"{mistake.name} (perhaps)"
+        card.hint(mistake.hint if certain else f"In most of the cases this may be it: {mistake.hint}")
+    elif outcome.error is not None:
+        card.hint(error_hint(outcome.error))
+    else:
+        card.hint(HINTS[fault.kind])
+
+
+def recognise(exercise: Exercise, trials: list[_Trial]) -> tuple[Mistake | None, bool]:
+    """The mistake that explains the results: in all cases (certain), or in most of those that failed."""
+    best: tuple[int, Mistake | None] = (0, None)
+    failing = [trial for trial in trials if trial.fault is not None]
+    for mistake in exercise.mistakes:
+        told = explained = 0
+        everywhere = True
+        for trial in trials:
+            value, error = _attempt(mistake.function, trial.case)
+            differs = error is not None or not agrees(trial.expected, value, exercise.tolerance)
+            same = _same(trial.outcome, value, error, exercise.tolerance)
+            told += differs
+            everywhere &= same
+            explained += differs and same and error is None
+        if everywhere and told:
+            return mistake, True
+        if explained > best[0]:
+            best = (explained, mistake)
+    likely = best[0] >= 2 and 2 * best[0] > len(failing)
+    return (best[1], False) if likely else (None, False)
+
+
+def _attempt(function: Callable[..., Any], case: Case) -> tuple[Any, Exception | None]:
+    try:
+        with torch.no_grad():
+            return function(*sealed(case.args), **sealed(dict(case.kwargs))), None
+    except Exception as error:
+        return None, error
+
+
+def _same(outcome: Outcome | None, value: Any, error: Exception | None, tolerance: float) -> bool:
+    if outcome is None:
+        return False
+    if error is not None or outcome.error is not None:
+        return type(error) is type(outcome.error)
+    try:
+        return agrees(value, outcome.value, tolerance)
+    except Exception:
+        return False
+
+
+def _properties(report: Report, function: Callable[..., Any], seconds: float) -> None:
+    for each in report.exercise.properties:
+        outcome = call(lambda each=each: each.test(function), (), {}, seconds)
+        if outcome.timeout or outcome.error is not None or outcome.value:
+            text = "Your function did not come back." if outcome.timeout else outcome.value
+            if outcome.error is not None:
+                text = f"{each.name}: {error_text(outcome.error)}"
+            report.mistake = each.name
+            _say(report, "property", clean(text), each.hint)
+            return
+    report.state = "passed"
+
+
+def _names(exercise: Exercise) -> list[str]:
+    return list(inspect.signature(exercise.reference).parameters)
+
+
+def _input(exercise: Exercise, case: Case) -> list[str]:
+    lines: list[str] = []
+    for name, value in [*zip(_names(exercise), case.args, strict=False), *case.kwargs.items()]:
+        lines += aligned(f"{name} = ", block(value))
+    return lines
+
+
+def _printed(card: Card, trials: list[_Trial]) -> None:
+    """What the function printed the first time that it did: a few lines."""
+    text = next((trial.outcome.printed for trial in trials if trial.outcome and trial.outcome.printed.strip()), "")
+    if text:
+        lines = text.rstrip().splitlines()
+        card.text("Your function printed:" if len(lines) <= 5 else "Your function printed a lot; the first lines:")
+        card.block([clean(line, 120) for line in lines[:5]])

@@ -1,0 +1,112 @@
+"""Hints for faults that any exercise may meet: what came back, what was raised, and where in the reader's code."""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import os
+import sysconfig
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from segcore.checks.exercise import Case, Exercise
+from segcore.checks.show import clean
+
+__all__ = ["HINTS", "error_hint", "error_text", "is_stub", "reader_line", "signature_fault"]
+
+HINTS = {
+    "nothing": "A function without return gives None. Does every way through yours end with return?",
+    "numpy": "The course computes with torch tensors: start from the tensor you are given, and leave NumPy out.",
+    "list": "Gather the values in one tensor: torch.stack joins tensors along a new axis, torch.tensor takes numbers.",
+    "type": "Compare what your function returns with what its docstring promises.",
+    "length": "Compare what your function returns with what its docstring promises.",
+    "transposed": "Two axes are exchanged. Rows (y) come before columns (x) in a tensor.",
+    "ones": "The numbers are there, an axis of length 1 is too many or missing. Look for keepdim, unsqueeze or a slice.",
+    "shape": "Write the shape behind each line of your function as a comment; where is the first that surprises you?",
+    "dtype": "Mind what changes the kind of number: .double(), .long(), NumPy, or new tensors made without dtype=...",
+    "nan": "NaN comes from 0 / 0, inf - inf or the root of a negative number. Which division can meet a zero here?",
+    "infinite": "An infinite value comes from a division by zero. Which division can meet a zero here?",
+    "near": "Nearly: this looks like rounding. Did you round, or go through integers or half precision, on the way?",
+    "value": "Follow the case above by hand, on paper, and print what your function computes at each step.",
+    "changed": "Your function changes what it is given: x += 1, x[...] = 0 and methods ending in _ write into the "
+    "caller's tensor. Make a new one: x = x + 1, or x.clone() first.",
+    "timeout": "Look at your loops: what makes each of them end?",
+    "signature": "Keep the names and the order of the parameters as the skeleton has them.",
+    "callable": "Pass the function itself, without calling it. Did the cell that defines it run?",
+}
+_ERRORS: tuple[tuple[type[BaseException], str], ...] = (
+    (SystemExit, "A function gives its result back with return; exit() ends the whole program."),
+    (RecursionError, "Your function calls itself without end. What makes the calls stop?"),
+    (NameError, "A name is not known at that line. Is it spelt as above, and did the cell that defines it run?"),
+    (IndexError, "An index lies outside its axis. What is the largest index that exists, and what is asked for?"),
+    (ZeroDivisionError, "Which division can meet a zero here?"),
+    (KeyboardInterrupt, "Your function raises KeyboardInterrupt itself; it should return a value."),
+    (AttributeError, "Print the type of the object before the dot: is it what you expect there?"),
+)
+_PACKAGE = os.path.dirname(os.path.abspath(__file__))
+_PATHS = sysconfig.get_paths()
+_LIBRARIES = tuple({os.path.abspath(_PATHS[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
+def error_hint(error: BaseException) -> str:
+    """A hint for an exception that the reader's function raised."""
+    text = str(error) if type(error).__module__ == "builtins" else ""
+    for kind, hint in _ERRORS:
+        if isinstance(error, kind):
+            return hint
+    if isinstance(error, RuntimeError) and ("size of tensor" in text or "shapes cannot be multiplied" in text):
+        return "Two shapes do not fit. Print both shapes before that line, and say in words what each axis is."
+    if isinstance(error, RuntimeError) and ("dtype" in text or "scalar type" in text):
+        return "Two kinds of number meet. Print the dtype of each tensor at that line."
+    return "Run that line alone, with the input shown above: what are the shapes and types of the things it uses?"
+
+
+def error_text(error: BaseException) -> str:
+    """The exception in one line, without paths or addresses."""
+    try:
+        message = " ".join(str(error).strip().splitlines()[:3])
+    except Exception:
+        message = "(its message cannot be shown)"
+    return clean(f"{type(error).__name__}: {message}" if message else type(error).__name__)
+
+
+def reader_line(error: BaseException, function: Callable[..., Any]) -> tuple[int, str] | None:
+    """Number and text of the line of the reader's code where an exception arose, not of any library's."""
+    home = getattr(getattr(inspect.unwrap(function), "__code__", None), "co_filename", None)
+    best: tuple[int, str] | None = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        name = frame.f_code.co_filename
+        path = os.path.abspath(name)
+        foreign = path.startswith((_PACKAGE, *_LIBRARIES)) or name.startswith("<frozen")
+        if name == home or not foreign:
+            best = (line, clean(linecache.getline(name, line).strip(), 160))
+    return best
+
+
+def is_stub(error: BaseException | None, function: Callable[..., Any]) -> bool:
+    """Whether a NotImplementedError is the skeleton's own, not torch's word for an operation that it lacks."""
+    if not isinstance(error, NotImplementedError):
+        return False
+    where = reader_line(error, function)
+    return where is None or not where[1] or "raise" in where[1].split() or str(error) == ""
+
+
+def signature_fault(exercise: Exercise, function: Callable[..., Any], cases: list[Case]) -> str | None:
+    """What is wrong with the parameters of a function, or None where it can be called as the exercise says."""
+    try:
+        signature = inspect.signature(function)
+        for case in cases:
+            signature.bind(*case.args, **case.kwargs)
+    except TypeError:
+        wanted = inspect.signature(exercise.reference)
+        return f"Expected: {_plain(exercise.name, wanted)}. Yours: {_plain(exercise.name, signature)}."
+    except ValueError:  # some built-in functions have no signature
+        return None
+    return None
+
+
+def _plain(name: str, signature: inspect.Signature) -> str:
+    """A signature without annotations."""
+    parameters = [each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()]
+    return clean(f"{name}{inspect.Signature(parameters)}")

@@ -1,0 +1,113 @@
+"""Progress: what was passed, tried or is open, kept in a small local file and shown at the end of a lab.
+
+The card shows the states of this session; what is not passed in it but was in an earlier one is "passed before". So a
+notebook in which everything passes gives the same card on every machine. With ``SEGCORE_PROGRESS=off``, and while the
+course itself is being built or tested (``SEGCORE_STATIC``), the file is neither read nor written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from segcore.checks.card import Card, display
+from segcore.checks.chapters import exercises
+
+__all__ = ["location", "progress", "read", "record"]
+
+_session: dict[str, str] = {}
+_problem: list[str] = []
+_WORDS = {"passed": "passed", "failed": "tried, not yet passed", "error": "tried, not yet passed"}
+
+
+def location() -> Path | None:
+    """The file that progress is kept in, or None where it is kept in none."""
+    chosen = os.environ.get("SEGCORE_PROGRESS", "").strip()
+    if chosen.lower() == "off" or (os.environ.get("SEGCORE_STATIC") and not chosen):
+        return None
+    if chosen:
+        return Path(chosen).expanduser()
+    try:
+        return Path.home() / ".segcore" / "progress.json"
+    except RuntimeError:  # no home folder
+        return None
+
+
+def read() -> dict[str, str]:
+    """The state of each exercise that was ever tried. A file that cannot be understood is set aside, never lost."""
+    path = location()
+    if path is None:
+        return {}
+    try:
+        states = json.loads(path.read_text(encoding="utf-8"))["exercises"]
+        return {str(key): str(states[key]) for key in states if states[key] in ("passed", "tried")}
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        _note(f"Progress cannot be read ({error.strerror}).")
+        return {}
+    except (ValueError, KeyError, TypeError):
+        number = 1
+        while (aside := path.with_name(f"{path.stem}.unreadable-{number}{path.suffix}")).exists():
+            number += 1
+        with contextlib.suppress(OSError):
+            path.rename(aside)
+            _note(f"The progress file could not be understood; it was set aside as {aside.name}.")
+        return {}
+
+
+def _note(line: str) -> None:
+    if line not in _problem:
+        _problem.append(line)
+
+
+def _write(path: Path, states: dict[str, str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".progress-", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump({"version": 1, "exercises": states}, file, indent=1, sort_keys=True)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def record(exercise: str, state: str) -> None:
+    """Remember the state of an exercise; what was passed once stays passed in the file. Never raises."""
+    _session[exercise] = state
+    path = location()
+    if path is None or state == "not attempted":
+        return
+    states = read()
+    new = "passed" if "passed" in (state, states.get(exercise)) else "tried"
+    if states.get(exercise) == new:
+        return
+    try:
+        _write(path, {**states, exercise: new})
+    except OSError as error:
+        _note(f"Progress cannot be saved ({error.strerror}); the lab works without.")
+
+
+def progress(chapter: str | int) -> None:
+    """Show what is passed, tried and open in a chapter's lab.
+
+    Args:
+        chapter: Its number, such as ``"13"``.
+    """
+    known = exercises(chapter)
+    before = read()
+    words = {}
+    for each in known:
+        word = _WORDS.get(_session.get(each.id, ""), "open")
+        words[each.id] = "passed before" if word != "passed" and before.get(each.id) == "passed" else word
+    done = sum(word.startswith("passed") for word in words.values())
+    state = "passed" if done == len(known) else "not attempted" if done == 0 else "failed"
+    card = Card(f"Lab {int(chapter)}", state, words=f"{done} of {len(known)} exercises passed")
+    width = max(len(f"{each.id} {each.title}") for each in known)
+    card.block([f"{f'{each.id} {each.title}'.ljust(width)}   {words[each.id]}" for each in known])
+    for line in _problem:
+        card.text(line)
+    display(card)

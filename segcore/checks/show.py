@@ -1,0 +1,106 @@
+"""Values as short plain text, the same on every machine: no addresses, no paths, no print options of the reader's."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import torch
+
+__all__ = ["aligned", "beside", "block", "clean", "number", "summary"]
+
+WHOLE = 64  # tensors up to this many elements are printed whole
+WIDTH = 96  # two blocks stand side by side where they fit
+_ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{5,}\b")
+_FOLDERS = re.compile(r"(?<![\w.)\]/\\])(?:[A-Za-z]:[\\/]|/)(?:[^\s'\":,;<>()\\/]+[\\/])+")
+_CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def clean(text: str, limit: int = 400) -> str:
+    """Text of the reader's or of an error, without addresses, folders and control characters, and not too long."""
+    text = _CONTROL.sub("", _FOLDERS.sub("", _ADDRESS.sub("0x...", str(text)[: 20 * limit])))
+    return text if len(text) <= limit else text[:limit].rstrip() + " ..."
+
+
+def number(value: float | int | bool) -> str:
+    """A number with four significant digits at most; whole numbers without a point that says nothing."""
+    if isinstance(value, bool | int):
+        return str(value)
+    text = f"{value:.4g}"
+    return "0" if text == "-0" else text
+
+
+def summary(value: Any) -> str:
+    """Kind and size of a value in a few words."""
+    if isinstance(value, torch.Tensor):
+        kind = str(value.dtype).removeprefix("torch.")
+        shape = f"({', '.join(map(str, value.shape))}{',' if value.ndim == 1 else ''})"
+        text = f"{kind} tensor of shape {shape}"
+        real = not value.is_complex() and not value.is_sparse
+        if value.numel() > WHOLE and real:
+            numbers = value.detach().double()
+            finite = numbers[numbers.isfinite()]
+            if finite.numel():
+                text += f", values from {number(finite.min().item())} to {number(finite.max().item())}"
+        return text
+    if type(value).__module__ == "numpy" and hasattr(value, "shape"):
+        return f"NumPy array ({clean(str(value.dtype))}) of shape {tuple(value.shape)}"
+    if isinstance(value, bool | int | float):
+        return f"{type(value).__name__} {number(value)}"
+    if value is None:
+        return "None"
+    if isinstance(value, tuple | list):
+        return f"{type(value).__name__} of {len(value)}"
+    if isinstance(value, str):
+        return f"text {clean(value, 60)!r}"
+    return f"a value of type {type(value).__name__}"
+
+
+def _rows(value: torch.Tensor, width: int) -> list[str]:
+    if value.ndim == 0:
+        return [_entry(value).rjust(width)]
+    if value.ndim == 1:
+        return ["[" + " ".join(_entry(item).rjust(width) for item in value) + "]"]
+    lines: list[str] = []
+    for index, part in enumerate(value):
+        inner = _rows(part, width)
+        lines += [(("[" if index == 0 else " ") if at == 0 else " ") + line for at, line in enumerate(inner)]
+    return [*lines[:-1], lines[-1] + "]"] if lines else ["[]"]
+
+
+def _entry(item: torch.Tensor) -> str:
+    value = item.item()
+    return str(value) if isinstance(value, complex) else number(value)
+
+
+def block(value: Any) -> list[str]:
+    """A small value written out in full, one string a line; a large one by its summary."""
+    if isinstance(value, torch.Tensor) and not value.is_sparse and 0 < value.numel() <= WHOLE:
+        flat = value.detach().reshape(-1)
+        return _rows(value.detach(), max(len(_entry(item)) for item in flat))
+    if isinstance(value, bool | int | float):
+        return [number(value)]
+    if isinstance(value, tuple) and len(value) <= 8 and all(isinstance(item, bool | int | float) for item in value):
+        return [f"({', '.join(map(number, value))})"]
+    if isinstance(value, tuple | list) and len(value) <= 8 and value:
+        lines: list[str] = []
+        for index, item in enumerate(value):
+            lines += aligned(f"[{index}] ", block(item))
+        return lines
+    return [summary(value)]
+
+
+def aligned(label: str, lines: list[str]) -> list[str]:
+    """A label before the first line, and as much room before the others."""
+    return [label + lines[0], *(" " * len(label) + line for line in lines[1:])]
+
+
+def beside(left: tuple[str, Any], right: tuple[str, Any]) -> list[str]:
+    """Two titled values side by side where they fit, else one below the other."""
+    columns = [[title, *block(value)] for title, value in (left, right)]
+    width = max(len(line) for line in columns[0])
+    if width + 4 + max(len(line) for line in columns[1]) > WIDTH:
+        return [*columns[0], *columns[1]]
+    height = max(map(len, columns))
+    padded = [column + [""] * (height - len(column)) for column in columns]
+    return [f"{one.ljust(width)}    {two}".rstrip() for one, two in zip(*padded, strict=True)]

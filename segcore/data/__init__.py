@@ -1,0 +1,1 @@
+"""Data: rendered scenes with every label, and the photographs that come with scikit-image."""

@@ -1,0 +1,195 @@
+"""A small world with every label: spheres, boxes and cylinders on a floor before a wall, rendered by ray casting.
+
+Each pixel's ray meets each object in closed form, so the image comes with its classes, instances, boxes, keypoints,
+depth and normals, all exact at the pixel's centre. Nothing is loaded and nothing is stored: a scene is a pure function
+of (seed, index). Its random numbers are hashes of these two, and images are computed with additions, products,
+divisions and square roots alone, which IEEE arithmetic rounds in one way only. So `make_scenes(10)[3]` equals
+`make_scenes(1000)[3]` to the last bit, however many scenes are rendered at once.
+
+World axes: x right, y down, z away from the camera; the floor is y = 0; lengths in metres. The camera stands at
+(0, -height, 0) and looks down at the floor. With the direction of each ray scaled to 1 along the optical axis, the
+distance along the ray *is* the depth.
+
+What it leaves out: reflections, refraction, light from more than one lamp, lens distortion. Soft shadows are not
+those of a lamp of finite size: light is dimmed by the length of its path inside an object, which looks alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+__all__ = ["CLASSES", "DIFFICULTIES", "KEYPOINTS", "Scene", "Scenes", "make_scenes"]
+
+CLASSES = ("background", "sphere", "box", "cylinder")
+"""Names of the labels 0 to 3; the background is floor and wall."""
+
+KEYPOINTS = ("top", "front", "left", "right", "foot")
+"""Names of an object's keypoints, all on its surface. `top` is the centre of its top. `front`, `left` and `right` lie at
+half its height, in the direction of the camera and 60 degrees to the left and right of it, around the object's upright
+axis. `foot` is where it stands on the floor: below `front`, or for a sphere the point on which it rests."""
+
+DIFFICULTIES = ("color", "shape")
+"""`color`: a class leans to a hue (sphere red, box blue, cylinder green), with overlap. `shape`: hue tells nothing."""
+
+SPHERE, BOX, CYLINDER = 1, 2, 3
+_CANDIDATES = 12  # places tried for an object before it is left out
+_GAP = 0.08  # least distance between the footprints of two objects, in metres
+_RAYS = 32768  # rendered at once: few enough for the processor's cache
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One scene: its image and every label, K objects seen. Shapes as in `Scenes`, without the first dimension."""
+
+    image: Tensor
+    labels: Tensor
+    instances: Tensor
+    depth: Tensor
+    normals: Tensor
+    masks: Tensor
+    boxes: Tensor
+    classes: Tensor
+    keypoints: Tensor
+    focal_length: float
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """N scenes and their labels; `scenes[i]` is a `Scene`, `scenes[2:5]` are `Scenes`.
+
+    Attributes:
+        image: float32 (N, 3, H, W), RGB in [0, 1].
+        labels: int64 (N, H, W), index into `CLASSES`.
+        instances: int64 (N, H, W), 0 where there is no object, else 1 to K; K differs from scene to scene.
+        depth: float32 (N, H, W), metres along the optical axis; every ray ends on something.
+        normals: float32 (N, 3, H, W), unit length, camera axes x right, y down, z forward.
+        object_classes: int64 (N, M), class of instance k + 1 in column k; 0 where the scene has fewer objects.
+        object_keypoints: float32 (N, M, 5, 3), likewise; x, y, visibility of each of `KEYPOINTS`.
+        focal_length: in pixels, for both axes; the principal point is the image's centre (W / 2, H / 2).
+    """
+
+    image: Tensor
+    labels: Tensor
+    instances: Tensor
+    depth: Tensor
+    normals: Tensor
+    object_classes: Tensor
+    object_keypoints: Tensor
+    focal_length: float
+
+    def classes(self, i: int) -> Tensor:
+        """Classes of the objects of scene `i`, int64 (K,)."""
+        row = self.object_classes[i]
+        return row[row > 0]
+
+    def masks(self, i: int) -> Tensor:
+        """Visible pixels of each object of scene `i`, bool (K, H, W)."""
+        numbers = torch.arange(1, len(self.classes(i)) + 1)
+        return self.instances[i] == numbers[:, None, None]
+
+    def boxes(self, i: int) -> Tensor:
+        """Tight boxes around the masks of scene `i`, float32 (K, 4) as x1, y1, x2, y2 in continuous coordinates."""
+        masks = self.masks(i)
+        height, width = masks.shape[1:]
+        across, down = masks.any(1), masks.any(2)  # (K, W), (K, H)
+        columns, rows = torch.arange(width), torch.arange(height)
+        corners = [
+            torch.where(across, columns, width).amin(1),
+            torch.where(down, rows, height).amin(1),
+            torch.where(across, columns + 1, 0).amax(1),
+            torch.where(down, rows + 1, 0).amax(1),
+        ]
+        return torch.stack(corners, 1).float()
+
+    def keypoints(self, i: int) -> Tensor:
+        """Keypoints of the objects of scene `i`, float32 (K, 5, 3) as x, y, visibility.
+
+        Visibility as in COCO: 0 outside the image (x and y are 0 then), 1 occluded, by another object or by its own,
+        2 visible: nothing lies in front of it and the pixel into which it falls shows its object.
+        """
+        return self.object_keypoints[i, : len(self.classes(i))]
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def __iter__(self) -> Iterator[Scene]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, i: int | slice) -> Scene | Scenes:
+        if isinstance(i, slice):
+            cut = {f.name: getattr(self, f.name)[i] for f in fields(self) if f.name != "focal_length"}
+            return Scenes(**cut, focal_length=self.focal_length)
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"scene {i} of {len(self)}")
+        shared = {n: getattr(self, n)[i] for n in ("image", "labels", "instances", "depth", "normals")}
+        own = {n: getattr(self, n)(i) for n in ("masks", "boxes", "classes", "keypoints")}
+        return Scene(**shared, **own, focal_length=self.focal_length)
+
+
+def make_scenes(
+    count: int,
+    size: int | tuple[int, int] = 64,
+    seed: int = 0,
+    objects: tuple[int, int] = (2, 5),
+    difficulty: str = "color",
+    antialias: bool = False,
+    start: int = 0,
+) -> Scenes:
+    """Render scenes with all their labels.
+
+    Scene i depends on `seed` and on i alone: `make_scenes(100, start=50)` gives what `make_scenes(150)[50:]` gives, so
+    a training loop can draw fresh scenes batch by batch. The same seed gives the same arrangement in every size of the
+    same proportions and in both difficulties.
+
+    An object of which less than one pixel in 512 (at least 4) would be seen is taken out of its scene, with its shadow,
+    so that there is no object too small to be learnt; a scene may thus have fewer objects than asked for.
+
+    Args:
+        count: how many. A scene of 64x64 takes 180 kB.
+        size: height and width in pixels, or one number for both; at least 16.
+        seed: any integer from 0 to 2^32 - 1.
+        objects: least and greatest number of objects in a scene, from 0 to 9.
+        difficulty: one of `DIFFICULTIES`.
+        antialias: average 3x3 rays for the image, for pictures to look at, at nine times the cost. The labels are those
+            of the ray through the pixel's centre, the same as without.
+        start: index of the first scene.
+
+    Returns:
+        The scenes.
+
+    Raises:
+        ValueError: a number out of range, or an unknown difficulty.
+
+    Example:
+        >>> scenes = make_scenes(2, size=(48, 64), seed=7)
+        >>> scenes.image.shape, scenes.depth.shape
+        (torch.Size([2, 3, 48, 64]), torch.Size([2, 48, 64]))
+        >>> [CLASSES[k] for k in scenes.classes(0)] == [CLASSES[k] for k in scenes[0].classes]
+        True
+        >>> torch.equal(make_scenes(1, size=(48, 64), seed=7, start=1).image, scenes[1:].image)
+        True
+    """
+    height, width = _check(count, size, seed, objects, difficulty, start)
+    focal = 1.1 * max(height, width)
+    most = max(objects[1], 1)
+    scenes = Scenes(
+        image=torch.empty(count, 3, height, width),
+        labels=torch.empty(count, height, width, dtype=torch.int64),
+        instances=torch.empty(count, height, width, dtype=torch.int64),
+        depth=torch.empty(count, height, width),
+        normals=torch.empty(count, 3, height, width),
+        object_classes=torch.zeros(count, most, dtype=torch.int64),
+        object_keypoints=torch.zeros(count, most, len(KEYPOINTS), 3),
+        focal_length=focal,
+    )
+    step = max(1, _RAYS // (height * width * (9 if antialias else 1)))
+    with torch.no_grad():
+        for first in range(0, count, step):
+            part = slice(first, min(first + step, count))
+            world = _draw(seed, start + part.start, part.stop - part.start, objects, difficulty, width / focal)
+            _render(world, scenes[part], antialias)
+    return scenes
