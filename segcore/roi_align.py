@@ -341,7 +341,7 @@ def _align_part(
 ) -> Tensor:
     """RoIAlign of some boxes, (K h w, C). Boxes that take equally many samples list their bags together."""
     kinds, kind, members = samples.unique(dim=0, return_inverse=True, return_counts=True)
-    order = kind.argsort()
+    order = kind.argsort(stable=True)
     bags = [
         _bags(image[same], start[same], length[same], bins, count, size)
         for count, same in zip(kinds.tolist(), order.split(members.tolist()), strict=True)
@@ -350,11 +350,9 @@ def _align_part(
     weights = torch.cat([weight.flatten() for _, weight in bags]).to(table.dtype)
     in_bag = torch.cat([image.new_full((len(pixel),), pixel.shape[1]) for pixel, _ in bags])
     sums = embedding_bag(pixels, table, in_bag.cumsum(0) - in_bag, mode="sum", per_sample_weights=weights)
-    if len(bags) == 1:
-        return sums
-    return sums.unflatten(0, (len(order), -1))[order.argsort()].flatten(
-        0, 1
-    )  # back in the order of the boxes
+    if len(bags) > 1:  # back in the order of the boxes
+        sums = sums.unflatten(0, (len(order), -1))[order.argsort()].flatten(0, 1)
+    return sums
 
 
 def _bags(

@@ -198,8 +198,7 @@ class Quiz(SphinxDirective):
 
     def _line(self, index: int) -> int:
         """The line in the source of a line of the content."""
-        source = self.content.offset(index) if index < len(self.content.items) else None
-        return (self.content_offset + index if source is None else source) + 1
+        return int(self.lineno + self.content_offset) + index + 1
 
     def _parse(self, part: Part, into: nodes.Element) -> nodes.Element:
         block = StringList(part.lines, self.get_source_info()[0])
