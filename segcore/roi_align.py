@@ -289,8 +289,8 @@ def _taps(start: Tensor, length: Tensor, bins: int, samples: int, size: int) -> 
 
 
 def _bin_cells(first: Tensor, last: Tensor, bins: int, size: int) -> tuple[Tensor, Tensor]:
-    """RoIPool's bins of boxes of the cells first ... last: first cell of each and number of cells, (K, bins)."""
-    step = ((last - first + 1).clamp(min=1) / bins)[:, None]
+    """RoIPool's bins of boxes of the cells first ... last: first cell and number of cells, (K, bins)."""
+    step = ((last - first + 1) / bins)[:, None]
     number = torch.arange(bins, device=first.device)
     begin = ((number * step).floor() + first[:, None]).clamp(0, size).long()
     end = (((number + 1) * step).ceil() + first[:, None]).clamp(0, size).long()
@@ -324,8 +324,8 @@ def _samples_per_bin(length: Tensor, bins: tuple[int, int], ratio: int) -> Tenso
     most = samples.max().item() if len(samples) else 0
     if most > MOST_SAMPLES:
         raise ValueError(
-            f"expected at most {MOST_SAMPLES} samples of a bin along an axis, got {most:.0f}; clip the boxes to "
-            "the image, check the unit of boxes and spatial_scale, or set sampling_ratio=2"
+            f"expected at most {MOST_SAMPLES} samples of a bin along an axis, got {most:.0f}; clip the boxes "
+            "to the image, check the unit of boxes and spatial_scale, or set sampling_ratio=2"
         )
     return samples.long()
 
@@ -407,29 +407,29 @@ def _as_maps(parts: list[Tensor], features: Tensor, bins: tuple[int, int]) -> Te
 # --- What comes in ---
 
 
+def _check_tensor(value: object, name: str, shape: str) -> None:
+    """Refuse arrays, lists and numbers."""
+    if not isinstance(value, Tensor):
+        got = type(value).__name__
+        raise TypeError(f"expected {name} as a tensor {shape}, got {got}; use torch.as_tensor({name})")
+
+
 def _check_map(value: Tensor, name: str, shape: str) -> None:
     """Refuse what is not a floating-point tensor of the rank that ``shape`` spells out, with pixels in it."""
-    if not isinstance(value, Tensor):
-        raise TypeError(
-            f"expected {name} as a tensor {shape}, got {type(value).__name__}; use torch.as_tensor({name})"
-        )
-    if value.dim() != shape.count(",") + 1:
-        cure = f"add the batch with {name}[None]" if value.dim() == 3 else "reshape it"
-        raise ValueError(f"expected {name} of shape {shape}, got {tuple(value.shape)}; {cure}")
+    _check_tensor(value, name, shape)
+    rank, got = shape.count(",") + 1, tuple(value.shape)
+    if len(got) != rank:
+        cure = f"add the missing axis with {name}[None]" if len(got) == rank - 1 else "reshape it"
+        raise ValueError(f"expected {name} of shape {shape}, got {got}; {cure}")
     if not value.is_floating_point():
         raise ValueError(f"expected {name} in floating point, got {value.dtype}; convert with {name}.float()")
-    if 0 in value.shape[-3:]:
-        raise ValueError(
-            f"expected {name} {shape} with C, H and W of 1 or more, got {tuple(value.shape)}; check the slicing"
-        )
+    if 0 in got[-3:]:
+        raise ValueError(f"expected {name} {shape} with C, H, W of 1 or more, got {got}; check the slicing")
 
 
 def _check_points(points: Tensor, feature: Tensor) -> None:
     """Refuse points that are not (P, 2), real, finite and beside the feature map."""
-    if not isinstance(points, Tensor):
-        raise TypeError(
-            f"expected points as a tensor (P, 2), got {type(points).__name__}; use torch.as_tensor(points)"
-        )
+    _check_tensor(points, "points", "(P, 2)")
     if points.dim() != 2 or points.shape[1] != 2:
         raise ValueError(
             f"expected points of shape (P, 2) as x, y, got {tuple(points.shape)}; one point is points[None], "
@@ -480,12 +480,10 @@ def _as_rois(boxes: Tensor | Sequence[Tensor], features: Tensor) -> Tensor:
     """Boxes in either form as one tensor (K, 5) with the batch index first."""
     if isinstance(boxes, Tensor):
         if boxes.dim() != 2 or boxes.shape[1] != 5:
-            cure = (
-                "boxes of one image go into a list, [boxes]" if boxes.shape[-1:] == (4,) else "reshape them"
-            )
+            cure = "put boxes of one image into a list, [boxes]" if boxes.shape[-1:] == (4,) else "reshape it"
             raise ValueError(
-                "expected boxes of shape (K, 5) as batch index, x1, y1, x2, y2, or a list of (K_i, 4), one for each "
-                f"image; got one tensor of shape {tuple(boxes.shape)}; {cure}"
+                "expected boxes of shape (K, 5) as batch index, x1, y1, x2, y2, or a list of (K_i, 4), one "
+                f"for each image; got one tensor of shape {tuple(boxes.shape)}; {cure}"
             )
         _check_beside(boxes, "boxes", features, "features")
         return boxes
@@ -505,19 +503,13 @@ def _as_rois(boxes: Tensor | Sequence[Tensor], features: Tensor) -> Tensor:
 def _one_image(boxes: Tensor, index: int, features: Tensor) -> Tensor:
     """The boxes (K_i, 4) of one image with its batch index put first, (K_i, 5)."""
     name = f"boxes[{index}]"
-    if not isinstance(boxes, Tensor):
-        raise TypeError(
-            f"expected {name} as a tensor (K, 4), got {type(boxes).__name__}; convert it with torch.as_tensor"
-        )
+    _check_tensor(boxes, name, "(K, 4)")
     if boxes.shape == (0,):  # torch.tensor([])
         boxes = boxes.reshape(0, 4)
     if boxes.dim() != 2 or boxes.shape[1] != 4:
-        cure = (
-            f"one box is {name}[None]" if boxes.shape == (4,) else "in a list the position is the batch index"
-        )
-        raise ValueError(
-            f"expected {name} of shape (K, 4) as x1, y1, x2, y2, got {tuple(boxes.shape)}; {cure}"
-        )
+        cure = f"one box is {name}[None]" if boxes.dim() == 1 else "the place in the list is the batch index"
+        got = tuple(boxes.shape)
+        raise ValueError(f"expected {name} of shape (K, 4) as x1, y1, x2, y2, got {got}; {cure}")
     _check_beside(boxes, name, features, "features")
     return torch.cat([boxes.new_full((len(boxes), 1), index), boxes], dim=1)
 

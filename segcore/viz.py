@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from inspect import Parameter
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -173,9 +174,10 @@ def show_labels(
     table = np.array([to_rgb(color) for color in (colors or class_colors(count))])
     ignored = array == IGNORE
 
-    ax = _axes(ax, title, array.shape)
     if image is not None:
         _same_size(image, array.shape, "labels")
+    ax = _axes(ax, title, array.shape)
+    if image is not None:
         show_image(image, ax)
     opacity = np.where(ignored, 0.0, 1.0 if image is None else alpha)
     rgba = np.dstack([table[np.where(ignored, 0, array)], opacity])
@@ -224,9 +226,10 @@ def show_masks(
     array = _mask_array(masks)
     size = array.shape[1:]
     chosen = _one_each(colors, labels, len(array), "mask")
-    ax = _axes(ax, title, size)
     if image is not None:
         _same_size(image, size, "masks")
+    ax = _axes(ax, title, size)
+    if image is not None:
         show_image(image, ax)
     for k, mask in enumerate(array):
         rgba = np.zeros((*size, 4))
@@ -357,7 +360,7 @@ def show_heatmap(
         values: (H, W), any real dtype.
         label: what the numbers are, with their unit, beside the colour bar.
         limits: smallest and largest value of the scale; from the finite values if None.
-        diverging: a scale from blue over grey to red, grey at zero, for signed values.
+        diverging: a scale from blue over white to red, white at zero, for signed values.
         colorbar: whether to add the colour bar.
         ax: where to draw; a new figure if None.
         title: the heading.
@@ -505,6 +508,12 @@ def explore(f: Callable[..., object], **controls: Any) -> None:
 
     if not controls:
         raise ValueError("explore needs at least one control, such as stride=(1, 8)")
+    for name, value in controls.items():
+        if interactive.widget_from_abbrev(value, Parameter.empty) is None:
+            raise ValueError(
+                f"explore can make no control of {name}={value!r}; give a number, a (low, high, step) tuple, "
+                "a list of choices, a bool, a text or a widget"
+            )
     if os.environ.get("SEGCORE_STATIC") != "1":
         interact(f, **controls)
         return

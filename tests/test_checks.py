@@ -77,7 +77,7 @@ def clean_session(monkeypatch, tmp_path):
     assert threading.active_count() <= before, "a thread was left behind"
 
 
-# what may come back ------------------------------------------------------------------------------------------------
+# what may come back --------------------------------------------------------------------------------
 
 
 def returns_nothing(x, factor=2.0):
@@ -105,7 +105,7 @@ def returns_double(x, factor=2.0):
 
 
 def returns_nan(x, factor=2.0):
-    return x * factor / (x - x)
+    return x * factor * (x - x) / (x - x)
 
 
 def returns_rounded(x, factor=2.0):
@@ -115,6 +115,16 @@ def returns_rounded(x, factor=2.0):
 def changes_its_input(x, factor=2.0):
     x *= factor
     return x
+
+
+def yields(x, factor=2.0):
+    yield x * factor
+
+
+def returns_itself_in_a_list(x, factor=2.0):
+    result = []
+    result.append(result)
+    return result
 
 
 def takes_too_little(x):
@@ -165,6 +175,11 @@ def raises_awkwardly(x, factor=2.0):
         (returns_double, "dtype", "float64"),
         (returns_nan, "nan", "0 / 0"),
         (returns_rounded, "near", "rounding"),
+        (yields, "type", "generator"),
+        (returns_itself_in_a_list, "list", "a value of type list"),
+        (lambda x, factor=2.0: torch.zeros(1).expand(10**6, 10**6), "shape", "(1000000, 1000000)"),
+        (lambda x, factor=2.0: x.to("meta"), "type", "meta"),
+        (lambda x, factor=2.0: "word " * 10**7, "type", "word"),
         (changes_its_input, "changed", "writes into its argument x"),
         (takes_too_little, "signature", "double(x, factor=2.0)"),
         (takes_too_much, "signature", "double(x, factor, extra)"),
@@ -206,10 +221,19 @@ def test_the_readers_own_line_is_shown():
 
 def test_paths_and_addresses_are_left_out():
     def function(x, factor=2.0):
-        raise ValueError(f"/home/someone/course/labs/file.py C:\\Users\\me\\x.py {object()} <b>")
+        raise ValueError(message)
+
+    paths = (
+        ["/", "home", "someone", "labs", "file.py"],
+        ["C:", "Users", "me", "x.py"],
+        ["D:", "Users", "y.py"],
+    )
+    message = (
+        f"{'/'.join(paths[0])[1:]} {chr(92).join(paths[1])} {(2 * chr(92)).join(paths[2])} {object()} <b>"
+    )
 
     report, text = card_of(function)
-    assert "someone" not in text and "Users" not in text and "file.py" in text and "0x..." in text
+    assert "someone" not in text and "Users" not in text and "file.py x.py y.py" in text and "0x..." in text
     assert "&lt;b&gt;" in report.card._repr_html_() and "<b>" not in report.card._repr_html_()
     assert clean("1/2/3 and a/b") == "1/2/3 and a/b"
 
@@ -278,7 +302,7 @@ def test_strict_raises_with_the_card(monkeypatch, capsys):
         check("13.9", double)
 
 
-# what a function may do to us ----------------------------------------------------------------------------------------
+# what a function may do to us ----------------------------------------------------------------------
 
 
 def loops(x, factor=2.0):
@@ -304,7 +328,7 @@ def loops_in_torch(x, factor=2.0):
 def test_endless_loops_are_stopped(function):
     started = time.monotonic()
     report, text = card_of(function)
-    assert report.kind == "timeout" and "within 1 second" in text and "could not be stopped" not in text
+    assert report.kind == "timeout" and "within 1 s." in text and "could not be stopped" not in text
     assert time.monotonic() - started < 5
 
 
@@ -348,6 +372,7 @@ def test_inputs_are_copies_and_global_state_is_put_back():
     np.random.seed(5)
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
     limit = sys.getrecursionlimit()
+    torch.use_deterministic_algorithms(False)  # its first call imports much, longer than the exercise allows
 
     def function(x, factor=2.0):
         torch.set_default_dtype(torch.float64)
@@ -398,7 +423,12 @@ def test_a_real_interrupt_goes_through(monkeypatch):
 
 def test_a_lost_gradient_is_said_where_it_is_asked():
     asked = Exercise(
-        "13.9", "Doubling", double, _cases, DOUBLE.mistakes, properties=(reaches_gradient(0, lambda: (torch.ones(2),), "x"),)
+        "13.9",
+        "Doubling",
+        double,
+        _cases,
+        DOUBLE.mistakes,
+        properties=(reaches_gradient(0, lambda: (torch.ones(2),), "x"),),
     )
     assert judge(asked, lambda x, factor=2.0: x * factor).state == "passed"
     report, text = card_of(lambda x, factor=2.0: x.detach() * factor, asked)
@@ -413,13 +443,15 @@ def test_an_own_comparison_decides():
         double,
         _cases,
         DOUBLE.mistakes,
-        compare=lambda expected, got: None if torch.equal(expected.sort().values, got.sort().values) else "not sorted alike",
+        compare=lambda expected, got: (
+            None if torch.equal(expected.sort().values, got.sort().values) else "not sorted alike"
+        ),
     )
     assert judge(own, lambda x, factor=2.0: (x * factor).flip(-1)).state == "passed"
     assert "not sorted alike" in card_of(lambda x, factor=2.0: x - factor, own)[1]
 
 
-# values and words ----------------------------------------------------------------------------------------------------
+# values and words ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -455,7 +487,9 @@ def test_where_the_largest_difference_lies():
     expected = torch.zeros(2, 3, 4)
     got = expected.clone()
     got[1, 2, 3], got[0, 0, 0] = 5.0, 1.0
-    assert difference(expected, got, 1e-5).text == "2 of 24 values differ, most at [1, 2, 3]: expected 0, got 5."
+    assert (
+        difference(expected, got, 1e-5).text == "2 of 24 values differ, most at [1, 2, 3]: expected 0, got 5."
+    )
 
 
 def test_values_are_shown_the_same_whatever_the_print_options():
@@ -475,7 +509,10 @@ def test_values_are_shown_the_same_whatever_the_print_options():
 def test_cards_are_deterministic_and_escaped():
     one, other = (judge(DOUBLE, lambda x, factor=2.0: x + factor).card for _ in range(2))
     assert repr(one) == repr(other) and one._repr_html_() == other._repr_html_()
-    assert "<script>" not in Card("<script>", "passed", [("text", ["<script>"]), ("hint", ["<script>"])])._repr_html_()
+    assert (
+        "<script>"
+        not in Card("<script>", "passed", [("text", ["<script>"]), ("hint", ["<script>"])])._repr_html_()
+    )
 
 
 def test_a_terminal_that_cannot_write_signs(monkeypatch):
@@ -490,7 +527,7 @@ def test_a_terminal_that_cannot_write_signs(monkeypatch):
     assert raw.buffer.getvalue().strip() == b"? 13.9: passed"
 
 
-# ids -----------------------------------------------------------------------------------------------------------------
+# ids -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["13.22", "13.0", "13", "13.", "x", "", "99.1", "0.1"])
@@ -502,14 +539,14 @@ def test_unknown_exercises_name_the_nearest(name):
 def test_exercises_of_chapters():
     assert [each.id for each in checks.exercises("13")] == ["13.1", "13.2", "13.3", "13.4", "13.5"]
     assert exercise("13.2") is exercise(" 13.2") and exercise("13.2").name == "bilinear_sample"
-    with pytest.raises(ValueError, match="no exercises yet|superpixels"):
+    with pytest.raises(ValueError, match=r"no exercises yet|superpixels"):
         checks.exercises(1) and pytest.skip("chapter 1 stands by now")
         raise ValueError("no exercises yet")
     with pytest.raises(ValueError, match="named by a text"):
         check(double, "13.2")
 
 
-# progress ------------------------------------------------------------------------------------------------------------
+# progress ------------------------------------------------------------------------------------------
 
 
 def add(x, factor=2.0):
@@ -520,14 +557,16 @@ def test_progress_is_kept_and_a_pass_stays(tmp_path, capsys):
     path = tmp_path / "progress.json"
     check("13.9", add)
     assert json.loads(path.read_text())["exercises"] == {"13.9": "tried"}
-    check("13.9", double)
+    check("13.9", lambda x, factor=2.0: factor * x)
     check("13.9", add)
     assert json.loads(path.read_text())["exercises"] == {"13.9": "passed"}
     assert [each.name for each in tmp_path.iterdir()] == ["progress.json"]
 
 
 def test_progress_card_shows_this_session_and_earlier_ones(tmp_path, capsys):
-    (tmp_path / "progress.json").write_text(json.dumps({"version": 1, "exercises": {"13.4": "passed", "13.5": "tried"}}))
+    (tmp_path / "progress.json").write_text(
+        json.dumps({"version": 1, "exercises": {"13.4": "passed", "13.5": "tried"}})
+    )
     state_of_progress.record("13.1", "passed")
     state_of_progress.record("13.2", "failed")
     progress_function("13")
@@ -578,3 +617,21 @@ def test_no_file_where_none_is_wanted(tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path)
     check("13.9", double)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_report_that_grade_reads_gets_a_line_for_each_check(tmp_path, monkeypatch, capsys):
+    report = tmp_path / "report.jsonl"
+    monkeypatch.setenv("SEGCORE_REPORT", str(report))
+    assert check("13.9", lambda x, factor=2.0: factor * x) is not double
+    assert check("13.9", add) is double
+    monkeypatch.setenv("SEGCORE_CHECKS", "strict")
+    with pytest.raises(CheckFailed):
+        check("13.9", raises)
+    lines = [json.loads(line) for line in report.read_text().splitlines()]
+    assert [line["state"] for line in lines] == ["passed", "failed", "error"]
+    assert [line["exercise"] for line in lines] == ["13.9"] * 3
+    assert lines[1]["mistake"] == "added" and (lines[0]["passed"], lines[0]["tried"]) == (3, 3)
+    assert lines[2]["text"].startswith("Your function raised IndexError")
+    monkeypatch.setenv("SEGCORE_REPORT", str(tmp_path / "no" / "folder"))
+    monkeypatch.delenv("SEGCORE_CHECKS")
+    assert check("13.9", add) is double

@@ -1,4 +1,4 @@
-"""What authors need: metadata added to a solution notebook from what stands in it, and its outputs made anew."""
+"""What authors need: metadata added to a solution notebook from what stands in it, and fresh outputs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def check_calls(source: str) -> list[tuple[str, str]]:
         match node:
             case ast.Assign(
                 targets=[ast.Name(id=target)],
-                value=ast.Call(func=ast.Name(id="check"), args=[ast.Constant(value=str(exercise)), ast.Name(id=name)]),
+                value=ast.Call(
+                    func=ast.Name(id="check"), args=[ast.Constant(value=str(exercise)), ast.Name(id=name)]
+                ),
             ) if target == name:
                 found.append((exercise, name))
     return found
@@ -46,12 +48,14 @@ def _grade(cell: NotebookNode, grade_id: str, **fields: object) -> None:
 
 
 def annotate(solution: NotebookNode, slug: str) -> NotebookNode:
-    """A copy of the notebook with nbgrader's metadata and the exercise of each cell, derived from the cells."""
+    """A copy of the notebook with nbgrader's metadata and each cell's exercise, derived from the cells."""
     from segcore.checks import exercise
 
     made = copy.deepcopy(solution)
     made.metadata["course"] = {**made.metadata.get("course", {}), "slug": slug}
-    checked = [(index, *check_calls(cell.source)[0]) for index, cell in enumerate(made.cells) if _is_check(cell)]
+    checked = [
+        (index, *check_calls(cell.source)[0]) for index, cell in enumerate(made.cells) if _is_check(cell)
+    ]
     counts: dict[str, int] = {}
     for index, cell in enumerate(made.cells):
         skeleton = cell.cell_type == "code" and "BEGIN SOLUTION" in cell.source
@@ -64,7 +68,9 @@ def annotate(solution: NotebookNode, slug: str) -> NotebookNode:
             belongs = before[-1] if before else None
         if belongs is None:
             if skeleton or {"answer", "expected-picture"} & set(tags(cell)):
-                raise LabError(f"{slug}: no check cell says which exercise this cell belongs to:\n{cell.source}")
+                raise LabError(
+                    f"{slug}: no check cell says which exercise this cell belongs to:\n{cell.source}"
+                )
             continue
         cell.metadata["course"] = {**cell.metadata.get("course", {}), "exercise": belongs}
         dashed = belongs.replace(".", "-")
@@ -89,14 +95,22 @@ def tidy(notebook: NotebookNode) -> None:
     """Drop what differs from run to run: widget state, execution times, the kernel's own version numbers."""
     notebook.metadata.pop("widgets", None)
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook.metadata["language_info"] = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"}
+    notebook.metadata["language_info"] = {
+        "name": "python",
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+    }
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         merged: list[NotebookNode] = []
         for output in cell.get("outputs", []):
             output.get("metadata", {}).pop("execution", None)
             last = merged[-1] if merged else None
-            if last is not None and output.output_type == "stream" == last.output_type and output.name == last.name:
+            if (
+                last is not None
+                and output.output_type == "stream" == last.output_type
+                and output.name == last.name
+            ):
                 last.text += output.text  # how a stream is cut into pieces is a matter of timing
             else:
                 merged.append(output)
@@ -124,7 +138,9 @@ def execute(slug: str, root: Path, *, timeout: float = 300) -> float:
     except CellExecutionError as error:
         raise LabError(f"{slug}: a cell failed, nothing was written:\n{ANSI.sub('', str(error))}") from error
     except CellTimeoutError as error:
-        raise LabError(f"{slug}: a cell took longer than {timeout:g} s, nothing was written:\n{error}") from error
+        raise LabError(
+            f"{slug}: a cell took longer than {timeout:g} s, nothing was written:\n{error}"
+        ) from error
     except DeadKernelError as error:
         raise LabError(f"{slug}: the kernel died, nothing was written") from error
     tidy(notebook)

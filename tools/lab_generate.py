@@ -1,4 +1,4 @@
-"""From a solution notebook to its lab: what is taken out, what is put in, and when a lab on disk may be replaced.
+"""From a solution notebook to its lab: what is taken out and put in, and when a lab on disk may be replaced.
 
 `labs.py` says how a solution is written; this module holds what it does with one.
 """
@@ -61,7 +61,8 @@ def stripped(cell: NotebookNode) -> str:
         raise LabError(f"END SOLUTION is missing in the cell\n{cell.source}")
     if replaced and not is_solution(cell):
         raise LabError(
-            f"a solution stands in a cell without nbgrader's metadata: run annotate first. Cell:\n{cell.source}"
+            "a solution stands in a cell without nbgrader's metadata: run annotate first. Cell:\n"
+            + cell.source
         )
     return "\n".join(stub) if is_solution(cell) and not replaced else "\n".join(kept)
 
@@ -75,7 +76,9 @@ def picture(cell: NotebookNode, cell_id: str) -> NotebookNode:
         if "image/png" in output.get("data", {})
     ]
     if not images:
-        raise LabError(f"a cell tagged expected-picture has no stored PNG: run execute first. Cell:\n{cell.source}")
+        raise LabError(
+            f"a cell tagged expected-picture has no stored PNG: run execute first. Cell:\n{cell.source}"
+        )
     label = html.escape(alt or "The expected picture")
     lines = [
         f'<img alt="{label}" style="max-width: 100%" src="data:image/png;base64,{image}">' for image in images
@@ -88,7 +91,7 @@ def picture(cell: NotebookNode, cell_id: str) -> NotebookNode:
 
 
 def source_hash(notebook: NotebookNode) -> str:
-    """A hash over what a reader writes: the cells' kinds and sources. Empty cells, outputs and ids do not count."""
+    """A hash over what a reader writes: kinds and sources of the cells that are not empty."""
     sources = [[cell.cell_type, cell.source] for cell in notebook.cells if cell.source.strip()]
     return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
 
@@ -198,12 +201,16 @@ def difference(slug: str, root: Path = ROOT) -> str | None:
 
 
 def slugs(root: Path, asked: list[str]) -> list[str]:
-    """The slugs that were asked for (``13_roi_align``, ``roi_align`` or ``13``), or all that have a solution."""
+    """The slugs asked for (as ``13_roi_align``, ``roi_align`` or ``13``), or all that have a solution."""
     known = sorted(path.stem for path in (root / "solutions").glob("[0-9][0-9]_*.ipynb"))
     found = []
     for name in asked:
         stem = Path(name).stem
-        hits = [slug for slug in known if stem == slug or slug.split("_", 1)[1] == stem or slug[:2] == stem.zfill(2)]
+        hits = [
+            slug
+            for slug in known
+            if stem == slug or slug.split("_", 1)[1] == stem or slug[:2] == stem.zfill(2)
+        ]
         if not hits:
             raise LabError(f"no solution is called {name!r}; there are: {', '.join(known) or 'none'}")
         found.extend(hits)

@@ -36,7 +36,7 @@ def lint(slug: str, root: Path) -> list[str]:
 
 
 def _exercises(lab: NotebookNode, known: dict) -> list[str]:
-    """Each exercise of the checks has its skeleton with a docstring, then its check, in the order of the ids."""
+    """Each exercise has its skeleton with a docstring, then its check, in the order of the ids."""
     faults = []
     calls = [call for cell in lab.cells if cell.cell_type == "code" for call in check_calls(cell.source)]
     order = [exercise for exercise, _ in calls]
@@ -63,6 +63,23 @@ def _functions(source: str) -> list[ast.FunctionDef]:
         return []
 
 
+def _tree(source: str) -> ast.Module | None:
+    """A cell's syntax tree, lines of magic left out; None where it has none."""
+    if source.lstrip().startswith("%%"):
+        return ast.parse("")  # another language, or a line of options: nothing to look into
+    lines = source.split("\n")
+    plain = [
+        line[: len(line) - len(line.lstrip())] + "pass" if line.lstrip()[:1] in {"%", "!"} else line
+        for line in lines
+    ]
+    for text in (source, "\n".join(plain)):
+        try:
+            return ast.parse(text)
+        except SyntaxError:
+            continue
+    return None
+
+
 def _order_of_use(lab: NotebookNode) -> list[str]:
     """In an unsolved lab a reader's function raises until its check has put the reference in its place."""
     pending = {
@@ -76,18 +93,20 @@ def _order_of_use(lab: NotebookNode) -> list[str]:
         if cell.cell_type != "code":
             continue
         calls = dict(check_calls(cell.source))
-        try:
-            tree = ast.parse(cell.source)
-        except SyntaxError:
-            lines = cell.source.split("\n")
-            tree = ast.parse("\n".join("pass" if line.lstrip()[:1] in {"%", "!"} else line for line in lines))
+        if (tree := _tree(cell.source)) is None:
+            faults.append(f"this cell is not Python:\n    {cell.source[:200]}")
+            continue
         own = exercise_of(cell) if is_solution(cell) else None
         used = {
-            node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+            node.id
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
         }
         for name in sorted(used & set(pending)):
             if pending[name] != own and pending[name] not in calls:
-                faults.append(f"{name} is used before its check ({pending[name]}) in the cell\n    {cell.source[:200]}")
+                faults.append(
+                    f"{name} is used before its check ({pending[name]}) in the cell\n    {cell.source[:200]}"
+                )
         pending = {name: exercise for name, exercise in pending.items() if exercise not in calls}
     return faults
 

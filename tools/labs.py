@@ -1,31 +1,37 @@
 r"""Labs from solutions: ``python tools/labs.py generate | check | execute | lint [SLUG ...]``.
 
-``solutions/NN_slug.ipynb`` is the one source of a lab. From it comes ``labs/NN_slug.ipynb``: solutions taken out as
-nbgrader 0.9 takes them out, outputs cleared, pictures of the right result put in. Never edit a lab; edit its solution.
+``solutions/NN_slug.ipynb`` is the one source of a lab. From it comes ``labs/NN_slug.ipynb``: solutions
+taken out as nbgrader 0.9 takes them out, outputs cleared, pictures of the right result put in. Never edit a
+lab; edit its solution.
 
 How to write a solution notebook
 --------------------------------
-Write plain cells; ``execute`` and ``annotate`` add the metadata (nbgrader's and ``course``) from what stands in them:
+Write plain cells; ``execute`` and ``annotate`` add the metadata (nbgrader's and ``course``) from what
+stands in them:
 
 - **Task**: a Markdown cell with the shapes and the aim. Nothing special.
-- **Skeleton**: a code cell with the whole function, docstring included. What the reader has to write stands between
-  the lines ``### BEGIN SOLUTION`` and ``### END SOLUTION``; the lab has ``# YOUR CODE HERE`` and
+- **Skeleton**: a code cell with the whole function, docstring included. What the reader has to write stands
+  between the lines ``### BEGIN SOLUTION`` and ``### END SOLUTION``; the lab has ``# YOUR CODE HERE`` and
   ``raise NotImplementedError()`` there. It belongs to the exercise of the next check cell.
-- **Check**: a code cell that holds the line ``name = check("13.2", name)``, and nothing that the reader should see fail.
-- **Expected picture**: the plotting code cell after the check, tagged ``expected-picture``, with ``course.alt`` in its
-  metadata: one sentence that says what the picture shows. It stays in the lab; its stored PNG also appears in the lab
-  right before the exercise's skeleton, folded away under "Expected picture". It belongs to the check before it.
+- **Check**: a code cell that holds the line ``name = check("13.2", name)``, and nothing that the reader
+  should see fail.
+- **Expected picture**: the plotting code cell after the check, tagged ``expected-picture``, with
+  ``course.alt`` in its metadata: one sentence that says what the picture shows. It stays in the lab; its
+  stored PNG also appears in the lab right before the exercise's skeleton, folded away under "Expected
+  picture". It belongs to the check before it.
 - **Question**: a Markdown cell. Its answer is a Markdown cell tagged ``answer``, of which the lab keeps
   ``YOUR ANSWER HERE``; ``<!-- BEGIN SOLUTION -->`` and ``<!-- END SOLUTION -->`` limit what is taken out.
-- **Only in the solution** (why it is right, running times): any cell tagged ``solution-only``; the lab drops it.
+- **Only in the solution** (why it is right, running times): any cell tagged ``solution-only``; the lab
+  drops it.
 - **Last cell**: ``progress("13")``.
 
-So the only metadata to write by hand are tags and ``course.alt``. ``course.exercise`` may be set by hand where a cell
-belongs to another exercise than the rules say; ``annotate`` leaves it. Checks come in the order of their ids, and no
-cell uses a reader's function before its check (``lint`` says so).
+So the only metadata to write by hand are tags and ``course.alt``. ``course.exercise`` may be set by hand
+where a cell belongs to another exercise than the rules say; ``annotate`` leaves it. Checks come in the
+order of their ids, and no cell uses a reader's function before its check (``lint`` says so).
 
-What a reader has edited is never overwritten: a lab records the hash of the sources that were generated. Where the lab
-on disk no longer has that hash, ``generate`` keeps it and says so; ``--force`` moves it to ``NN_slug.edited-1.ipynb``.
+What a reader has edited is never overwritten: a lab records the hash of the sources that were generated.
+Where the lab on disk no longer has that hash, ``generate`` keeps it and says so; ``--force`` moves it to
+``NN_slug.edited-1.ipynb``.
 """
 
 from __future__ import annotations
@@ -84,7 +90,9 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("slug", nargs="*", help="13_roi_align, roi_align or 13; all where none is named")
         command.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
         if name == "generate":
-            command.add_argument("--force", action="store_true", help="move edited labs aside and make new ones")
+            command.add_argument(
+                "--force", action="store_true", help="move edited labs aside and make new ones"
+            )
         if name == "execute":
             command.add_argument("--timeout", type=float, default=300, help="seconds a cell may take (300)")
     options = parser.parse_args(arguments)

@@ -1,11 +1,12 @@
 """Checks that know the usual mistakes: ``bilinear_sample = check("13.2", bilinear_sample)``.
 
-A check runs the reader's function beside a reference, prints one card and returns the reader's function where it is right,
-the reference where it is not, so that the rest of a lab always works. `exercise` says what an exercise is made of;
-``segcore/checks/<slug>.py`` lists those of a chapter. Environment variables:
+A check runs the reader's function beside a reference, prints one card and returns the reader's function where
+it is right, the reference where it is not, so that the rest of a lab always works. `exercise` says what an
+exercise is made of; ``segcore/checks/<slug>.py`` lists those of a chapter. Environment variables:
 
 - ``SEGCORE_CHECKS=strict``: what does not pass raises `CheckFailed` (nbgrader marks by that).
-- ``SEGCORE_PROGRESS``: the file that progress is kept in, instead of ``~/.segcore/progress.json``; ``off``: none.
+- ``SEGCORE_PROGRESS``: the file that keeps progress, instead of ``~/.segcore/progress.json``; ``off``: none.
+- ``SEGCORE_REPORT``: a file that gets one line of JSON for each check (`segcore.checks.grade` reads it).
 """
 
 from segcore.checks.chapters import CHAPTERS, exercise, exercises

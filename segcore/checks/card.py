@@ -1,4 +1,4 @@
-"""The card that a check prints: plain text in a terminal, HTML in a notebook and in the book. Equal input, equal card."""
+"""The card that a check prints: text in a terminal, HTML in a notebook and the book. Always the same."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ STATES = {
 }
 _BOX = "border: 1px solid rgba(127, 127, 127, 0.4); border-left: 5px solid {colour}; border-radius: 4px; "
 _BOX += "padding: 0.6em 0.9em; margin: 0.4em 0; background: rgba(127, 127, 127, 0.07); color: inherit"
-_PRE = "margin: 0.3em 0; padding: 0.3em 0 0.3em 1em; overflow-x: auto; background: transparent; color: inherit; "
+_PRE = (
+    "margin: 0.3em 0; padding: 0.3em 0 0.3em 1em; overflow-x: auto; background: transparent; color: inherit; "
+)
 _PRE += "border: 0; line-height: 1.35; white-space: pre"
 _HINT = "margin: 0.5em 0 0.2em; padding-left: 0.7em; border-left: 3px solid currentColor"
 
 
 @dataclass
 class Card:
-    """A title, a state (a key of STATES) and parts: (kind, lines), kind being ``text``, ``block`` or ``hint``."""
+    """A title, a state (a key of STATES) and parts: (kind, lines), kind ``text``, ``block`` or ``hint``."""
 
     title: str
     state: str

@@ -48,7 +48,9 @@ def exercises(chapter: str | int) -> tuple[Exercise, ...]:
     text = str(chapter)
     number = int(text) if text.isdecimal() else 0
     if number not in CHAPTERS:
-        raise ValueError(f"there is no chapter {text!r}: chapters go from 1 to {max(CHAPTERS)}, as in exercises('13')")
+        raise ValueError(
+            f"there is no chapter {text!r}: chapters go from 1 to {max(CHAPTERS)}, as in exercises('13')"
+        )
     module = f"segcore.checks.{CHAPTERS[number]}"
     if importlib.util.find_spec(module) is None:
         raise ValueError(f"chapter {number} ({CHAPTERS[number]}) has no exercises yet")

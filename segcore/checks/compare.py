@@ -38,7 +38,9 @@ def agrees(one: Any, other: Any, tolerance: float) -> bool:
 def _off(expected: torch.Tensor, got: torch.Tensor, tolerance: float) -> torch.Tensor:
     """Where two tensors of one shape differ; whole numbers and truth values must be equal, NaN equals NaN."""
     if expected.is_complex() or got.is_complex():
-        return ~torch.isclose(got.to(torch.complex128), expected.to(torch.complex128), tolerance, tolerance, True)
+        return ~torch.isclose(
+            got.to(torch.complex128), expected.to(torch.complex128), tolerance, tolerance, True
+        )
     return ~torch.isclose(got.double(), expected.double(), rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
@@ -61,14 +63,20 @@ def difference(expected: Any, got: Any, tolerance: float) -> Difference | None:
         return None
     if isinstance(expected, dict):
         if not isinstance(got, dict) or got.keys() != expected.keys():
-            return Difference("type", f"Expected a dict with the keys {list(expected)}; came: {summary(got)}.")
+            return Difference(
+                "type", f"Expected a dict with the keys {list(expected)}; came: {summary(got)}."
+            )
         for key in expected:
             if found := difference(expected[key], got[key], tolerance):
                 return Difference(found.kind, f"At key {key!r}: {found.text}")
         return None
     if type(got) is not type(expected):
         return Difference("type", f"Expected {summary(expected)}; came: {summary(got)}.")
-    return None if got == expected else Difference("value", f"Expected {summary(expected)}; came: {summary(got)}.")
+    return (
+        None
+        if got == expected
+        else Difference("value", f"Expected {summary(expected)}; came: {summary(got)}.")
+    )
 
 
 def _scalar(expected: bool | int | float, got: Any, tolerance: float) -> Difference | None:
@@ -86,7 +94,13 @@ def _tensor(expected: torch.Tensor, got: Any, tolerance: float) -> Difference | 
     if not isinstance(got, torch.Tensor):
         if expected.ndim == 0 and isinstance(got, bool | int | float):
             return _values(expected, torch.tensor(got), tolerance)
-        kind = "numpy" if type(got).__module__ == "numpy" else "list" if isinstance(got, tuple | list) else "type"
+        kind = (
+            "numpy"
+            if type(got).__module__ == "numpy"
+            else "list"
+            if isinstance(got, tuple | list)
+            else "type"
+        )
         return Difference(kind, f"Expected a {summary(expected)}; came: {summary(got)}.")
     got = got.detach()
     if got.shape != expected.shape:
@@ -96,7 +110,9 @@ def _tensor(expected: torch.Tensor, got: Any, tolerance: float) -> Difference | 
     found = _values(expected, got, tolerance)
     if found is None and got.dtype != expected.dtype:
         names = [str(value.dtype).removeprefix("torch.") for value in (expected, got)]
-        return Difference("dtype", f"The values are right, but expected as {names[0]}; they came as {names[1]}.")
+        return Difference(
+            "dtype", f"The values are right, but expected as {names[0]}; they came as {names[1]}."
+        )
     return found
 
 

@@ -8,8 +8,8 @@ A chapter's module lists its exercises::
         )),
     )
 
-A mistake is a whole wrong implementation. Where the reader's results agree with it on every case, its hint is the
-answer; so the cases must tell each mistake from the reference and from every other mistake (`tests/` see to that).
+A mistake is a whole wrong implementation. Where the reader's results agree with it on every case, its hint is
+the answer; so the cases must tell each mistake from the reference and from every other one (tests see to it).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Case", "Exercise", "Mistake", "Property", "reaches_gradient"]
 
 @dataclass(frozen=True)
 class Case:
-    """One call: its arguments and, for a case that can be followed by hand, a note that says what it tries."""
+    """One call: its arguments and, where it can be followed by hand, a note that says what it tries."""
 
     args: tuple[Any, ...]
     note: str = ""
@@ -43,7 +43,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Property:
-    """A test beyond input and output: it calls the function and returns what is wrong, or None where nothing is."""
+    """A test beyond input and output: it calls the function and returns what is wrong, or None."""
 
     name: str
     test: Callable[[Callable[..., Any]], str | None]
@@ -58,7 +58,8 @@ class Exercise:
         id: Chapter and number, ``"13.2"``.
         title: A few words.
         reference: A right implementation; its name is the name that the reader's function has.
-        cases: Makes the cases from a generator: noted ones first, small enough to follow by hand, then random ones.
+        cases: Makes the cases from a generator: noted ones first, small enough to follow by hand, then random
+            ones.
         mistakes: What people do wrong; at least four.
         tolerance: Largest allowed difference, absolute and relative.
         compare: Replaces the comparison of values: gets expected and got, returns what is wrong, or None.
@@ -111,6 +112,6 @@ def reaches_gradient(argument: int, args: Callable[[], tuple[Any, ...]], name: s
     return Property(
         f"gradient reaches {name}",
         test,
-        f"The result must stay connected to {name}: .item(), float(...), .numpy(), .detach(), .data and torch.tensor(...) "
-        "cut the connection. Compute with tensors all the way.",
+        f"The result must stay connected to {name}: .item(), float(...), .numpy(), .detach(), .data and "
+        "torch.tensor(...) cut the connection. Compute with tensors all the way.",
     )

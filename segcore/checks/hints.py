@@ -1,4 +1,4 @@
-"""Hints for faults that any exercise may meet: what came back, what was raised, and where in the reader's code."""
+"""Hints for faults that any exercise may meet: what came back, what was raised, and at which line."""
 
 from __future__ import annotations
 
@@ -17,20 +17,27 @@ __all__ = ["HINTS", "error_hint", "error_text", "is_stub", "reader_line", "signa
 
 HINTS = {
     "nothing": "A function without return gives None. Does every way through yours end with return?",
-    "numpy": "The course computes with torch tensors: start from the tensor you are given, and leave NumPy out.",
-    "list": "Gather the values in one tensor: torch.stack joins tensors along a new axis, torch.tensor takes numbers.",
+    "numpy": "The course computes with torch tensors: start from the tensor you are given, and leave NumPy "
+    "out.",
+    "list": "Gather the values in one tensor: torch.stack joins tensors along a new axis, torch.tensor "
+    "takes numbers.",
     "type": "Compare what your function returns with what its docstring promises.",
     "length": "Compare what your function returns with what its docstring promises.",
     "transposed": "Two axes are exchanged. Rows (y) come before columns (x) in a tensor.",
-    "ones": "The numbers are there, an axis of length 1 is too many or missing. Look for keepdim, unsqueeze or a slice.",
-    "shape": "Write the shape behind each line of your function as a comment; where is the first that surprises you?",
-    "dtype": "Mind what changes the kind of number: .double(), .long(), NumPy, or new tensors made without dtype=...",
-    "nan": "NaN comes from 0 / 0, inf - inf or the root of a negative number. Which division can meet a zero here?",
+    "ones": "The numbers are there, an axis of length 1 is too many or missing. Look for keepdim, unsqueeze "
+    "or a slice.",
+    "shape": "Write the shape behind each line of your function as a comment; where is the first that "
+    "surprises you?",
+    "dtype": "Mind what changes the kind of number: .double(), .long(), NumPy, or new tensors made without "
+    "dtype=...",
+    "nan": "NaN comes from 0 / 0, inf - inf or the root of a negative number. Which division can meet a "
+    "zero here?",
     "infinite": "An infinite value comes from a division by zero. Which division can meet a zero here?",
-    "near": "Nearly: this looks like rounding. Did you round, or go through integers or half precision, on the way?",
+    "near": "Nearly: this looks like rounding. Did you round, or go through integers or half precision, on "
+    "the way?",
     "value": "Follow the case above by hand, on paper, and print what your function computes at each step.",
-    "changed": "Your function changes what it is given: x += 1, x[...] = 0 and methods ending in _ write into the "
-    "caller's tensor. Make a new one: x = x + 1, or x.clone() first.",
+    "changed": "Your function changes what it is given: x += 1, x[...] = 0 and methods ending in _ write "
+    "into the caller's tensor. Make a new one: x = x + 1, or x.clone() first.",
     "timeout": "Look at your loops: what makes each of them end?",
     "signature": "Keep the names and the order of the parameters as the skeleton has them.",
     "callable": "Pass the function itself, without calling it. Did the cell that defines it run?",
@@ -38,8 +45,14 @@ HINTS = {
 _ERRORS: tuple[tuple[type[BaseException], str], ...] = (
     (SystemExit, "A function gives its result back with return; exit() ends the whole program."),
     (RecursionError, "Your function calls itself without end. What makes the calls stop?"),
-    (NameError, "A name is not known at that line. Is it spelt as above, and did the cell that defines it run?"),
-    (IndexError, "An index lies outside its axis. What is the largest index that exists, and what is asked for?"),
+    (
+        NameError,
+        "A name is not known at that line. Is it spelt as above, and did the cell that defines it run?",
+    ),
+    (
+        IndexError,
+        "An index lies outside its axis. What is the largest index that exists, and what is asked for?",
+    ),
     (ZeroDivisionError, "Which division can meet a zero here?"),
     (KeyboardInterrupt, "Your function raises KeyboardInterrupt itself; it should return a value."),
     (AttributeError, "Print the type of the object before the dot: is it what you expect there?"),
@@ -55,11 +68,18 @@ def error_hint(error: BaseException) -> str:
     for kind, hint in _ERRORS:
         if isinstance(error, kind):
             return hint
-    if isinstance(error, RuntimeError) and ("size of tensor" in text or "shapes cannot be multiplied" in text):
-        return "Two shapes do not fit. Print both shapes before that line, and say in words what each axis is."
+    if isinstance(error, RuntimeError) and (
+        "size of tensor" in text or "shapes cannot be multiplied" in text
+    ):
+        return (
+            "Two shapes do not fit. Print both shapes before that line, and say in words what each axis is."
+        )
     if isinstance(error, RuntimeError) and ("dtype" in text or "scalar type" in text):
         return "Two kinds of number meet. Print the dtype of each tensor at that line."
-    return "Run that line alone, with the input shown above: what are the shapes and types of the things it uses?"
+    return (
+        "Run that line alone, with the input shown above: what are the shapes and types of the things it "
+        "uses?"
+    )
 
 
 def error_text(error: BaseException) -> str:
@@ -85,7 +105,7 @@ def reader_line(error: BaseException, function: Callable[..., Any]) -> tuple[int
 
 
 def is_stub(error: BaseException | None, function: Callable[..., Any]) -> bool:
-    """Whether a NotImplementedError is the skeleton's own, not torch's word for an operation that it lacks."""
+    """Whether a NotImplementedError is the skeleton's own, not torch's word for what it lacks."""
     if not isinstance(error, NotImplementedError):
         return False
     where = reader_line(error, function)
@@ -93,7 +113,7 @@ def is_stub(error: BaseException | None, function: Callable[..., Any]) -> bool:
 
 
 def signature_fault(exercise: Exercise, function: Callable[..., Any], cases: list[Case]) -> str | None:
-    """What is wrong with the parameters of a function, or None where it can be called as the exercise says."""
+    """What is wrong with a function's parameters, or None where it can be called as the exercise says."""
     try:
         signature = inspect.signature(function)
         for case in cases:

@@ -1,8 +1,9 @@
 """Progress: what was passed, tried or is open, kept in a small local file and shown at the end of a lab.
 
-The card shows the states of this session; what is not passed in it but was in an earlier one is "passed before". So a
-notebook in which everything passes gives the same card on every machine. With ``SEGCORE_PROGRESS=off``, and while the
-course itself is being built or tested (``SEGCORE_STATIC``), the file is neither read nor written.
+The card shows the states of this session; what is not passed in it but was in an earlier one is "passed
+before". So a notebook in which everything passes gives the same card on every machine. With
+``SEGCORE_PROGRESS=off``, and while the course itself is being built or tested (``SEGCORE_STATIC``), the file
+is neither read nor written.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from segcore.checks.card import Card, display
 from segcore.checks.chapters import exercises
 
-__all__ = ["location", "progress", "read", "record"]
+__all__ = ["location", "progress", "read", "recall", "record"]
 
 _session: dict[str, str] = {}
 _problem: list[str] = []
@@ -37,7 +38,7 @@ def location() -> Path | None:
 
 
 def read() -> dict[str, str]:
-    """The state of each exercise that was ever tried. A file that cannot be understood is set aside, never lost."""
+    """The state of each exercise ever tried. A file that cannot be understood is set aside, never lost."""
     path = location()
     if path is None:
         return {}
@@ -89,6 +90,11 @@ def record(exercise: str, state: str) -> None:
         _write(path, {**states, exercise: new})
     except OSError as error:
         _note(f"Progress cannot be saved ({error.strerror}); the lab works without.")
+
+
+def recall() -> None:
+    """Take what the file says for this session's states, as the command line does."""
+    _session.update({name: "passed" if state == "passed" else "failed" for name, state in read().items()})
 
 
 def progress(chapter: str | int) -> None:

@@ -1,7 +1,7 @@
-"""Exercises of chapter 13: quantisation, bilinear sampling, RoIAlign as two matrix products, its gradient, pasting.
+"""Exercises of chapter 13: quantisation, bilinear sampling, RoIAlign, its gradient, pasting.
 
-The references are written apart from `segcore.roi_align`, each in its own way. Every mistake is a reference with one
-thing wrong: `_axis` and `_pull` have a switch for each.
+The references are written apart from `segcore.roi_align`, each in its own way. Every mistake is a reference
+with one thing wrong: `_axis` and `_pull` have a switch for each.
 """
 
 from __future__ import annotations
@@ -16,17 +16,22 @@ from segcore.checks.exercise import Case, Exercise, Mistake, reaches_gradient
 
 __all__ = ["EXERCISES"]
 
-HALF_PIXEL = "Where does the centre of pixel 3 lie? At 3.5, not at 3. Which number must a coordinate lose to become an index?"
+HALF_PIXEL = (
+    "Where does the centre of pixel 3 lie? At 3.5, not at 3. Which number must a coordinate lose to "
+    "become an index?"
+)
 
 
-# 13.1 ------------------------------------------------------------------------------------------------------------
+# 13.1 ----------------------------------------------------------------------------------------------
 
 
 def _half_away(values: Tensor) -> Tensor:
     return values.sign() * (values.abs() + 0.5).floor()
 
 
-def _snap(rounding: Callable[[Tensor], Tensor] = _half_away, last: float = 1.0, first: float = 0.0) -> Callable[..., Tensor]:
+def _snap(
+    rounding: Callable[[Tensor], Tensor] = _half_away, last: float = 1.0, first: float = 0.0
+) -> Callable[..., Tensor]:
     """Edges in cells: rounded, and `last` added to the far ones, `first` to the near ones."""
 
     def snap(boxes: Tensor, spatial_scale: float) -> Tensor:
@@ -79,14 +84,14 @@ QUANTIZATION = Exercise(
         Mistake(
             "half to even",
             _error_with(_snap(torch.round)),
-            "Look at edges half way between two cells. torch.round takes 0.5 to 0 and 2.5 to 2, the nearest even number; "
-            "C's round, which RoIPool uses, goes away from zero: 1 and 3.",
+            "Look at edges half way between two cells. torch.round takes 0.5 to 0 and 2.5 to 2, the nearest "
+            "even number; C's round, which RoIPool uses, goes away from zero: 1 and 3.",
         ),
         Mistake(
             "half up",
             _error_with(_snap(lambda values: (values + 0.5).floor())),
-            "Positive edges are right. C's round takes -0.5 to -1: half goes away from zero on both sides. What does yours "
-            "make of -0.5?",
+            "Positive edges are right. C's round takes -0.5 to -1: half goes away from zero on both sides. "
+            "What does yours make of -0.5?",
         ),
         Mistake(
             "floor",
@@ -96,8 +101,8 @@ QUANTIZATION = Exercise(
         Mistake(
             "inclusive cell forgotten",
             _error_with(_snap(last=0.0)),
-            "The near edges are right. RoIPool's last cell belongs to the region: cells 1 to 4 are four cells and end "
-            "where cell 5 begins.",
+            "The near edges are right. RoIPool's last cell belongs to the region: cells 1 to 4 are four "
+            "cells and end where cell 5 begins.",
         ),
         Mistake(
             "one cell added to every edge",
@@ -107,23 +112,26 @@ QUANTIZATION = Exercise(
         Mistake(
             "one pixel instead of one cell",
             _one_pixel_more,
-            "The last cell is inclusive, and a cell is 1 / spatial_scale pixels wide. Is what you add one cell or one pixel?",
+            "The last cell is inclusive, and a cell is 1 / spatial_scale pixels wide. Is what you add one "
+            "cell or one pixel?",
         ),
         Mistake(
             "in cells",
             lambda boxes, spatial_scale: _snap()(boxes, spatial_scale) - boxes * spatial_scale,
-            "Your numbers are right as fractions of a cell. The error is asked in pixels of the image: how many pixels is "
-            "one cell at stride 16?",
+            "Your numbers are right as fractions of a cell. The error is asked in pixels of the image: how "
+            "many pixels is one cell at stride 16?",
         ),
         Mistake(
             "scale forgotten",
             lambda boxes, spatial_scale: _snap()(boxes, 1.0) - boxes,
-            "Which grid do you round to? The edges go to cells of the feature map, so spatial_scale comes first.",
+            "Which grid do you round to? The edges go to cells of the feature map, so spatial_scale comes "
+            "first.",
         ),
         Mistake(
             "sign reversed",
             lambda boxes, spatial_scale: -quantization_error(boxes, spatial_scale),
-            "The sizes are right, the signs are not. An edge that moves right or down has a positive error: snapped minus true.",
+            "The sizes are right, the signs are not. An edge that moves right or down has a positive error: "
+            "snapped minus true.",
         ),
         Mistake(
             "absolute value",
@@ -139,7 +147,7 @@ QUANTIZATION = Exercise(
 )
 
 
-# 13.2 ------------------------------------------------------------------------------------------------------------
+# 13.2 ----------------------------------------------------------------------------------------------
 
 
 def _pull(
@@ -185,7 +193,7 @@ def _half_up(values: Tensor) -> Tensor:
 
 
 def bilinear_sample(feature: Tensor, points: Tensor) -> Tensor:
-    """Samples ``(C, P)`` of a feature map ``(C, H, W)`` at points ``(P, 2)``, x and y; pixel centres lie at .5."""
+    """Samples ``(C, P)`` of a feature map ``(C, H, W)`` at points ``(P, 2)`` as x, y; centres lie at .5."""
     return _pull(feature, points)
 
 
@@ -204,8 +212,17 @@ def _sample_cases(generator: torch.Generator) -> list[Case]:
         case(ramp, "the centre of the pixel in column 2, row 1", (2.5, 1.5)),
         case(ramp, "a quarter of the way from one centre to the next, in x", (1.75, 0.5)),
         case(ramp, "three tenths across and four tenths down", (1.8, 1.9)),
-        case(squares, "inside the outermost half pixel, where a neighbour is missing", (0.2, 0.3), (2.9, 1.8)),
-        case(squares, "less than a pixel outside: the border goes on", (-0.3, 1.0), (3.2, 0.5), (1.5, -0.2), (1.5, 2.3)),
+        case(
+            squares, "inside the outermost half pixel, where a neighbour is missing", (0.2, 0.3), (2.9, 1.8)
+        ),
+        case(
+            squares,
+            "less than a pixel outside: the border goes on",
+            (-0.3, 1.0),
+            (3.2, 0.5),
+            (1.5, -0.2),
+            (1.5, 2.3),
+        ),
         case(squares, "far outside: zero", (-2.0, 1.0), (1.5, 4.5), (7.0, 1.0), (1.0, -3.0)),
     ]
     for channels, height, width in ((1, 4, 4), (3, 5, 8), (2, 7, 3), (4, 6, 6)):
@@ -226,53 +243,57 @@ SAMPLING = Exercise(
         Mistake(
             "half pixel added",
             _sample_with(shift=-0.5),
-            "Half a pixel goes the other way. The centre of pixel 3 lies at 3.5: from 3.5, how do you get to 3?",
+            "Half a pixel goes the other way. The centre of pixel 3 lies at 3.5: from 3.5, how do you get "
+            "to 3?",
         ),
         Mistake(
             "x and y swapped",
             _sample_with(swap=True),
-            "A point is (x, y), and a feature map is indexed [channel, row, column]. Which of the two numbers chooses the row?",
+            "A point is (x, y), and a feature map is indexed [channel, row, column]. Which of the two "
+            "numbers chooses the row?",
         ),
         Mistake(
             "nearest neighbour",
             _sample_with(nearest=True),
-            "Each of your samples is the value of a single pixel. Half way between two centres, what should the sample be?",
+            "Each of your samples is the value of a single pixel. Half way between two centres, what should "
+            "the sample be?",
         ),
         Mistake(
             "weights exchanged",
             _sample_with(turned=True),
-            "At a quarter of the way from pixel 1 to pixel 2, the nearer one, pixel 1, counts three quarters. Whose weight "
-            "is the distance to pixel 1?",
+            "At a quarter of the way from pixel 1 to pixel 2, the nearer one, pixel 1, counts three "
+            "quarters. Whose weight is the distance to pixel 1?",
         ),
         Mistake(
             "fades at the border",
             _sample_with(border="fade"),
-            "In the outermost half pixel your values fade towards zero. Where the neighbour is missing, the border pixel "
-            "stands in for it: clamp, do not pad.",
+            "In the outermost half pixel your values fade towards zero. Where the neighbour is missing, the "
+            "border pixel stands in for it: clamp, do not pad.",
         ),
         Mistake(
             "zero just outside",
             _sample_with(border="none"),
-            "Points a little outside the map are zero in yours. Up to one pixel beyond the outermost centres a sample takes the "
-            "value of the border; only farther out is it zero.",
+            "Points a little outside the map are zero in yours. Up to one pixel beyond the outermost "
+            "centres a sample takes the value of the border; only farther out is it zero.",
         ),
         Mistake(
             "weights extrapolate",
             _sample_with(border="extrapolate"),
-            "Left of the first centre or above it your weights leave the range from 0 to 1 (one is negative). If the index is "
-            "clamped or cut off towards zero, the position that the weight comes from must be clamped as well.",
+            "Left of the first centre or above it your weights leave the range from 0 to 1 (one is "
+            "negative). If the index is clamped or cut off towards zero, the position that the weight comes "
+            "from must be clamped as well.",
         ),
         Mistake(
             "clamps however far",
             _sample_with(far=False),
-            "Near the map all is right. A point more than a pixel beyond the outermost centres has nothing to do with the map: "
-            "its sample is zero.",
+            "Near the map all is right. A point more than a pixel beyond the outermost centres has nothing "
+            "to do with the map: its sample is zero.",
         ),
     ),
 )
 
 
-# 13.3 and 13.4 -----------------------------------------------------------------------------------------------------
+# 13.3 and 13.4 -------------------------------------------------------------------------------------
 
 
 def _axis(
@@ -293,7 +314,7 @@ def _axis(
     kind: str = "linear",
     total: bool = False,
 ) -> Tensor:
-    """The weights ``(bins, size)`` of one axis as hat functions around the samples; every option set is a mistake."""
+    """The weights ``(bins, size)`` of one axis: hats around the samples; every option set is a mistake."""
     low, high = (low - shift, high - shift) if early else (low, high)
     start, end = low * scale, (low + high if extent else high) * scale
     if snapped:
@@ -328,18 +349,26 @@ def _axes(
     *,
     swap: bool = False,
     exchanged: bool = False,
+    unscaled: bool = False,
     once: bool = False,
     **options: Any,
 ) -> tuple[Tensor, Tensor]:
     x1, y1, x2, y2 = box[[1, 0, 3, 2]] if swap else box
     height, width = (output_size[1], output_size[0]) if exchanged else output_size
+    scale = 1.0 if unscaled else scale
     rows = _axis(y1, y2, height, size[0], scale, samples, **options)
-    columns = _axis(x1, x2, width, size[1], scale, samples, **{**options, "total": once or options.get("total", False)})
+    columns = _axis(
+        x1, x2, width, size[1], scale, samples, **{**options, "total": once or options.get("total", False)}
+    )
     return rows, columns
 
 
 def roi_align_box(
-    feature: Tensor, box: Tensor, output_size: Sequence[int], spatial_scale: float = 1.0, sampling_ratio: int = 2
+    feature: Tensor,
+    box: Tensor,
+    output_size: Sequence[int],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = 2,
 ) -> Tensor:
     """RoIAlign of one box as two matrix products: ``(C, h, w)`` from a feature map ``(C, H, W)``."""
     rows, columns = _axes(box, output_size, feature.shape[1:], spatial_scale, sampling_ratio)
@@ -348,7 +377,11 @@ def roi_align_box(
 
 def _align_with(**options: Any) -> Callable[..., Tensor]:
     def wrong(
-        feature: Tensor, box: Tensor, output_size: Sequence[int], spatial_scale: float = 1.0, sampling_ratio: int = 2
+        feature: Tensor,
+        box: Tensor,
+        output_size: Sequence[int],
+        spatial_scale: float = 1.0,
+        sampling_ratio: int = 2,
     ) -> Tensor:
         rows, columns = _axes(box, output_size, feature.shape[1:], spatial_scale, sampling_ratio, **options)
         return rows @ feature @ columns.T
@@ -357,13 +390,21 @@ def _align_with(**options: Any) -> Callable[..., Tensor]:
 
 
 def _transposed(
-    feature: Tensor, box: Tensor, output_size: Sequence[int], spatial_scale: float = 1.0, sampling_ratio: int = 2
+    feature: Tensor,
+    box: Tensor,
+    output_size: Sequence[int],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = 2,
 ) -> Tensor:
     return roi_align_box(feature, box, output_size, spatial_scale, sampling_ratio).mT
 
 
 def _largest(
-    feature: Tensor, box: Tensor, output_size: Sequence[int], spatial_scale: float = 1.0, sampling_ratio: int = 2
+    feature: Tensor,
+    box: Tensor,
+    output_size: Sequence[int],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = 2,
 ) -> Tensor:
     """Each sample by itself, the largest of a bin kept."""
     height, width = output_size
@@ -379,11 +420,19 @@ def _align_cases(generator: torch.Generator) -> list[Case]:
         return Case((squares, *args), note)
 
     cases = [
-        case("one bin, one sample, in the centre of a pixel", torch.tensor([2.0, 1.0, 3.0, 2.0]), (1, 1), 1.0, 1),
+        case(
+            "one bin, one sample, in the centre of a pixel",
+            torch.tensor([2.0, 1.0, 3.0, 2.0]),
+            (1, 1),
+            1.0,
+            1,
+        ),
         case("one bin over two by two pixels", torch.tensor([1.0, 1.0, 3.0, 3.0]), (1, 1)),
         case("edges between the cells", torch.tensor([1.3, 0.6, 4.5, 3.8]), (2, 2)),
         case("two rows of three bins", torch.tensor([0.9, 1.2, 4.8, 3.7]), (2, 3)),
-        case("a box in pixels of the image, at stride 8", torch.tensor([10.0, 4.0, 34.0, 30.0]), (2, 2), 1 / 8),
+        case(
+            "a box in pixels of the image, at stride 8", torch.tensor([10.0, 4.0, 34.0, 30.0]), (2, 2), 1 / 8
+        ),
         case("a box that reaches over the edges", torch.tensor([-0.9, -0.7, 2.4, 5.6]), (3, 2)),
         case("a box that lies half outside", torch.tensor([3.3, 2.2, 10.1, 9.3]), (2, 3), 1.0, 3),
     ]
@@ -406,17 +455,21 @@ def _gradient_inputs() -> tuple[Any, ...]:
 
 BOX_HINTS = {
     "half": HALF_PIXEL,
-    "swap": "A box is x1, y1, x2, y2. Rows of the feature map go with y, columns with x: which numbers belong to W_y?",
+    "swap": "A box is x1, y1, x2, y2. Rows of the feature map go with y, columns with x: which numbers "
+    "belong to W_y?",
     "scale": "The box is given in pixels of the image. What takes 32 pixels to 4 cells at stride 8?",
-    "early": "Half a pixel is half a cell of the feature map. Is it subtracted before or after the box is scaled?",
-    "snap": "Your bins begin and end at whole cells, as RoIPool's do. RoIAlign keeps the fraction: 1.3 stays 1.3.",
-    "ends": "With two samples in a bin of length 1, yours lie at 0 and 1, on the bin's edges. Each sample stands in the middle "
-    "of its own share: at 0.25 and 0.75.",
-    "first": "With two samples in a bin of length 1, yours lie at 0 and 0.5. Each sample stands in the middle of its own share: "
-    "at 0.25 and 0.75.",
-    "centre": "The result does not depend on sampling_ratio: you take the centre of each bin only. With two samples along an "
-    "axis, a bin of length 1 is read at 0.25 and 0.75.",
-    "far": "Inside the map all is right. A sample more than a pixel beyond the outermost centres has no weight at all.",
+    "early": "Half a pixel is half a cell of the feature map. Is it subtracted before or after the box is "
+    "scaled?",
+    "snap": "Your bins begin and end at whole cells, as RoIPool's do. RoIAlign keeps the fraction: 1.3 "
+    "stays 1.3.",
+    "ends": "With two samples in a bin of length 1, yours lie at 0 and 1, on the bin's edges. Each sample "
+    "stands in the middle of its own share: at 0.25 and 0.75.",
+    "first": "With two samples in a bin of length 1, yours lie at 0 and 0.5. Each sample stands in the "
+    "middle of its own share: at 0.25 and 0.75.",
+    "centre": "The result does not depend on sampling_ratio: you take the centre of each bin only. With two "
+    "samples along an axis, a bin of length 1 is read at 0.25 and 0.75.",
+    "far": "Inside the map all is right. A sample more than a pixel beyond the outermost centres has no "
+    "weight at all.",
     "extent": "The third and fourth number of a box are its far corner, not its width and height.",
 }
 
@@ -430,7 +483,7 @@ ALIGN = Exercise(
     mistakes=(
         Mistake("half pixel forgotten", _align_with(shift=0.0), BOX_HINTS["half"]),
         Mistake("half pixel before scaling", _align_with(early=True), BOX_HINTS["early"]),
-        Mistake("scale forgotten", lambda *args: roi_align_box(*args[:3], 1.0, *args[4:]), BOX_HINTS["scale"]),
+        Mistake("scale forgotten", _align_with(unscaled=True), BOX_HINTS["scale"]),
         Mistake("x and y swapped", _align_with(swap=True), BOX_HINTS["swap"]),
         Mistake("box as x, y, width, height", _align_with(extent=True), BOX_HINTS["extent"]),
         Mistake("rounded like RoIPool", _align_with(snapped=True), BOX_HINTS["snap"]),
@@ -440,31 +493,32 @@ ALIGN = Exercise(
         Mistake(
             "nearest neighbour",
             _align_with(kind="nearest"),
-            "Each of your samples reads a single cell. RoIAlign mixes two neighbours along each axis; a sample at 1.25 takes "
-            "three quarters of cell 1.",
+            "Each of your samples reads a single cell. RoIAlign mixes two neighbours along each axis; a "
+            "sample at 1.25 takes three quarters of cell 1.",
         ),
         Mistake(
             "sum instead of mean",
             _align_with(total=True),
-            "Your values are too large by the number of samples. A bin of a constant map must be that constant: what should a "
-            "row of W_y sum to?",
+            "Your values are too large by the number of samples. A bin of a constant map must be that "
+            "constant: what should a row of W_y sum to?",
         ),
         Mistake(
             "divided along one axis only",
             _align_with(once=True),
-            "Your values are too large by sampling_ratio. A bin has sampling_ratio samples along x and along y: how many is "
-            "that together?",
+            "Your values are too large by sampling_ratio. A bin has sampling_ratio samples along x and "
+            "along y: how many is that together?",
         ),
         Mistake(
             "largest instead of mean",
             _largest,
-            "You keep the largest sample of a bin, as RoIPool does. RoIAlign averages them, and that is why it is a matrix product.",
+            "You keep the largest sample of a bin, as RoIPool does. RoIAlign averages them, and that is why "
+            "it is a matrix product.",
         ),
         Mistake(
             "output transposed",
             _transposed,
-            "Rows and columns of your result are exchanged. Which of the two matrices stands on the left, and which dimension "
-            "of the map does it act on?",
+            "Rows and columns of your result are exchanged. Which of the two matrices stands on the left, "
+            "and which dimension of the map does it act on?",
         ),
         Mistake(
             "output size as width, height",
@@ -474,8 +528,8 @@ ALIGN = Exercise(
         Mistake(
             "fades at the border",
             _align_with(border="fade"),
-            "In the outermost half cell your values fade towards zero. A sample beyond the last centre (up to a pixel) takes the "
-            "border's value: its two weights still sum to 1.",
+            "In the outermost half cell your values fade towards zero. A sample beyond the last centre (up "
+            "to a pixel) takes the border's value: its two weights still sum to 1.",
         ),
         Mistake("clamps however far", _align_with(far=False), BOX_HINTS["far"]),
     ),
@@ -483,7 +537,11 @@ ALIGN = Exercise(
 
 
 def roi_align_gradient(
-    grad_output: Tensor, box: Tensor, feature_size: Sequence[int], spatial_scale: float = 1.0, sampling_ratio: int = 2
+    grad_output: Tensor,
+    box: Tensor,
+    feature_size: Sequence[int],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = 2,
 ) -> Tensor:
     """The gradient ``(C, H, W)`` of the feature map from that of RoIAlign's output ``(C, h, w)``."""
     rows, columns = _axes(box, grad_output.shape[1:], feature_size, spatial_scale, sampling_ratio)
@@ -492,9 +550,15 @@ def roi_align_gradient(
 
 def _gradient_with(normalise: bool = False, **options: Any) -> Callable[..., Tensor]:
     def wrong(
-        grad_output: Tensor, box: Tensor, feature_size: Sequence[int], spatial_scale: float = 1.0, sampling_ratio: int = 2
+        grad_output: Tensor,
+        box: Tensor,
+        feature_size: Sequence[int],
+        spatial_scale: float = 1.0,
+        sampling_ratio: int = 2,
     ) -> Tensor:
-        rows, columns = _axes(box, grad_output.shape[1:], feature_size, spatial_scale, sampling_ratio, **options)
+        rows, columns = _axes(
+            box, grad_output.shape[1:], feature_size, spatial_scale, sampling_ratio, **options
+        )
         if normalise:
             rows, columns = (each / each.sum(0).clamp(min=1e-12) for each in (rows, columns))
         return rows.T @ grad_output @ columns
@@ -503,7 +567,11 @@ def _gradient_with(normalise: bool = False, **options: Any) -> Callable[..., Ten
 
 
 def _last_one_wins(
-    grad_output: Tensor, box: Tensor, feature_size: Sequence[int], spatial_scale: float = 1.0, sampling_ratio: int = 2
+    grad_output: Tensor,
+    box: Tensor,
+    feature_size: Sequence[int],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = 2,
 ) -> Tensor:
     """Where the bins of one cell overlap, only the last is kept."""
     rows, columns = _axes(box, grad_output.shape[1:], feature_size, spatial_scale, sampling_ratio)
@@ -517,12 +585,21 @@ def _last_one_wins(
 def _gradient_cases(generator: torch.Generator) -> list[Case]:
     one, four = torch.ones(1, 1, 1), torch.tensor([[[1.0, 2.0], [4.0, 8.0]]])
     cases = [
-        Case((one, torch.tensor([2.0, 1.0, 3.0, 2.0]), (3, 4), 1.0, 1), "one bin, one sample, in the centre of a pixel"),
+        Case(
+            (one, torch.tensor([2.0, 1.0, 3.0, 2.0]), (3, 4), 1.0, 1),
+            "one bin, one sample, in the centre of a pixel",
+        ),
         Case((one, torch.tensor([1.5, 1.25, 2.5, 2.25]), (4, 4), 1.0, 1), "one sample between four cells"),
         Case((one, torch.tensor([0.7, 0.6, 3.5, 2.8]), (3, 5)), "one bin, two samples along each axis"),
         Case((four, torch.tensor([0.9, 1.2, 4.1, 3.7]), (5, 6)), "four bins that share cells"),
-        Case((four, torch.tensor([10.0, 4.0, 34.0, 30.0]), (5, 6), 1 / 8), "a box in pixels of the image, at stride 8"),
-        Case((four, torch.tensor([-0.9, 2.3, 3.4, 7.6]), (5, 6), 1.0, 3), "a box that reaches far over the edges"),
+        Case(
+            (four, torch.tensor([10.0, 4.0, 34.0, 30.0]), (5, 6), 1 / 8),
+            "a box in pixels of the image, at stride 8",
+        ),
+        Case(
+            (four, torch.tensor([-0.9, 2.3, 3.4, 7.6]), (5, 6), 1.0, 3),
+            "a box that reaches far over the edges",
+        ),
     ]
     for stride, ratio, (height, width) in ((1, 2, (3, 3)), (4, 1, (2, 4)), (8, 3, (4, 2)), (16, 2, (5, 5))):
         feature, box = _random_map(generator, stride)
@@ -541,40 +618,42 @@ GRADIENT = Exercise(
         Mistake(
             "spread evenly",
             _gradient_with(kind="even"),
-            "Your gradient reaches the right cells, each with the same share. A cell gets back what it gave: the weight it had "
-            "on the way forward.",
+            "Your gradient reaches the right cells, each with the same share. A cell gets back what it "
+            "gave: the weight it had on the way forward.",
         ),
         Mistake(
             "nearest cell only",
             _gradient_with(kind="nearest"),
-            "Your gradient goes to one cell a sample. Which cells contributed on the way forward, and with which weights?",
+            "Your gradient goes to one cell a sample. Which cells contributed on the way forward, and with "
+            "which weights?",
         ),
         Mistake(
             "not divided by the samples",
             _gradient_with(total=True),
-            "Your gradient is too large by the number of samples in a bin. Inside the map, the gradient that goes in must come "
-            "out: both sum to the same.",
+            "Your gradient is too large by the number of samples in a bin. Inside the map, the gradient "
+            "that goes in must come out: both sum to the same.",
         ),
         Mistake(
             "divided along one axis only",
             _gradient_with(once=True),
-            "Your gradient is too large by sampling_ratio. A bin's mean is over the samples along x and along y.",
+            "Your gradient is too large by sampling_ratio. A bin's mean is over the samples along x and "
+            "along y.",
         ),
         Mistake(
             "weights normalised per cell",
             _gradient_with(normalise=True),
-            "Going back, you make the weights of each cell sum to 1. The transposed matrix needs no correction: a cell that no "
-            "sample came near gets little.",
+            "Going back, you make the weights of each cell sum to 1. The transposed matrix needs no "
+            "correction: a cell that no sample came near gets little.",
         ),
         Mistake(
             "overwritten instead of added",
             _last_one_wins,
-            "Where two bins read the same cell, yours keeps the gradient of one of them. What does a cell that was used twice "
-            "get back?",
+            "Where two bins read the same cell, yours keeps the gradient of one of them. What does a cell "
+            "that was used twice get back?",
         ),
         Mistake("half pixel forgotten", _gradient_with(shift=0.0), BOX_HINTS["half"]),
         Mistake("half pixel before scaling", _gradient_with(early=True), BOX_HINTS["early"]),
-        Mistake("scale forgotten", lambda *args: roi_align_gradient(*args[:3], 1.0, *args[4:]), BOX_HINTS["scale"]),
+        Mistake("scale forgotten", _gradient_with(unscaled=True), BOX_HINTS["scale"]),
         Mistake("x and y swapped", _gradient_with(swap=True), BOX_HINTS["swap"]),
         Mistake("centre only", _gradient_with(inside_bin="centre"), BOX_HINTS["centre"]),
         Mistake("samples on the bins' edges", _gradient_with(inside_bin="ends"), BOX_HINTS["ends"]),
@@ -584,7 +663,7 @@ GRADIENT = Exercise(
 )
 
 
-# 13.5 ------------------------------------------------------------------------------------------------------------
+# 13.5 ----------------------------------------------------------------------------------------------
 
 
 def _place(
@@ -620,7 +699,7 @@ def _place(
 
 
 def paste(soft: Tensor, box: Tensor, size: Sequence[int]) -> Tensor:
-    """A soft mask ``(h, w)`` back into an image of ``size`` ``(H, W)``: bilinear at pixel centres, zero outside the box."""
+    """A soft mask ``(h, w)`` in an image ``(H, W)``: bilinear at pixel centres, zero outside the box."""
     return _place(soft, box, size)
 
 
@@ -660,14 +739,14 @@ PASTE = Exercise(
         Mistake(
             "the mask's half cell forgotten",
             _paste_with(own_half=0.0),
-            "The mask has cells with centres too. With two cells over the box, the first centre lies at a quarter of its width, "
-            "not at 0.",
+            "The mask has cells with centres too. With two cells over the box, the first centre lies at a "
+            "quarter of its width, not at 0.",
         ),
         Mistake(
             "corners aligned",
             _paste_with(corners=True),
-            "Yours puts the centres of the outermost cells on the edges of the box (align_corners=True). The cells fill the "
-            "box: with two of them, the centres lie at a quarter and at three quarters.",
+            "Yours puts the centres of the outermost cells on the edges of the box (align_corners=True). "
+            "The cells fill the box: with two of them, the centres lie at a quarter and at three quarters.",
         ),
         Mistake(
             "x and y swapped",
@@ -677,24 +756,26 @@ PASTE = Exercise(
         Mistake(
             "nearest neighbour",
             _paste_with(nearest=True),
-            "Each pixel of yours copies one cell of the mask. Between two cell centres the value goes over from one to the other.",
+            "Each pixel of yours copies one cell of the mask. Between two cell centres the value goes over "
+            "from one to the other.",
         ),
         Mistake(
             "box rounded",
             _paste_with(rounded=True),
-            "You round the box to whole pixels first; that is the error this chapter is about. Map each pixel centre into the "
-            "box as it is.",
+            "You round the box to whole pixels first; that is the error this chapter is about. Map each "
+            "pixel centre into the box as it is.",
         ),
         Mistake(
             "nothing is outside",
             _paste_with(outside=False),
-            "Inside the box all is right. A pixel whose centre lies outside the box does not belong to the object: zero.",
+            "Inside the box all is right. A pixel whose centre lies outside the box does not belong to the "
+            "object: zero.",
         ),
         Mistake(
             "fades at the box's edge",
             _paste_with(border="fade"),
-            "Near the edges of the box your values fade towards zero. Beyond the outermost cell centre, but inside the box, the "
-            "value of that cell goes on: clamp.",
+            "Near the edges of the box your values fade towards zero. Beyond the outermost cell centre, but "
+            "inside the box, the value of that cell goes on: clamp.",
         ),
         Mistake(
             "cut to 0 and 1",

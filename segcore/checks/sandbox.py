@@ -1,7 +1,8 @@
-"""A reader's function, run so that nothing it does can hurt: it may loop, raise, exit, print or change what it is given.
+"""A reader's function, run so that it can do no harm: it may loop, raise, exit, print, change its input.
 
-It runs in a thread of its own, on copies of the arguments, with a time limit; what it prints is kept, not shown. A
-function that does not come back is stopped by an exception raised inside it, again and again, for it may catch some.
+It runs in a thread of its own, on copies of the arguments, with a time limit; what it prints is kept, not
+shown. A function that does not come back is stopped by an exception raised inside it, again and again, for it
+may catch some.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ PATIENCE = 3.0  # seconds that we try to stop a function that does not come back
 
 
 class TimeUp(SystemExit):
-    """Raised inside a function that took too long. (Threading is silent about a SystemExit that escapes.)"""
+    """Raised inside a function that took too long; threading is silent about a SystemExit that escapes."""
 
 
 @dataclass
@@ -139,7 +140,10 @@ def call(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], seconds: float
 ) -> Outcome:
     """Call a function that is not to be trusted, on copies of the arguments; never raises what it raises."""
-    given, named = tuple(sealed(value) for value in args), {key: sealed(value) for key, value in kwargs.items()}
+    given, named = (
+        tuple(sealed(value) for value in args),
+        {key: sealed(value) for key, value in kwargs.items()},
+    )
     captures = [_Capture(sys.stdout), _Capture(sys.stderr)]
     worker = _Worker(lambda: function(*given, **named), captures)
     outcome = Outcome()

@@ -1,4 +1,4 @@
-"""Values as short plain text, the same on every machine: no addresses, no paths, no print options of the reader's."""
+"""Values as short plain text, the same on every machine: no addresses, no paths, no print options."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import torch
 __all__ = ["aligned", "beside", "block", "clean", "number", "summary"]
 
 WHOLE = 64  # tensors up to this many elements are printed whole
+SCANNED = 10_000_000  # larger ones are not even looked through
 WIDTH = 96  # two blocks stand side by side where they fit
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{5,}\b")
-_FOLDERS = re.compile(r"(?<![\w.)\]/\\])(?:[A-Za-z]:[\\/]|/)(?:[^\s'\":,;<>()\\/]+[\\/])+")
+_FOLDERS = re.compile(r"(?<![\w.)\]/\\])(?:[A-Za-z]:[\\/]+|/)(?:[^\s'\":,;<>()\\/]+[\\/]+)+")
 _CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def clean(text: str, limit: int = 400) -> str:
-    """Text of the reader's or of an error, without addresses, folders and control characters, and not too long."""
+    """Text of the reader's or of an error, short, without addresses, folders and control characters."""
     text = _CONTROL.sub("", _FOLDERS.sub("", _ADDRESS.sub("0x...", str(text)[: 20 * limit])))
     return text if len(text) <= limit else text[:limit].rstrip() + " ..."
 
@@ -36,8 +37,8 @@ def summary(value: Any) -> str:
         kind = str(value.dtype).removeprefix("torch.")
         shape = f"({', '.join(map(str, value.shape))}{',' if value.ndim == 1 else ''})"
         text = f"{kind} tensor of shape {shape}"
-        real = not value.is_complex() and not value.is_sparse
-        if value.numel() > WHOLE and real:
+        real = not value.is_complex() and not value.is_sparse and not value.is_meta
+        if WHOLE < value.numel() <= SCANNED and real:
             numbers = value.detach().double()
             finite = numbers[numbers.isfinite()]
             if finite.numel():
@@ -74,18 +75,29 @@ def _entry(item: torch.Tensor) -> str:
 
 
 def block(value: Any) -> list[str]:
-    """A small value written out in full, one string a line; a large one by its summary."""
+    """A small value written out in full, one string a line; a large one by its summary. Never raises."""
+    try:
+        return _block(value)
+    except Exception:  # a list that holds itself, a tensor without values, whatever a reader may think of
+        return [f"a value of type {type(value).__name__}"]
+
+
+def _block(value: Any) -> list[str]:
     if isinstance(value, torch.Tensor) and not value.is_sparse and 0 < value.numel() <= WHOLE:
         flat = value.detach().reshape(-1)
         return _rows(value.detach(), max(len(_entry(item)) for item in flat))
     if isinstance(value, bool | int | float):
         return [number(value)]
-    if isinstance(value, tuple) and len(value) <= 8 and all(isinstance(item, bool | int | float) for item in value):
+    if (
+        isinstance(value, tuple)
+        and len(value) <= 8
+        and all(isinstance(item, bool | int | float) for item in value)
+    ):
         return [f"({', '.join(map(number, value))})"]
     if isinstance(value, tuple | list) and len(value) <= 8 and value:
         lines: list[str] = []
         for index, item in enumerate(value):
-            lines += aligned(f"[{index}] ", block(item))
+            lines += aligned(f"[{index}] ", _block(item))
         return lines
     return [summary(value)]
 

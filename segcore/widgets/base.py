@@ -1,13 +1,14 @@
 """The base class of every widget: one ES module, alive with a kernel and without one.
 
-A widget is an `anywidget <https://anywidget.dev>`_: traitlets in Python, one plain ES module in the browser. This base
-adds a second form to its MIME bundle, a self-contained ``text/html``: a ``<div>``, the styles, the module and a model
-of some twenty lines that stands in for the kernel's. Jupyter shows the live widget; the book shows the HTML, which
-works from a web host and from ``file://`` alike and asks nothing of the network.
+A widget is an `anywidget <https://anywidget.dev>`_: traitlets in Python, one plain ES module in the
+browser. This base adds a second form to its MIME bundle, a self-contained ``text/html``: a ``<div>``, the
+styles, the module and a model of some twenty lines that stands in for the kernel's. Jupyter shows the live
+widget; the book shows the HTML, which works from a web host and from ``file://`` alike and asks nothing of
+the network.
 
-A subclass names its ``_slug`` and declares its synced traits. It brings ``static/<slug>.js`` and ``static/<slug>.css``;
-``static/kit.js`` and ``static/kit.css`` are shared. The module may open with one line ``import { ... } from "./kit.js";``:
-the kit is put in its place, so that one file holds all.
+A subclass names its ``_slug`` and declares its synced traits. It brings ``static/<slug>.js`` and
+``static/<slug>.css``; ``static/kit.js`` and ``static/kit.css`` are shared. The module may open with one line
+``import { ... } from "./kit.js";``: the kit is put in its place, so that one file holds all.
 """
 
 from __future__ import annotations
@@ -36,10 +37,14 @@ const model = {
   set(name, value) {
     if (JSON.stringify(state[name]) === JSON.stringify(value)) return;
     state[name] = value;
-    for (const event of ["change:" + name, "change"]) for (const call of [...(listeners.get(event) ?? [])]) call();
+    for (const event of ["change:" + name, "change"]) {
+      for (const call of [...(listeners.get(event) ?? [])]) call();
+    }
   },
   on(event, call) { listeners.set(event, [...(listeners.get(event) ?? []), call]); },
-  off(event, call) { listeners.set(event, (listeners.get(event) ?? []).filter((other) => call && other !== call)); },
+  off(event, call) {
+    listeners.set(event, (listeners.get(event) ?? []).filter((other) => call && other !== call));
+  },
   save_changes() {},
 };
 const url = URL.createObjectURL(new Blob([__SOURCE__], { type: "text/javascript" }));
@@ -66,7 +71,7 @@ def style_source(slug: str) -> str:
 
 
 def _inline_json(value: Any) -> str:
-    """JSON that can stand inside a ``<script>``: no ``</script>`` and no ``<!--`` can end or open anything."""
+    """JSON that can stand inside a ``<script>``: no ``</script>`` or ``<!--`` can end or open anything."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -74,9 +79,9 @@ def _inline_json(value: Any) -> str:
 class CourseWidget(anywidget.AnyWidget):
     """An anywidget whose output also holds a form that lives without a kernel.
 
-    Subclasses set ``_slug``, the stem of their static files, and ``_title``, the words that a screen reader and a page
-    without scripts show, and declare traits with ``.tag(sync=True)``. The values of those traits travel in the page as
-    JSON: keep them small.
+    Subclasses set ``_slug``, the stem of their static files, and ``_title``, the words that a screen
+    reader and a page without scripts show, and declare traits with ``.tag(sync=True)``. The values of
+    those traits travel in the page as JSON: keep them small.
     """
 
     _slug: str
@@ -103,14 +108,18 @@ class CourseWidget(anywidget.AnyWidget):
     def to_html(self) -> str:
         """The self-contained form: deterministic, its id derived from its content."""
         state, source, style = self.public_state(), module_source(self._slug), style_source(self._slug)
-        digest = hashlib.sha256(json.dumps([self._slug, state, source, style], sort_keys=True).encode()).hexdigest()
+        digest = hashlib.sha256(
+            json.dumps([self._slug, state, source, style], sort_keys=True).encode()
+        ).hexdigest()
         ident = f"segcore-{self._slug.replace('_', '-')}-{digest[:10]}"
         runtime = _RUNTIME.replace("__ID__", json.dumps(ident)).replace("__SOURCE__", _inline_json(source))
         return (
-            f'<div class="segcore-widget" id="{ident}" data-widget="{self._slug}" role="group" aria-label="{self._title}">'
+            f'<div class="segcore-widget" id="{ident}" data-widget="{self._slug}" '
+            f'role="group" aria-label="{self._title}">'
             f"<style>{style}</style>"
             f'<script type="application/json" class="segcore-state">{_inline_json(state)}</script>'
-            f'<div class="segcore-stage"><p class="segcore-fallback">{self._title}: this figure is interactive. '
+            '<div class="segcore-stage"><p class="segcore-fallback">'
+            f"{self._title}: this figure is interactive. "
             "In a notebook, run its cell; in a web page, allow scripts.</p></div>"
             f'<script type="module">{runtime}</script></div>'
         )

@@ -1,8 +1,9 @@
-"""The widget of chapter 13: one box, pooled by RoIPool and by RoIAlign, with every number traced to its cells.
+"""The widget of chapter 13: one box, pooled by RoIPool and by RoIAlign, every number traced to its cells.
 
-Its image is a photograph of a cup at a third of its size, 192 by 128 pixels. Its feature map has a stride of 16 pixels
-and three channels made by fixed filters: edge strength, brightness, and the share of each cell that the cup's mouth
-covers. All values are whole numbers from 0 to 100, so that what a reader sees in a cell is what the arithmetic uses.
+Its image is a photograph of a cup at a third of its size, 192 by 128 pixels. Its feature map has a stride
+of 16 pixels and three channels made by fixed filters: edge strength, brightness, and the share of each cell
+that the cup's mouth covers. All values are whole numbers from 0 to 100, so that what a reader sees in a
+cell is what the arithmetic uses.
 
 The mouth of the cup is an ellipse, fitted by eye; its mask is the "toy" whose edge RoIPool displaces.
 """
@@ -27,6 +28,7 @@ STRIDE = 16
 REDUCTION = 3  # of the photograph: 576 x 384 pixels of it become 192 x 128
 IMAGE_SIZE = (128, 192)  # height, width
 CHROMA_REDUCTION = 4  # colour is kept more coarsely than brightness, as in JPEG
+FARTHEST = 1000  # pixels from the corner that an edge of the box may lie
 CHANNELS = ("edges", "brightness", "mouth")
 
 # The cup's mouth in pixels of the reduced image: centre, half axes, and rotation in radians.
@@ -111,7 +113,8 @@ def _scene() -> tuple[dict[str, Any], dict[str, Any]]:
 class RoIAlignWidget(CourseWidget):
     """RoIPool and RoIAlign of one box, side by side.
 
-    Every trait can be read and set from Python while the figure is on screen; ``box`` follows the reader's hand.
+    Every trait can be read and set from Python while the figure is on screen; ``box`` follows the reader's
+    hand.
 
     Attributes:
         box: x1, y1, x2, y2 in pixels of the image, continuous (pixel (0, 0) covers [0, 1) x [0, 1)).
@@ -150,7 +153,7 @@ class RoIAlignWidget(CourseWidget):
         return _scene()[0]
 
     @traitlets.validate("box")
-    def _check_box(self, proposal: Any) -> list[float]:  # noqa: ANN401
+    def _check_box(self, proposal: Any) -> list[float]:
         box = [float(edge) for edge in proposal["value"]]
         if len(box) != 4:
             raise traitlets.TraitError(f"box must hold four numbers, x1, y1, x2, y2; got {len(box)}: {box}")
@@ -161,19 +164,21 @@ class RoIAlignWidget(CourseWidget):
             raise traitlets.TraitError(
                 f"box must be x1, y1, x2, y2 with x1 <= x2 and y1 <= y2; got {box}. Are its corners swapped?"
             )
-        if max(abs(edge) for edge in box) > 10_000:
-            raise traitlets.TraitError(f"box lies too far from the image of 192 x 128 pixels; got {box}")
+        if max(abs(edge) for edge in box) > FARTHEST:
+            raise traitlets.TraitError(
+                f"box must lie within {FARTHEST} pixels of the image's corner; got {box}"
+            )
         return box
 
     @traitlets.validate("output_size")
-    def _check_output_size(self, proposal: Any) -> list[int]:  # noqa: ANN401
+    def _check_output_size(self, proposal: Any) -> list[int]:
         size = list(proposal["value"])
         if len(size) != 2 or not all(1 <= n <= 7 for n in size):
             raise traitlets.TraitError(f"output_size must be [rows, columns], each from 1 to 7; got {size}")
         return size
 
     @traitlets.validate("sampling_ratio")
-    def _check_sampling_ratio(self, proposal: Any) -> int:  # noqa: ANN401
+    def _check_sampling_ratio(self, proposal: Any) -> int:
         ratio = proposal["value"]
         if not 0 <= ratio <= 4:
             raise traitlets.TraitError(f"sampling_ratio must be 0 (adaptive) to 4; got {ratio}")
@@ -190,7 +195,8 @@ class RoIAlignWidget(CourseWidget):
         from segcore.roi_align import roi_pool
 
         boxes = [torch.tensor([self.box], dtype=torch.float32)]
-        return roi_pool(self.feature_map[None], boxes, tuple(self.output_size), 1 / self.stride)[0]
+        rows, columns = self.output_size
+        return roi_pool(self.feature_map[None], boxes, (rows, columns), 1 / self.stride)[0]
 
     @property
     def aligned_output(self) -> Tensor:
@@ -198,10 +204,11 @@ class RoIAlignWidget(CourseWidget):
         from segcore.roi_align import roi_align
 
         boxes = [torch.tensor([self.box], dtype=torch.float32)]
+        rows, columns = self.output_size
         return roi_align(
             self.feature_map[None],
             boxes,
-            tuple(self.output_size),
+            (rows, columns),
             1 / self.stride,
             self.sampling_ratio,
             self.aligned,

@@ -12,15 +12,21 @@ from typing import Any
 import pytest
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (path := shutil.which(name))), None
+    (
+        path
+        for name in ("chromium", "chromium-browser", "google-chrome", "chrome")
+        if (path := shutil.which(name))
+    ),
+    None,
 )
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--force-prefers-reduced-motion"]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 LOCAL = ("file:", "data:", "blob:", "about:")
 
-PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><head><meta charset="utf-8"><title>Widget</title>
-<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
-<style>body {{ margin: 16px; font-family: sans-serif }} html[data-theme=dark] body {{ background: #15191e; color: #dfe4ea }}
-</style></head><body><main><h1>Widget</h1>{body}</main></body></html>"""
+PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><head><meta charset="utf-8">
+<title>Widget</title><meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
+<style>body {{ margin: 16px; font-family: sans-serif }}
+html[data-theme=dark] body {{ background: #15191e; color: #dfe4ea }}</style>
+</head><body><main><h1>Widget</h1>{body}</main></body></html>"""
 
 
 @dataclass
@@ -56,7 +62,9 @@ def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         if os.environ.get("CI"):
             pytest.fail("CI needs a browser: install Debian's chromium, or set CHROMIUM to the path of one.")
-        pytest.skip("no Chromium on this machine: install one, or set CHROMIUM to its path, to run the browser tests")
+        pytest.skip(
+            "no Chromium on this machine: install one, or set CHROMIUM to its path, to run the browser tests"
+        )
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -70,9 +78,21 @@ def open_path(browser: Any) -> Iterator[Callable[..., OpenPage]]:
     """Open an HTML file from ``file://``; everything that is not local is refused and noted."""
     contexts = []
 
-    def _open(path: Path, *, width: int = 1280, height: int = 900, theme: str = "light", touch: bool = False) -> OpenPage:
+    def _open(
+        path: Path,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        theme: str = "light",
+        touch: bool = False,
+        reduced_motion: str = "reduce",
+    ) -> OpenPage:
         context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=theme, has_touch=touch, is_mobile=touch
+            viewport={"width": width, "height": height},
+            color_scheme=theme,
+            has_touch=touch,
+            is_mobile=touch,
+            reduced_motion=reduced_motion,
         )
         contexts.append(context)
         page = context.new_page()
@@ -89,7 +109,9 @@ def open_path(browser: Any) -> Iterator[Callable[..., OpenPage]]:
         context.route("**/*", route)
         page.on("console", lambda m: opened.errors.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: opened.errors.append(str(error)))
-        page.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')")
+        page.add_init_script(
+            f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
+        )
         page.goto(path.resolve().as_uri())
         return opened
 

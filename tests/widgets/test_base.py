@@ -12,7 +12,8 @@ export function quadruple(x) { return double(double(x)); }
 export default { render({ model, el }) {
   const button = document.createElement("button");
   const show = () => { button.textContent = model.get("label") + " " + quadruple(model.get("count")); };
-  button.addEventListener("click", () => { model.set("count", model.get("count") + 1); model.save_changes(); });
+  const press = () => { model.set("count", model.get("count") + 1); model.save_changes(); };
+  button.addEventListener("click", press);
   model.on("change:count", show);
   show();
   el.append(button);
@@ -76,7 +77,10 @@ def test_a_hostile_label_is_only_text(tmp_path, monkeypatch, open_widget):
 def test_kit_notes_errors_and_outside_requests(tmp_path, open_path):
     """The kit itself must be able to fail."""
     page = tmp_path / "bad.html"
-    page.write_text("<link rel=icon href='data:,'><script>fetch('https://example.org/x').catch(() => {}); nothing()</script>")
+    page.write_text(
+        "<link rel=icon href='data:,'>"
+        "<script>fetch('https://example.org/x').catch(() => {}); nothing()</script>"
+    )
     opened = open_path(page)
     opened.page.wait_for_timeout(200)
     assert any("nothing" in error for error in opened.errors)

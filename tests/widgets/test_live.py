@@ -11,7 +11,6 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -40,11 +39,20 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     environment.pop("SEGCORE_STATIC", None)
     log = (home / "log").open("wb")
     options = [
-        "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
-        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home / 'notebooks'}",
-        "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-    ]  # fmt: skip
-    server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], env=environment, stdout=log, stderr=log)
+        "--no-browser",
+        "--allow-root",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={token}",
+        f"--ServerApp.root_dir={home / 'notebooks'}",
+        "--LabApp.expose_app_in_browser=True",
+        "--LabApp.news_url=",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", *options], env=environment, stdout=log, stderr=log
+    )
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -102,20 +110,27 @@ def poll(read: Callable[[], Any], accept: Callable[[Any], bool], seconds: float 
 def test_the_box_is_one_in_page_and_kernel(browser: Any, lab: str) -> None:
     context = browser.new_context(viewport={"width": 1400, "height": 1800})
     page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
     try:
         page.goto(lab)
-        page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext", timeout=60_000)
         page.wait_for_function(
-            "() => jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'", timeout=60_000
+            "() => window.jupyterapp?.shell?.currentWidget?.sessionContext", timeout=60_000
+        )
+        page.wait_for_function(
+            "() => jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
+            timeout=60_000,
         )
         page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
         page.wait_for_selector(".jp-OutputArea .segcore-widget canvas", timeout=60_000)
-        assert page.locator(".segcore-stage").count() == 0, "JupyterLab must pick the live widget, not the static form"
+        assert page.locator(".segcore-stage").count() == 0, (
+            "JupyterLab must pick the live widget, not the static form"
+        )
         kernel = Kernel(page)
         before = kernel.evaluate("list(widget.box)")
 
         # Dragging in the page moves the traitlet.
-        move = page.locator(".jp-OutputArea [data-part=box]").first
+        move = page.locator(".jp-OutputArea .handle-move").first
         move.scroll_into_view_if_needed()
         area = move.bounding_box()
         x, y = area["x"] + area["width"] / 2, area["y"] + area["height"] / 2
@@ -125,11 +140,32 @@ def test_the_box_is_one_in_page_and_kernel(browser: Any, lab: str) -> None:
         page.mouse.up()
         after = poll(lambda: kernel.evaluate("list(widget.box)"), lambda box: box != before)
         assert after[0] > before[0] and after[1] > before[1]
-        assert after[2] - after[0] == pytest.approx(before[2] - before[0], abs=1e-6), "dragging keeps the size"
+        assert after[2] - after[0] == pytest.approx(before[2] - before[0], abs=1e-6), (
+            "dragging keeps the size"
+        )
+
+        # Once things are at rest, page and kernel agree: no late echo of the kernel's has set the box back.
+        fields = page.locator(".jp-OutputArea .edge-field input")
+
+        def shown() -> list[float]:
+            return [float(fields.nth(n).input_value()) for n in range(4)]
+
+        poll(lambda: kernel.evaluate("list(widget.box)"), lambda box: box == pytest.approx(shown()))
+        assert area["x"] + 40 == pytest.approx(move.bounding_box()["x"], abs=1)
 
         # Setting the traitlet moves the box in the page.
-        field = page.locator(".jp-OutputArea input[data-coordinate=x1]").first
+        view = page.locator(".jp-OutputArea .map-view").first.bounding_box()
+        unit = view["width"] / (
+            14 * 16
+        )  # CSS pixels per pixel of the image: 12 cells, and one of room at each side
         kernel.run("widget.box = [20.25, 30.5, 90.0, 100.75]")
-        poll(lambda: float(field.input_value()), lambda value: value == pytest.approx(20.25, abs=0.01))
+        poll(shown, lambda box: box == pytest.approx([20.25, 30.5, 90.0, 100.75]))
+        box = poll(move.bounding_box, lambda box: abs(box["x"] - view["x"] - (20.25 + 16) * unit) < 1)
+        assert box["width"] == pytest.approx(69.75 * unit, abs=1)
+        assert box["y"] - view["y"] == pytest.approx((30.5 + 16) * unit, abs=1)
+        kernel.run("widget.output_size = [2, 3]")
+        grid = page.locator(".jp-OutputArea .output.align [role=gridcell]")
+        poll(grid.count, lambda count: count == 6)
+        assert errors == []
     finally:
         context.close()

@@ -20,7 +20,7 @@ HEIGHT, WIDTH, CHANNELS = 9, 13, 2
 BOX = [57.0, 5.0, 137.0, 70.0]
 
 
-# ---- Python ----------------------------------------------------------------------------------------------------
+# ---- Python ----------------------------------------------------------------------------------------------
 
 
 def test_state_is_small_and_plain():
@@ -40,7 +40,7 @@ def test_state_is_small_and_plain():
         ("box", [5, 0, 1, 4], "corners swapped"),
         ("box", [0, 5, 4, 1], "corners swapped"),
         ("box", [0, 0, math.nan, 4], "finite"),
-        ("box", [0, 0, 1e9, 4], "too far"),
+        ("box", [0, 0, 1e9, 4], "within 1000 pixels"),
         ("output_size", [0, 3], "from 1 to 7"),
         ("output_size", [8, 3], "from 1 to 7"),
         ("output_size", [3], "from 1 to 7"),
@@ -65,7 +65,7 @@ def test_outputs_from_python_follow_the_traits():
     torch.testing.assert_close(widget.aligned_output, expected, rtol=1e-5, atol=1e-4)
 
 
-# ---- Arithmetic in the browser ---------------------------------------------------------------------------------
+# ---- Arithmetic in the browser ---------------------------------------------------------------------------
 
 
 def random_boxes(count: int, stride: float) -> torch.Tensor:
@@ -138,7 +138,12 @@ def test_sampling_and_weights_equal_the_library(open_widget: Any, feature: torch
         [as_json(feature), points.tolist()],
     )
     torch.testing.assert_close(torch.tensor(got), expected, rtol=0, atol=1e-5)
-    for start, length, bins, samples in [(-1.3, 6.2, 4, 2), (2.5, 0.0, 1, 3), (8.0, 9.0, 7, 1), (-9.0, 3.0, 2, 2)]:
+    for start, length, bins, samples in [
+        (-1.3, 6.2, 4, 2),
+        (2.5, 0.0, 1, 3),
+        (8.0, 9.0, 7, 1),
+        (-9.0, 3.0, 2, 2),
+    ]:
         rows = opened.root.evaluate(
             """(root, args) => root.segcore.module.axisWeights(...args).map((row) => Array.from(row))""",
             [start, length, bins, samples, WIDTH],
@@ -147,33 +152,54 @@ def test_sampling_and_weights_equal_the_library(open_widget: Any, feature: torch
         torch.testing.assert_close(torch.tensor(rows, dtype=torch.float32), wanted.float(), rtol=0, atol=1e-5)
 
 
-def test_paste_and_iou(open_widget: Any):
+def pasted(soft: torch.Tensor, box: list[float], size: tuple[int, int]) -> torch.Tensor:
+    """What `paste` must give, by grid_sample: bilinear at pixel centres, zero where one lies outside."""
+    y, x = torch.meshgrid(*(torch.arange(n) + 0.5 for n in size), indexing="ij")
+    u, v = (x - box[0]) / (box[2] - box[0]), (y - box[1]) / (box[3] - box[1])
+    grid = torch.stack([2 * u - 1, 2 * v - 1], dim=-1)[None]
+    sampled = grid_sample(soft[None, None], grid, padding_mode="border", align_corners=False)[0, 0]
+    return sampled * ((u >= 0) & (u < 1) & (v >= 0) & (v < 1))
+
+
+@pytest.mark.parametrize(
+    "box", [[2.25, 3.5, 21.0, 17.75], [-5.5, -4.0, 12.0, 9.9], [11.2, 4.4, 12.1, 5.0], [40.0, 3.0, 50.0, 9.0]]
+)
+def test_pasting_and_its_fit_equal_torch(open_widget: Any, box: list[float]):
     opened = open_widget(RoIAlignWidget())
     generator = torch.Generator().manual_seed(4)
-    height, width = 20, 30
-    for box in [[2.25, 3.5, 21.0, 17.75], [-5.5, -4.0, 12.0, 9.9], [11.2, 4.4, 12.1, 5.0], [40.0, 3.0, 50.0, 9.0]]:
-        soft = torch.rand(5, 4, generator=generator)
-        arguments = {"data": soft.flatten().tolist(), "height": 5, "width": 4}
-        got = opened.root.evaluate(
-            "(root, [soft, box, size]) => Array.from(root.segcore.module.paste(soft, box, size))",
-            [arguments, box, {"height": height, "width": width}],
-        )
-        y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
-        u, v = (x - box[0]) / (box[2] - box[0]), (y - box[1]) / (box[3] - box[1])
-        grid = torch.stack([2 * u - 1, 2 * v - 1], dim=-1)[None]
-        sampled = grid_sample(soft[None, None], grid, padding_mode="border", align_corners=False)[0, 0]
-        inside = (u >= 0) & (u < 1) & (v >= 0) & (v < 1)
-        torch.testing.assert_close(torch.tensor(got).reshape(height, width), sampled * inside, rtol=0, atol=1e-5)
-    assert opened.call("iou", [1, 1, 0, 0], [0, 1, 1, 0]) == pytest.approx(1 / 3)
-    assert opened.root.evaluate("(root) => Number.isNaN(root.segcore.module.iou([0, 0], [0, 0]))")
+    soft = torch.rand(5, 4, generator=generator)
+    truth = torch.rand(20, 30, generator=generator) < 0.5
+    fit = opened.root.evaluate(
+        """(root, [soft, box, mask]) => {
+            const { part, iou } = root.segcore.module.maskFit(soft, box, mask);
+            return { ...part, data: Array.from(part.data), iou: Number.isNaN(iou) ? null : iou };
+        }""",
+        [
+            {"data": soft.flatten().tolist(), "height": 5, "width": 4},
+            box,
+            {"data": truth.flatten().int().tolist(), "height": 20, "width": 30},
+        ],
+    )
+    expected = pasted(soft, box, (20, 30))
+    window = (slice(fit["top"], fit["top"] + fit["height"]), slice(fit["left"], fit["left"] + fit["width"]))
+    image = torch.zeros(20, 30)
+    image[window] = torch.tensor(fit["data"], dtype=torch.float32).reshape(fit["height"], fit["width"])
+    torch.testing.assert_close(image, expected, rtol=0, atol=1e-5)
+
+    guess, seen = expected >= 0.5, torch.zeros(20, 30, dtype=torch.bool)
+    seen[window] = True
+    union = (guess | truth & seen).sum().item()
+    assert fit["iou"] == (pytest.approx((guess & truth).sum().item() / union) if union else None)
 
 
-# ---- The figure ------------------------------------------------------------------------------------------------
+# ---- The figure ------------------------------------------------------------------------------------------
 
 
 def settle(opened: Any) -> None:
     """Wait for two frames, so that what was asked for is drawn."""
-    opened.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    opened.page.evaluate(
+        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
 
 
 def texts(opened: Any, kind: str) -> list[str]:
@@ -193,6 +219,11 @@ def centre(locator: Any) -> tuple[float, float]:
 def pixels_per_css(opened: Any, kind: str = "pool") -> float:
     """Pixels of the image per CSS pixel on screen: the map shows 12 cells and one of room at either side."""
     return 14 * 16 / opened.root.locator(f".column.{kind} .map-view").bounding_box()["width"]
+
+
+def box_width(opened: Any) -> float:
+    """Width of the box on screen, in pixels of the image."""
+    return opened.root.locator(".column.align .box").bounding_box()["width"] * pixels_per_css(opened)
 
 
 @pytest.mark.parametrize("kind", ["pool", "align"])
@@ -340,17 +371,21 @@ def test_coordinates_can_be_typed(open_widget: Any):
     settle(opened)
     assert field.input_value() == "61.37"
     assert opened.root.locator(".box-problem").inner_text() == ""
-    # Typed key by key, a number passes through states that are not its own; nothing is rewritten under the cursor.
+    # Typed key by key, a number passes through other states; nothing is rewritten under the cursor.
     field.press("Control+a")
     field.press_sequentially("-3.25", delay=30)
     assert opened.get("box")[0] == -3.25
     field.press("ArrowUp")
-    assert opened.get("box")[0] == pytest.approx(-2.3, abs=0.06)
+    assert opened.get("box")[0] == -2.25, "a step keeps the fraction that was typed"
+    field.press("Shift+ArrowDown")
+    assert opened.get("box")[0] == -2.35
     opened.assert_quiet()
 
 
 def test_grids_show_what_torch_computes(open_widget: Any):
-    widget = RoIAlignWidget(box=[20.5, 30.25, 170.1, 101.0], output_size=[3, 4], sampling_ratio=0, channel="brightness")
+    widget = RoIAlignWidget(
+        box=[20.5, 30.25, 170.1, 101.0], output_size=[3, 4], sampling_ratio=0, channel="brightness"
+    )
     opened = open_widget(widget)
     pooled, aligned = widget.pooled[1].flatten(), widget.aligned_output[1].flatten()
     assert [number(text) for text in texts(opened, "pool")] == pooled.tolist()
@@ -370,11 +405,11 @@ def test_each_control_changes_what_it_should(open_widget: Any):
         return texts(opened, "pool"), texts(opened, "align"), moved
 
     start = state()
-    page.get_by_text("Brightness", exact=True).click()
+    page.get_by_role("radio", name="Brightness").check()
     assert opened.get("channel") == "brightness"
     brightness = state()
     assert brightness[0] != start[0] and brightness[1] != start[1]
-    page.get_by_text("Edges", exact=True).click()
+    page.get_by_role("radio", name="Edges").check()
     assert state() == start
 
     page.get_by_label("Output rows").fill("3")
@@ -388,7 +423,7 @@ def test_each_control_changes_what_it_should(open_widget: Any):
 
     before = state()
     for value, label in [(4, "4"), (1, "1"), (0, "auto")]:
-        opened.root.locator("fieldset", has_text="Samples per axis").get_by_text(label, exact=True).click()
+        page.get_by_role("group", name="Samples per axis").get_by_role("radio", name=label).check()
         assert opened.get("sampling_ratio") == value
         after = state()
         assert after[0] == before[0], "RoIPool takes no samples"
@@ -484,8 +519,7 @@ def test_the_widget_follows_its_model(open_widget: Any):
     settle(opened)
     assert opened.page.get_by_label("x2, right edge in pixels").input_value() == "48"
     assert len(texts(opened, "pool")) == 4
-    factor = pixels_per_css(opened)
-    assert opened.root.locator(".column.align .box").bounding_box()["width"] * factor == pytest.approx(32, abs=0.5)
+    assert box_width(opened) == pytest.approx(32, abs=0.5)
 
 
 def test_mask_scores_equal_the_arithmetic(open_widget: Any):
@@ -495,26 +529,29 @@ def test_mask_scores_equal_the_arithmetic(open_widget: Any):
     assert pool < 70
 
 
-def test_rocking_moves_the_box_and_stops(open_widget: Any, browser: Any, tmp_path: Any):
-    opened = open_widget(RoIAlignWidget())
-    assert opened.page.get_by_role("button", name="Rock the box").count() == 0, "nothing moves by itself here"
-    page = browser.new_page(reduced_motion="no-preference")
-    page.goto(opened.page.url)
-    page.wait_for_selector("[data-ready=true]")
-    if page.evaluate("matchMedia('(prefers-reduced-motion: reduce)').matches"):
-        page.close()
-        pytest.skip("this browser was started with reduced motion for good")
-    button = page.get_by_role("button", name="Rock the box")
+def test_rocking_moves_the_box_and_stops(open_widget: Any):
+    opened = open_widget(RoIAlignWidget(), reduced_motion="no-preference")
+    button = opened.page.get_by_role("button", name="Rock the box")
     button.click()
-    page.wait_for_timeout(300)
-    script = "document.querySelector('[data-widget]').segcore.model.get('box')"
-    moved = page.evaluate(script)
+    opened.page.wait_for_timeout(300)
+    moved = opened.get("box")
     assert moved[0] != BOX[0] and moved[1::2] == BOX[1::2]
+    assert moved[2] - moved[0] == pytest.approx(BOX[2] - BOX[0])
     button.click()
-    still = page.evaluate(script)
-    page.wait_for_timeout(100)
-    assert page.evaluate(script) == still
-    page.close()
+    still = opened.get("box")
+    opened.page.wait_for_timeout(100)
+    assert opened.get("box") == still
+    opened.assert_quiet()
+
+
+def test_nothing_moves_for_readers_who_prefer_stillness(open_widget: Any):
+    opened = open_widget(RoIAlignWidget(), reduced_motion="reduce")
+    assert opened.page.get_by_role("button", name="Rock the box").count() == 0
+    opened.page.wait_for_timeout(200)  # the curves are computed over some frames, then no frame is asked for
+    opened.root.evaluate("(root) => { root.querySelector('.roi-align').frames.length = 0; }")
+    opened.page.wait_for_timeout(200)
+    assert opened.root.evaluate("(root) => root.querySelector('.roi-align').frames.length") == 0
+    assert opened.root.evaluate("(root) => root.getAnimations({ subtree: true }).length") == 0
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -547,8 +584,8 @@ def test_two_widgets_in_a_page_do_not_meddle(open_widget: Any, open_path: Any, t
     first, second = RoIAlignWidget(), RoIAlignWidget(box=[10.0, 10.0, 60.0, 60.0])
     path = tmp_path / "two.html"
     path.write_text(
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Two</title><link rel="icon" href="data:,">'
-        f"</head><body>{first.to_html()}{second.to_html()}</body></html>",
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Two</title>'
+        f'<link rel="icon" href="data:,"></head><body>{first.to_html()}{second.to_html()}</body></html>',
         encoding="utf-8",
     )
     opened = open_path(path)
@@ -568,18 +605,173 @@ def test_two_widgets_in_a_page_do_not_meddle(open_widget: Any, open_path: Any, t
     opened.assert_quiet()
 
 
-def test_dragging_is_smooth(open_widget: Any):
-    """Script time per frame while dragging; a wide band, since test machines are shared. Alone it is some 3 ms."""
+def test_a_box_outside_the_image_is_shown_and_can_be_brought_back(open_widget: Any):
+    widget = RoIAlignWidget(box=[500.0, 400.0, 900.0, 640.0], sampling_ratio=0)
+    opened = open_widget(widget)
+    assert widget.pooled.abs().max() == widget.aligned_output.abs().max() == 0
+    assert set(texts(opened, "pool")) == {"0"} and set(texts(opened, "align")) == {"0.0"}
+    assert opened.root.locator(".mask strong").all_inner_texts() == ["undefined", "undefined"]
+    opened.set("box", [-1000.0, -1000.0, 1000.0, 1000.0])
+    settle(opened)
+    box = [torch.tensor([[-1000.0, -1000.0, 1000.0, 1000.0]])]
+    expected = peer_roi_align(widget.feature_map[None, :1], box, (5, 5), 1 / 16, -1, True).flatten()
+    shown = torch.tensor([number(text) for text in texts(opened, "align")])
+    torch.testing.assert_close(shown, expected, rtol=0, atol=0.051)
+    opened.page.get_by_role("button", name="Reset").click()
+    assert opened.get("box") == BOX
+    opened.assert_quiet()
+
+
+def test_a_hidden_widget_comes_alive_when_it_is_shown(open_path: Any, tmp_path: Any):
+    path = tmp_path / "hidden.html"
+    path.write_text(
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Hidden</title>'
+        '<link rel="icon" href="data:,"></head><body><div id="tab" style="display: none">'
+        f"{RoIAlignWidget().to_html()}</div></body></html>",
+        encoding="utf-8",
+    )
+    opened = open_path(path)
+    opened.page.wait_for_selector("[data-ready=true]", state="attached")
+    opened.set("box", [16.0, 16.0, 48.0, 48.0])
+    opened.page.evaluate("document.querySelector('#tab').style.display = 'block'")
+    settle(opened)
+    assert box_width(opened) == pytest.approx(32, abs=0.5)
+    assert len(texts(opened, "align")) == 25
+    opened.page.evaluate("document.querySelector('#tab').style.display = 'none'")
+    opened.set("box", [16.0, 16.0, 80.0, 48.0])
+    settle(opened)
+    opened.page.evaluate("document.querySelector('#tab').style.display = 'block'")
+    settle(opened)
+    assert box_width(opened) == pytest.approx(64, abs=0.5)
+    opened.assert_quiet()
+
+
+def test_a_cancelled_drag_lets_go_and_a_second_finger_is_ignored(open_widget: Any):
+    opened = open_widget(RoIAlignWidget())
+    boxes = opened.root.evaluate(
+        """(root) => {
+          const handle = root.querySelector(".column.pool .handle-move");
+          handle.parentNode.setPointerCapture = () => {};
+          const at = handle.getBoundingClientRect();
+          const fire = (type, pointerId, dx) => handle.dispatchEvent(new PointerEvent(
+            type, { bubbles: true, pointerId, clientX: at.x + 20 + dx, clientY: at.y + 20 }));
+          const x1 = () => root.segcore.model.get("box")[0];
+          const seen = [x1()];
+          fire("pointerdown", 1, 0);
+          fire("pointermove", 1, 30);
+          seen.push(x1());
+          fire("pointerdown", 2, 0);
+          fire("pointermove", 2, 90);
+          seen.push(x1());
+          fire("pointercancel", 1, 30);
+          fire("pointermove", 1, 60);
+          seen.push(x1());
+          return seen;
+        }"""
+    )
+    assert boxes[1] > boxes[0]
+    assert boxes[2] == boxes[1] == boxes[3]
+    assert opened.root.locator(".roi-align").get_attribute("data-dragging") is None
+    opened.assert_quiet()
+
+
+def test_removal_leaves_no_listener_and_no_frame(open_widget: Any):
+    """What `render` returns undoes it: no listener on model, page or window remains, no observer."""
+    opened = open_widget(RoIAlignWidget())
+    left = opened.root.evaluate(
+        """async (root) => {
+          const { module, model } = root.segcore;
+          let [listeners, watching, outer] = [0, 0, 0];
+          const spy = {
+            get: model.get, set() {}, save_changes() {},
+            on() { listeners += 1; }, off() { listeners -= 1; },
+          };
+          const undo = [];
+          const wrap = (owner, name, by) => {
+            const original = owner[name];
+            owner[name] = function (...args) { by(this); return original.apply(this, args); };
+            undo.push(() => { owner[name] = original; });
+          };
+          const seen = new Set();
+          for (const Observer of [MutationObserver, ResizeObserver]) {
+            wrap(Observer.prototype, "observe", (o) => seen.add(o));
+            wrap(Observer.prototype, "disconnect", (o) => seen.delete(o));
+          }
+          for (const Target of [window, document, MediaQueryList.prototype]) {
+            wrap(Target, "addEventListener", () => { outer += 1; });
+            wrap(Target, "removeEventListener", () => { outer -= 1; });
+          }
+          const el = document.createElement("div");
+          document.body.append(el);
+          const stop = module.default.render({ model: spy, el });
+          await new Promise((done) => setTimeout(done, 200));
+          const during = [listeners, seen.size, outer];
+          stop();
+          const after = [listeners, seen.size, outer];
+          undo.forEach((call) => call());
+          return { during, after, empty: el.children.length === 0 };
+        }"""
+    )
+    assert all(count > 0 for count in left["during"])
+    assert left["after"] == [0, 0, 0]
+    assert left["empty"]
+    opened.assert_quiet()
+
+
+FRAME = 1000 / 60
+
+# A drag that moves once in each frame, so that none is idle: the time of each drawing, in milliseconds.
+DRAG = """async (root) => {
+  const figure = root.querySelector(".roi-align");
+  const handle = root.querySelector(".column.align .handle-move");
+  handle.parentNode.setPointerCapture = () => {};
+  const at = handle.getBoundingClientRect();
+  const fire = (type, dx, dy) => handle.dispatchEvent(new PointerEvent(
+    type, { bubbles: true, pointerId: 1, clientX: at.x + 20 + dx, clientY: at.y + 20 + dy }));
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  fire("pointerdown", 0, 0);
+  figure.frames.length = 0;
+  for (let step = 1; step <= 120; step++) {
+    fire("pointermove", 60 * Math.sin(step / 12), 30 * Math.sin(step / 17));
+    await frame();
+  }
+  fire("pointerup", 0, 0);
+  return figure.frames.slice();
+}"""
+
+
+def test_dragging_leaves_room_for_sixty_frames_a_second(open_widget: Any, record_property: Any):
+    """Every frame of a drag: the widget's own work fits twice, and the whole page keeps up.
+
+    Asserted in processor time, because test machines are shared; the widget's clock is recorded beside it.
+    """
     opened = open_widget(RoIAlignWidget(output_size=[7, 7]))
-    mouse = opened.page.mouse
-    x, y = centre(opened.root.locator(".column.align .handle-move"))
-    mouse.move(x, y)
-    mouse.down()
-    mouse.move(x + 4, y + 4)
-    opened.root.evaluate("(root) => { root.querySelector('.roi-align').frames.length = 0; }")
-    for step in range(150):
-        mouse.move(x + 60 * math.sin(step / 12), y + 30 * math.sin(step / 17))
-    mouse.up()
-    times = opened.root.evaluate("(root) => root.querySelector('.roi-align').frames")
-    assert len(times) > 50
-    assert statistics.quantiles(times, n=20)[-1] < 14
+    session = opened.page.context.new_cdp_session(opened.page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def busy() -> dict[str, float]:
+        metrics = session.send("Performance.getMetrics")["metrics"]
+        return {
+            m["name"]: 1000 * m["value"] for m in metrics if m["name"] in ("TaskDuration", "ScriptDuration")
+        }
+
+    opened.root.locator(".column.align .handle-move").scroll_into_view_if_needed()
+    settle(opened)
+    before = busy()
+    times = opened.root.evaluate(DRAG)
+    after = busy()
+    assert len(times) >= 115
+    task, script = ((after[name] - before[name]) / len(times) for name in ("TaskDuration", "ScriptDuration"))
+    figures = {
+        "frames": len(times),
+        "main thread, ms of processor time per frame": round(task, 2),
+        "script, ms of processor time per frame": round(script, 2),
+        "own work, median ms": round(statistics.median(times), 2),
+        "own work, 95th percentile ms": round(statistics.quantiles(times, n=20)[-1], 2),
+    }
+    for name, value in figures.items():
+        record_property(name, value)
+    print(figures)
+    assert script < FRAME / 2
+    assert task < 2 * FRAME, "even where a processor without a graphics card paints every pixel"
+    assert statistics.median(times) < FRAME

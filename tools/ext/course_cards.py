@@ -282,7 +282,7 @@ class LabBar(SphinxTransform):
     default_priority = 400
 
     def apply(self, **kwargs: Any) -> None:
-        """Insert the bar after the first title."""
+        """Insert the bar after the first title, and tell a solved lab from its lab."""
         folder, _, name = self.env.docname.partition("/")
         if folder not in {"labs", "solutions"} or name not in CHAPTERS:
             return
@@ -297,6 +297,7 @@ class LabBar(SphinxTransform):
             ]
         else:
             words = [nodes.Text("This is the solved lab, with its outputs. Try the lab yourself first.")]
+            title += nodes.Text(", solved")  # the notebook's own title is the lab's
         bar = nodes.container(
             "", nodes.paragraph("", "", *words), _links(name, repository, here=self.env.docname)
         )

@@ -40,7 +40,12 @@ def _tidy(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any]
         context["generate_toctree_html"] = named_summaries
 
 
+_NO_SUMMARY = 'if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;'
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the page hook, after the theme's own."""
     app.connect("html-page-context", _tidy, priority=900)
+    # Search fetches each hit's page for a summary, which browsers refuse from file://. There it does without.
+    app.add_js_file(None, body=_NO_SUMMARY, priority=201)  # right after documentation_options.js
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

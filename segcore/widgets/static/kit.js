@@ -1,12 +1,10 @@
 // What every widget of the course needs and no more: elements, canvases that stay sharp, themes, frames, numbers.
 // The Python base class puts this file in place of a widget's import line, so it imports nothing and only declares.
 
-let instances = 0;
-
-// Ids must be unique in a page that may hold the same widget twice.
+// Ids must be unique in a page that may hold the same widget twice, each with its own copy of this file: the page counts.
 export function uniqueId(stem) {
-  instances += 1;
-  return `${stem}-${instances}`;
+  globalThis.segcoreIds = (globalThis.segcoreIds ?? 0) + 1;
+  return `${stem}-${globalThis.segcoreIds}`;
 }
 
 // Build an element: attributes, `class`, `text`, `dataset`, and listeners as `onclick`, `oninput`, ...
@@ -103,8 +101,14 @@ export function onTheme(callback) {
   };
 }
 
+// Call back when an element becomes wider or narrower, or is shown at last; its height is its own affair.
 export function onResize(el, callback) {
-  const observer = new ResizeObserver(callback);
+  let width = -1;
+  const observer = new ResizeObserver(() => {
+    if (el.clientWidth === width) return;
+    width = el.clientWidth;
+    callback();
+  });
   observer.observe(el);
   return () => observer.disconnect();
 }

@@ -153,8 +153,9 @@ export function roiPool(feature, box, { outputSize, scale = 1 }) {
   return { data: output, argmax, channels, height: rows, width: columns };
 }
 
-// The part of a pasted mask that can differ from zero: pixels whose centre lies in the box.
-function pasteWindow(soft, box, { height, width }) {
+// A soft mask back into an image: bilinear at the centres of the pixels. Only the pixels whose centre lies in the box
+// can differ from zero; they alone are returned, with where they stand.
+export function paste(soft, box, { height, width }) {
   const [x1, y1, x2, y2] = box;
   const inside = (low, high, size) => [
     Math.min(Math.max(Math.ceil(low - 0.5), 0), size),
@@ -179,30 +180,10 @@ function pasteWindow(soft, box, { height, width }) {
   return { left, top, width: across.length, height: down.length, data };
 }
 
-// A soft mask back into an image: bilinear at the centres of the pixels, zero where a centre lies outside the box.
-export function paste(soft, box, { height, width }) {
-  const part = pasteWindow(soft, box, { height, width });
-  const image = new Float64Array(height * width);
-  for (let y = 0; y < part.height; y++) {
-    image.set(part.data.subarray(y * part.width, (y + 1) * part.width), (part.top + y) * width + part.left);
-  }
-  return image;
-}
-
-// Intersection over union of two masks (arrays of 0 and 1 or booleans); NaN when both are empty.
-export function iou(a, b) {
-  let both = 0;
-  let either = 0;
-  for (let n = 0; n < a.length; n++) {
-    both += a[n] && b[n] ? 1 : 0;
-    either += a[n] || b[n] ? 1 : 0;
-  }
-  return both / either;
-}
-
-// How well a pasted mask, cut at one half, fits the part of the object that lies in the box.
+// How well a pasted mask, cut at one half, fits the part of the object that lies in the box: intersection over union,
+// NaN when both are empty.
 export function maskFit(soft, box, mask) {
-  const part = pasteWindow(soft, box, mask);
+  const part = paste(soft, box, mask);
   let both = 0;
   let either = 0;
   for (let y = 0; y < part.height; y++) {
@@ -251,7 +232,7 @@ const SWEEP = { reach: 20, steps: 81 }; // pixels to either side, and positions 
 const CORNERS = ["nw", "ne", "sw", "se"];
 const CORNER_NAMES = { nw: "Top left corner", ne: "Top right corner", sw: "Bottom left corner", se: "Bottom right corner" };
 const CHANNEL_LABELS = { edges: "Edges", brightness: "Brightness", mouth: "Cup\u2019s mouth" };
-const COLOURS = ["page", "text", "muted", "line", "accent", "second", "accent-soft", "second-soft", "low", "high", "halo"];
+const COLOURS = ["page", "text", "muted", "line", "accent", "second", "accent-soft", "second-soft", "low", "high"];
 
 const START = { box: [57, 5, 137, 70], output_size: [5, 5], sampling_ratio: 2, aligned: true };
 const TRIALS = [
@@ -326,6 +307,18 @@ function decodePhotograph(scene) {
   return canvas;
 }
 
+// The same with most of its colour taken out, so that coloured pixels stand out from it.
+function greyed(photograph) {
+  const canvas = element("canvas", { width: photograph.width, height: photograph.height });
+  const pen = canvas.getContext("2d");
+  pen.drawImage(photograph, 0, 0);
+  pen.globalCompositeOperation = "saturation";
+  pen.globalAlpha = 0.85;
+  pen.fillStyle = "#808080";
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  return canvas;
+}
+
 function decodeMask(scene) {
   const bits = unpackBytes(scene.mask);
   const data = Uint8Array.from({ length: scene.height * scene.width }, (_, n) => (bits[n >> 3] >> (7 - (n & 7))) & 1);
@@ -374,6 +367,7 @@ function render({ model, el }) {
   const stride = model.get("stride");
   const packedScene = model.get("scene");
   const photograph = decodePhotograph(packedScene);
+  const greyPhotograph = greyed(photograph);
   const scene = {
     feature: { data: Float64Array.from(packed.values), channels, height, width },
     scale: 1 / stride,
@@ -398,7 +392,6 @@ function render({ model, el }) {
   }
 
   // -- State: the reader's hand and the kernel's word meet here.
-  let saving = 0;
   function change(values, { keepTrial = false } = {}) {
     const news = Object.entries(values).filter(([name, value]) => JSON.stringify(state[name]) !== JSON.stringify(value));
     if (!news.length) return;
@@ -409,12 +402,7 @@ function render({ model, el }) {
     if (!keepTrial) clearTrial();
     mark("box");
     if (news.some(([name]) => name !== "box")) mark("controls", "base");
-    if (!saving) {
-      saving = setTimeout(() => {
-        saving = 0;
-        model.save_changes();
-      }, 50);
-    }
+    model.save_changes(); // the notebook itself waits for a busy kernel and sends the newest values alone
   }
   for (const name of traits) {
     const follow = () => {
@@ -430,6 +418,7 @@ function render({ model, el }) {
   // -- Moving the box.
   const limits = { x: [-MARGIN * stride, (width + MARGIN) * stride], y: [-MARGIN * stride, (height + MARGIN) * stride] };
   const tenth = (value) => Math.round(value * 10) / 10;
+  const clean = (value) => Math.round(value * 1e6) / 1e6; // 0.1 + 0.2 is 0.3 to a reader
   const within = (value, [low, high]) => Math.min(Math.max(value, low), high);
 
   function movedBox(from, part, dx, dy) {
@@ -437,15 +426,16 @@ function render({ model, el }) {
     if (part === "move") {
       const shift = (low, high, by, [least, most]) =>
         by < 0 ? Math.max(by, Math.min(0, least - low)) : Math.min(by, Math.max(0, most - high));
-      dx = tenth(shift(x1, x2, dx, limits.x));
-      dy = tenth(shift(y1, y2, dy, limits.y));
-      return [x1 + dx, y1 + dy, x2 + dx, y2 + dy].map(tenth);
+      dx = shift(x1, x2, tenth(dx), limits.x);
+      dy = shift(y1, y2, tenth(dy), limits.y);
+      return [x1 + dx, y1 + dy, x2 + dx, y2 + dy].map(clean);
     }
-    if (part.includes("w")) x1 = Math.min(within(tenth(x1 + dx), limits.x), x2 - 1);
-    if (part.includes("e")) x2 = Math.max(within(tenth(x2 + dx), limits.x), x1 + 1);
-    if (part.includes("n")) y1 = Math.min(within(tenth(y1 + dy), limits.y), y2 - 1);
-    if (part.includes("s")) y2 = Math.max(within(tenth(y2 + dy), limits.y), y1 + 1);
-    return [x1, y1, x2, y2].map(tenth);
+    [dx, dy] = [tenth(dx), tenth(dy)];
+    if (part.includes("w")) x1 = Math.min(within(x1 + dx, limits.x), x2 - 1);
+    if (part.includes("e")) x2 = Math.max(within(x2 + dx, limits.x), x1 + 1);
+    if (part.includes("n")) y1 = Math.min(within(y1 + dy, limits.y), y2 - 1);
+    if (part.includes("s")) y2 = Math.max(within(y2 + dy, limits.y), y1 + 1);
+    return [x1, y1, x2, y2].map(clean);
   }
 
   function onKey(part) {
@@ -487,10 +477,11 @@ function render({ model, el }) {
     const edges = ["n", "s", "w", "e"].map((edge) => element("div", { class: `edge edge-${edge}`, dataset: { part: edge } }));
     const body = handle("move", "Box");
     const box = element("div", { class: "box", "aria-hidden": first ? null : "true" }, body, ...edges, ...corners);
-    const view = element("div", { class: "map-view" }, base, overlay, digits, box);
+    const marks = first ? null : element("canvas", { "aria-hidden": "true" });
     const dot = first ? null : element("i", { class: "sample-dot", "aria-hidden": "true" });
-    if (dot) view.append(dot);
-    const map = { kind, dot, base, overlay, digits, box, view, handles: { move: body }, unit: 1 };
+    const layers = [base, overlay, digits, marks].filter(Boolean);
+    const view = element("div", { class: "map-view" }, ...layers, box, dot);
+    const map = { kind, dot, base, overlay, digits, marks, layers, box, view, handles: { move: body }, unit: 1 };
     corners.forEach((node) => (map.handles[node.dataset.part] = node));
 
     let drag = null;
@@ -500,7 +491,7 @@ function render({ model, el }) {
     };
     box.addEventListener("pointerdown", (event) => {
       const part = event.target.dataset.part;
-      if (!part || event.button > 0) return;
+      if (!part || event.button > 0 || drag) return;
       stopPlay();
       box.setPointerCapture(event.pointerId);
       drag = { part, id: event.pointerId, x: event.clientX, y: event.clientY, from: state.box, moved: false };
@@ -523,11 +514,12 @@ function render({ model, el }) {
     };
     box.addEventListener("pointerup", release);
     box.addEventListener("pointercancel", release);
+    box.addEventListener("lostpointercapture", release);
     view.addEventListener("pointermove", (event) => {
       if (!drag && event.pointerType !== "touch") pickAt(kind, ...point(event));
     });
     view.addEventListener("click", (event) => {
-      if (event.target === digits) pickAt(kind, ...point(event));
+      if (layers.includes(event.target)) pickAt(kind, ...point(event));
     });
     return map;
   }
@@ -634,8 +626,9 @@ function render({ model, el }) {
       onkeydown: (event) => {
         if (!["ArrowUp", "ArrowDown"].includes(event.key)) return;
         event.preventDefault();
+        input.setAttribute("aria-invalid", "false");
         const by = (event.shiftKey ? 0.1 : 1) * (event.key === "ArrowUp" ? 1 : -1);
-        const box = state.box.map((edge, i) => (i === n ? tenth(edge + by) : edge));
+        const box = state.box.map((edge, i) => (i === n ? clean(edge + by) : edge));
         if (box[2] >= box[0] && box[3] >= box[1]) change({ box });
       },
       onblur: () => { setText(boxProblem, ""); mark("controls"); },
@@ -657,6 +650,7 @@ function render({ model, el }) {
     if (!problem) change({ box });
   }
   const sizeLine = element("p", { class: "size-line" });
+  const thumbnailSize = [THUMBNAIL, (THUMBNAIL * packedScene.height) / packedScene.width];
   const thumbnail = element("canvas", { class: "thumbnail", role: "img", "aria-label": "The box in the photograph of a cup" });
 
   // -- Outputs, as grids of real text.
@@ -724,6 +718,8 @@ function render({ model, el }) {
     const view = element("div", { class: "mask-view" }, canvas);
     return { kind, canvas, score, view, node: element("section", { class: `mask ${kind}` }, element("h4", {}, `${title}: IoU `, score), view) };
   }
+  const wrong = element("canvas"); // wrong pixels, at the photograph's size
+  const stills = { scene: element("canvas"), edge: element("canvas"), thumbnail: element("canvas") };
   const slider = element("input", {
     type: "range", min: String(-SWEEP.reach), max: String(SWEEP.reach), step: "0.1", "aria-label": "Slide the box sideways",
     oninput: () => { stopPlay(); slideTo(sweep.anchor + Number(slider.value)); },
@@ -732,7 +728,7 @@ function render({ model, el }) {
     : element("button", { type: "button", class: "segcore-button", "aria-pressed": "false", text: "Rock the box", onclick: () => (playing ? stopPlay() : startPlay()) });
   function slideTo(x) {
     const shift = tenth(x - state.box[0]);
-    change({ box: [state.box[0] + shift, state.box[1], state.box[2] + shift, state.box[3]].map(tenth) });
+    change({ box: [state.box[0] + shift, state.box[1], state.box[2] + shift, state.box[3]].map(clean) });
   }
   let playing = 0;
   function startPlay() {
@@ -753,14 +749,14 @@ function render({ model, el }) {
   }
   stops.push(stopPlay);
 
-  // IoU over the box's horizontal position: computed a few milliseconds a frame, so that dragging stays smooth.
+  // IoU over the box's horizontal position: computed for two milliseconds a frame, so that dragging stays smooth.
   const svgNode = (tag, attributes = {}) => {
     const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
     Object.entries(attributes).forEach(([name, value]) => node.setAttribute(name, value));
     return node;
   };
   const plot = {
-    svg: svgNode("svg", { class: "plot", role: "img" }),
+    svg: svgNode("svg", { class: "plot", role: "img", "aria-label": "IoU over the box\u2019s position" }),
     frame: svgNode("g"), pool: svgNode("path", { class: "curve pool" }), align: svgNode("path", { class: "curve align" }),
     cursor: svgNode("line", { class: "cursor" }), poolDot: svgNode("circle", { class: "dot pool", r: 5 }), alignDot: svgNode("circle", { class: "dot align", r: 5 }),
     poolLabel: svgNode("text", { class: "name pool" }), alignLabel: svgNode("text", { class: "name align" }),
@@ -835,15 +831,50 @@ function render({ model, el }) {
       const tall = Math.round(map.unit * (height + 2 * MARGIN));
       map.size = [across, tall];
       map.view.style.height = `${tall}px`;
-      for (const canvas of [map.base, map.overlay, map.digits]) fitCanvas(canvas, across, tall);
+      for (const canvas of map.layers) fitCanvas(canvas, across, tall);
     }
+    const across = Math.floor(maskOf.pool.view.clientWidth);
+    const size = [across, Math.round((across * MASK_VIEW.height) / MASK_VIEW.width)];
     for (const mask of Object.values(maskOf)) {
-      const across = Math.floor(mask.view.clientWidth);
-      fitCanvas(mask.canvas, across, Math.round((across * MASK_VIEW.height) / MASK_VIEW.width));
+      fitCanvas(mask.canvas, ...size);
+      mask.size = size;
       mask.unit = across / MASK_VIEW.width;
     }
-    fitCanvas(thumbnail, THUMBNAIL, (THUMBNAIL * packedScene.height) / packedScene.width);
+    fitCanvas(thumbnail, ...thumbnailSize);
+    drawStills(size);
     plot.width = Math.floor(plot.svg.parentNode.clientWidth);
+  }
+
+  // What stays as it is while the box moves is drawn once for each size: photographs and the object's true edge.
+  function drawStills([across, tall]) {
+    const { x, y, width: w, height: h } = MASK_VIEW;
+    if (fitCanvas(stills.thumbnail, ...thumbnailSize)) stills.thumbnail.getContext("2d").drawImage(photograph, 0, 0, ...thumbnailSize);
+    if (!fitCanvas(stills.scene, across, tall)) return;
+    const pen = stills.scene.getContext("2d");
+    pen.imageSmoothingQuality = "high";
+    pen.drawImage(greyPhotograph, x, y, w, h, 0, 0, across, tall);
+    fitCanvas(stills.edge, across, tall);
+    const line = stills.edge.getContext("2d");
+    line.lineCap = "round";
+    traceSegments(line, truthLine, across / w);
+    strokeTwice(line, ["#000000a0", 3.5], ["#ffffff", 1.75]);
+  }
+
+  function traceSegments(pen, segments, unit) {
+    pen.beginPath();
+    for (const [a, b, c, d] of segments) {
+      pen.moveTo((a - MASK_VIEW.x) * unit, (b - MASK_VIEW.y) * unit);
+      pen.lineTo((c - MASK_VIEW.x) * unit, (d - MASK_VIEW.y) * unit);
+    }
+  }
+
+  // A line with a rim, to be seen on any photograph.
+  function strokeTwice(pen, ...strokes) {
+    for (const [colour, thickness] of strokes) {
+      pen.strokeStyle = colour;
+      pen.lineWidth = thickness;
+      pen.stroke();
+    }
   }
 
   function drawBase(map) {
@@ -851,7 +882,7 @@ function render({ model, el }) {
     const { unit } = map;
     const at = (cell) => (cell + MARGIN) * unit;
     pen.clearRect(0, 0, ...map.size);
-    // The digits lie above the overlay, each with a halo of its cell's shade, so that bins and samples never hide them.
+    // The digits lie above the overlay, each with a halo of its cell's shade, so that box and bins never hide them.
     const ink = map.digits.getContext("2d");
     ink.clearRect(0, 0, ...map.size);
     ink.font = `${Math.max(9, Math.min(14, unit * 0.46))}px ${colours.font}`;
@@ -896,6 +927,11 @@ function render({ model, el }) {
     pen.strokeStyle = colour;
     pen.lineWidth = thickness;
     pen.strokeRect(x, y, w, h);
+  }
+
+  function outlineBox(pen, { unit }) {
+    const [x1, y1, x2, y2] = state.box.map((edge) => (edge / stride + MARGIN) * unit);
+    outline(pen, x1, y1, x2 - x1, y2 - y1, colours.text, 2);
   }
 
   // Fill the part of rectangle `a` that is not in `b`.
@@ -978,15 +1014,17 @@ function render({ model, el }) {
       pen.lineWidth = cell === picked ? 3 : 1.4;
       pen.stroke();
     }
+    outlineBox(pen, map);
   }
 
   // The samples of the picked bin, in continuous cells.
-  function samplePoint(row, column, sy, sx) {
+  function binSamples() {
     const { region } = result;
     const [rows, columns] = state.output_size;
-    const ys = axisSamples(region.y, region.height, rows, region.samplesY);
-    const xs = axisSamples(region.x, region.width, columns, region.samplesX);
-    return [xs[column * region.samplesX + sx] + 0.5, ys[row * region.samplesY + sy] + 0.5];
+    const part = (all, n, count) => all.slice(n * count, (n + 1) * count).map((index) => index + 0.5);
+    const xs = part(axisSamples(region.x, region.width, columns, region.samplesX), pick.column, region.samplesX);
+    const ys = part(axisSamples(region.y, region.height, rows, region.samplesY), pick.row, region.samplesY);
+    return ys.flatMap((y) => xs.map((x) => ({ x, y })));
   }
 
   function drawAlignOverlay(map) {
@@ -1007,11 +1045,39 @@ function render({ model, el }) {
     pen.lineWidth = 1.25;
     pen.stroke();
 
+    outlineBox(pen, map);
+    drawSamples(map);
+    map.dot.hidden = !region.samplesX || !region.samplesY;
+    if (map.dot.hidden) return;
+
+    // The picked sample: a thread to each of its four cells, as thick as the cell's weight.
+    const { x: px, y: py } = binSamples()[pick.sy * region.samplesX + pick.sx];
+    for (const { row, column, weight } of neighbours(px, py, height, width)) {
+      if (weight < 1e-6) continue;
+      outline(pen, at(column) + 1.5, at(row) + 1.5, unit - 3, unit - 3, colours.accent, 2);
+      pen.beginPath();
+      pen.moveTo(at(px), at(py));
+      pen.lineTo(at(column + 0.5), at(row + 0.5));
+      pen.lineWidth = 1 + 6 * weight;
+      pen.globalAlpha = 0.55;
+      pen.stroke();
+      pen.globalAlpha = 1;
+    }
+    map.dot.style.transform = `translate(${at(px)}px, ${at(py)}px)`;
+  }
+
+  // All samples, above the digits; those that count as zero are hollow.
+  function drawSamples(map) {
+    const pen = map.marks.getContext("2d");
+    const at = (cell) => (cell + MARGIN) * map.unit;
+    const { region } = result;
+    const [rows, columns] = state.output_size;
     const ys = axisSamples(region.y, region.height, rows, region.samplesY);
     const xs = axisSamples(region.x, region.width, columns, region.samplesX);
-    const radius = within(0.22 * Math.min(w / xs.length, h / ys.length), [1.1, 3]);
-    const hollow = (ix, iy) => ix < -1 || ix > width || iy < -1 || iy > height;
-    pen.fillStyle = colours.accent;
+    const radius = within(0.22 * map.unit * Math.min(region.width / xs.length, region.height / ys.length), [1.1, 3]);
+    const hollow = (ix, iy) => !axisNeighbours(ix, width) || !axisNeighbours(iy, height);
+    pen.clearRect(0, 0, ...map.size);
+    pen.fillStyle = pen.strokeStyle = colours.accent;
     pen.lineWidth = 1;
     for (const zero of [false, true]) {
       pen.beginPath();
@@ -1025,23 +1091,6 @@ function render({ model, el }) {
       if (zero) pen.stroke();
       else pen.fill();
     }
-    map.dot.hidden = !xs.length || !ys.length;
-    if (map.dot.hidden) return;
-
-    // The picked sample: a thread to each of its four cells, as thick as the cell's weight.
-    const [px, py] = samplePoint(pick.row, pick.column, pick.sy, pick.sx);
-    for (const { row, column, weight } of neighbours(px, py, height, width)) {
-      if (weight < 1e-6) continue;
-      outline(pen, at(column) + 1.5, at(row) + 1.5, unit - 3, unit - 3, colours.accent, 2);
-      pen.beginPath();
-      pen.moveTo(at(px), at(py));
-      pen.lineTo(at(column + 0.5), at(row + 0.5));
-      pen.lineWidth = 1 + 6 * weight;
-      pen.globalAlpha = 0.55;
-      pen.stroke();
-      pen.globalAlpha = 1;
-    }
-    map.dot.style.transform = `translate(${at(px)}px, ${at(py)}px)`;
   }
 
   function placeBox(map) {
@@ -1101,13 +1150,7 @@ function render({ model, el }) {
     const [left, right] = poolBins(snapped.x, snapped.width, columns, width)[pick.column];
     const cells = [];
     for (let row = top; row < bottom; row++) for (let column = left; column < right; column++) cells.push({ row, column, value: cellValue(row, column) });
-    const samples = [];
-    for (let sy = 0; sy < region.samplesY; sy++) {
-      for (let sx = 0; sx < region.samplesX; sx++) {
-        const [x, y] = samplePoint(pick.row, pick.column, sy, sx);
-        samples.push({ x, y, value: bilinear(scene.feature, x, y, channelIndex()) });
-      }
-    }
+    const samples = binSamples().map(({ x, y }) => ({ x, y, value: bilinear(scene.feature, x, y, channelIndex()) }));
     const n = channelIndex() * rows * columns + pick.row * columns + pick.column;
     const winner = result.pool.argmax[n];
     const at = pick.sy * region.samplesX + pick.sx;
@@ -1182,34 +1225,29 @@ function render({ model, el }) {
     setText(sizeLine, `${fixed(w)} \u00d7 ${fixed(h)} px = ${fixed(w / stride, 2)} \u00d7 ${fixed(h / stride, 2)} cells. Stride ${stride} px, so spatial_scale\u00a0=\u00a01/${stride}.`);
   }
 
+  // A reader who is still typing must not have the text rewritten under the cursor.
+  function refresh(input, value) {
+    if (document.activeElement === input && input.getAttribute("aria-invalid") === "true") return;
+    if (input.value === "" || Number(input.value) !== value) input.value = String(value);
+    input.setAttribute("aria-invalid", "false");
+  }
+
   function drawControls() {
     channelChoice.set(state.channel);
     samplingChoice.set(state.sampling_ratio);
     alignedInput.checked = state.aligned;
-    sizeInputs.forEach((input, axis) => {
-      if (document.activeElement !== input || Number(input.value) !== state.output_size[axis]) input.value = state.output_size[axis];
-      input.setAttribute("aria-invalid", "false");
-    });
-    const wanted = [["", "box"], ["dot", state.aligned ? "samples" : "samples, half a cell off"], ["zero", "zero"], ["four", "four cells of one sample"]];
-    alignKey.replaceChildren(...wanted.slice(1).map(([name, text]) => key(name, text)));
-  }
-
-  function drawCoordinates() {
-    boxInputs.forEach(({ input }, n) => {
-      // A reader who is typing "57." must not have it rewritten under the cursor.
-      if (input.value === "" && document.activeElement === input) return;
-      if (Number(input.value) !== state.box[n] || input.value === "") input.value = String(state.box[n]);
-      input.setAttribute("aria-invalid", "false");
-    });
+    sizeInputs.forEach((input, axis) => refresh(input, state.output_size[axis]));
+    boxInputs.forEach(({ input }, n) => refresh(input, state.box[n]));
+    const wanted = [["dot", state.aligned ? "samples" : "samples, half a cell off"], ["zero", "zero"], ["four", "four cells of one sample"]];
+    alignKey.replaceChildren(...wanted.map(([name, text]) => key(name, text)));
   }
 
   function drawMask(mask, fit) {
     const pen = mask.canvas.getContext("2d");
     const { unit } = mask;
-    const { x: x0, y: y0, width: w, height: h } = MASK_VIEW;
+    const { x: x0, y: y0 } = MASK_VIEW;
     const kind = colours[mask.kind === "pool" ? "second" : "accent"];
-    pen.imageSmoothingQuality = "high";
-    pen.drawImage(photograph, x0, y0, w, h, 0, 0, w * unit, h * unit);
+    pen.drawImage(stills.scene, 0, 0, ...mask.size);
     // Wrong pixels inside the box, in the operation's colour.
     const { part } = fit;
     if (part.width && part.height) {
@@ -1229,44 +1267,23 @@ function render({ model, el }) {
       pen.drawImage(wrong, (part.left - x0) * unit, (part.top - y0) * unit, part.width * unit, part.height * unit);
       pen.imageSmoothingEnabled = true;
     }
-    const trace = (segments) => {
-      pen.beginPath();
-      for (const [a, b, c, d] of segments) {
-        pen.moveTo((a - x0) * unit, (b - y0) * unit);
-        pen.lineTo((c - x0) * unit, (d - y0) * unit);
-      }
-    };
-    pen.lineCap = "round";
-    trace(truthLine);
-    pen.strokeStyle = "#000000a0";
-    pen.lineWidth = 3.5;
-    pen.stroke();
-    pen.strokeStyle = "#ffffff";
-    pen.lineWidth = 1.75;
-    pen.stroke();
-    trace(contour(part));
-    pen.strokeStyle = "#000000c0";
-    pen.lineWidth = 5;
-    pen.stroke();
-    pen.strokeStyle = mask.kind === "pool" ? "#f0a35e" : "#5cc3e6"; // on a photograph the light tones serve both themes
-    pen.lineWidth = 3;
-    pen.stroke();
+    pen.drawImage(stills.edge, 0, 0, ...mask.size);
+    traceSegments(pen, contour(part), unit);
+    // On a photograph the light tones serve both themes.
+    strokeTwice(pen, ["#000000c0", 5], [mask.kind === "pool" ? "#f0a35e" : "#5cc3e6", 3]);
     const [x1, y1, x2, y2] = state.box;
     pen.setLineDash([5, 4]);
     outline(pen, (x1 - x0) * unit, (y1 - y0) * unit, (x2 - x1) * unit, (y2 - y1) * unit, "#ffffff", 1.25);
     pen.setLineDash([]);
-    const text = Number.isNaN(fit.iou) ? "none in the box" : `${fixed(100 * fit.iou)} %`;
+    const text = Number.isNaN(fit.iou) ? "undefined" : `${fixed(100 * fit.iou)} %`;
     setText(mask.score, text);
     mask.canvas.setAttribute("aria-label", `Photograph of a cup with the mask of its mouth, as ${mask.kind === "pool" ? "RoIPool" : "RoIAlign"} leaves it; IoU ${text}`);
   }
-  const wrong = element("canvas");
 
   function drawThumbnail() {
     const pen = thumbnail.getContext("2d");
-    const unit = THUMBNAIL / packedScene.width;
-    pen.clearRect(0, 0, THUMBNAIL, packedScene.height * unit);
-    pen.drawImage(photograph, 0, 0, THUMBNAIL, packedScene.height * unit);
-    const [x1, y1, x2, y2] = state.box.map((edge) => edge * unit);
+    pen.drawImage(stills.thumbnail, 0, 0, ...thumbnailSize);
+    const [x1, y1, x2, y2] = state.box.map((edge) => (edge * THUMBNAIL) / packedScene.width);
     outline(pen, x1, y1, x2 - x1, y2 - y1, "#000000b0", 3.5);
     outline(pen, x1, y1, x2 - x1, y2 - y1, "#ffffff", 1.5);
   }
@@ -1279,7 +1296,7 @@ function render({ model, el }) {
     if (sweep.at >= SWEEP.steps && sweep.key !== key) {
       Object.assign(sweep, { key, at: 0, pool: [], align: [], from: sweep.anchor, box: state.box });
     }
-    const until = performance.now() + 3;
+    const until = performance.now() + 2;
     while (sweep.at < SWEEP.steps && performance.now() < until) {
       const left = sweep.from - SWEEP.reach + (2 * SWEEP.reach * sweep.at) / (SWEEP.steps - 1);
       const box = [left, sweep.box[1], left + sweep.box[2] - sweep.box[0], sweep.box[3]];
@@ -1297,7 +1314,7 @@ function render({ model, el }) {
     placeCursor();
   }
 
-  const plotBox = { left: 42, right: 14, top: 12, bottom: 24, height: 168 };
+  const plotBox = { left: 46, right: 14, top: 12, bottom: 24, height: 168 };
   function plotScale() {
     const inner = plot.width - plotBox.left - plotBox.right;
     const low = sweep.low ?? 0;
@@ -1334,6 +1351,11 @@ function render({ model, el }) {
       marks.push(svgNode("line", { class: "rule", x1: x(at), x2: x(at), y1: y(sweep.low), y2: y(sweep.low) + 4 }));
       const text = svgNode("text", { class: "tick", x: x(at), y: plotBox.height - 4, "text-anchor": "middle" });
       text.textContent = at === 0 ? `x1 = ${sweep.from} px` : `${signed(at, 0)}`;
+      marks.push(text);
+    }
+    if (!values.length) {
+      const text = svgNode("text", { class: "tick", x: plot.width / 2, y: plotBox.height / 2 - 8, "text-anchor": "middle" });
+      text.textContent = "No part of the mouth lies in the box.";
       marks.push(text);
     }
     plot.frame.replaceChildren(...marks);
@@ -1397,12 +1419,11 @@ function render({ model, el }) {
       Object.values(mapOf).forEach(placeBox);
       describeHandles();
       drawShifts();
-      drawCoordinates();
       drawThumbnail();
       drawMask(maskOf.pool, result.poolFit);
       drawMask(maskOf.align, result.alignFit);
     }
-    if (controls) drawControls();
+    if (box || controls) drawControls();
     if (picked) {
       drawPoolOverlay(mapOf.pool);
       drawAlignOverlay(mapOf.align);
@@ -1418,7 +1439,6 @@ function render({ model, el }) {
   draw();
   return () => {
     stops.forEach((stop) => stop());
-    clearTimeout(saving);
     root.remove();
   };
 }
