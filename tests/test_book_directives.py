@@ -126,7 +126,7 @@ class Tags(HTMLParser):
 
     def all(self, tag, css=""):
         return [
-            attrs for name, attrs in self.tags if name == tag and css in attrs.get("class", "").split() + [""]
+            attrs for name, attrs in self.tags if name == tag and css in [*attrs.get("class", "").split(), ""]
         ]
 
 
@@ -239,7 +239,8 @@ def notebook(title="Lab 13: RoIAlign", course=None):
 
 def card_book(folder, *, pyproject="", solution=None):
     pages = {
-        "book/index.md": "# Start\n\n```{chapter-map}\n```\n\n```{toctree}\n13_roi_align\n/labs/13_roi_align\n/solutions/13_roi_align\n```\n",
+        "book/index.md": "# Start\n\n```{chapter-map}\n```\n\n"
+        "```{toctree}\n13_roi_align\n/labs/13_roi_align\n/solutions/13_roi_align\n```\n",
         "book/13_roi_align.md": "# RoIAlign\n\n```{lab-card} 13_roi_align\n```\n",
         "labs/13_roi_align.md": "# Lab\n\ntext\n",
         "solutions/13_roi_align.md": "# Solved lab\n\ntext\n",
@@ -375,5 +376,5 @@ def test_repository_is_found(tmp_path, monkeypatch, stated, environment, expecte
 def test_another_host_is_refused(tmp_path):
     path = tmp_path / "pyproject.toml"
     path.write_text('[tool.course]\nrepository = "https://example.org/owner/name"\n', encoding="utf-8")
-    with pytest.raises(ConfigError, match="OWNER/NAME or empty, got 'https://example.org/owner/name'"):
+    with pytest.raises(ConfigError, match=r"OWNER/NAME or empty, got 'https://example\.org/owner/name'"):
         course_cards.find_repository(path)

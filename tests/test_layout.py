@@ -18,7 +18,17 @@ STANDING = sorted(slug for slug, page in SLUGS.items() if (ROOT / f"book/{page}.
 SUPPORT = {"__init__.py", "__main__.py", "train.py", "viz.py", "data", "checks", "widgets", "py.typed"}
 FRONT = {"index", "how_to", "notation", "glossary", "benchmarks", "bibliography"}
 # Who may import whom: nothing imports upward.
-LOWER = {"torch", "numpy", "math", "typing", "collections", "dataclasses", "__future__", "functools", "itertools"}
+LOWER = {
+    "torch",
+    "numpy",
+    "math",
+    "typing",
+    "collections",
+    "dataclasses",
+    "__future__",
+    "functools",
+    "itertools",
+}
 
 
 def names(folder: str, pattern: str) -> set[str]:
@@ -42,7 +52,11 @@ def test_a_chapter_has_all_its_rooms(slug):
         f"tests/test_{slug}.py",
     ]
     if (ROOT / f"segcore/widgets/{slug}.py").exists():
-        rooms += [f"segcore/widgets/static/{slug}.js", f"segcore/widgets/static/{slug}.css", f"tests/widgets/test_{slug}.py"]
+        rooms += [
+            f"segcore/widgets/static/{slug}.js",
+            f"segcore/widgets/static/{slug}.css",
+            f"tests/widgets/test_{slug}.py",
+        ]
     assert [room for room in rooms if not (ROOT / room).is_file()] == []
 
 
@@ -73,7 +87,8 @@ def test_the_table_of_contents_names_every_page():
 
 
 def test_importing_segcore_is_light():
-    code = "import sys, segcore, segcore.__main__; print([m for m in ('matplotlib','ipywidgets','torchvision') if m in sys.modules])"
+    heavy = ("matplotlib", "ipywidgets", "torchvision")
+    code = f"import sys, segcore, segcore.__main__; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -87,18 +102,26 @@ def test_operations_import_nothing_from_above(slug):
             imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             imported.add(node.module or "")
-    upward = {name for name in imported if name.split(".")[:2] in (["segcore", u] for u in ("checks", "widgets", "viz", "data", "train"))}
+    upward = {
+        name
+        for name in imported
+        if name.split(".")[:2] in (["segcore", u] for u in ("checks", "widgets", "viz", "data", "train"))
+    }
     assert upward == set()
     assert {name.split(".")[0] for name in imported} <= LOWER | {"segcore", "torchvision", "scipy"}
 
 
 def test_labs_are_what_their_solutions_generate():
-    done = subprocess.run([sys.executable, "tools/labs.py", "check"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "tools/labs.py", "check"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_no_machine_path_is_committed():
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+    )
     if listed.returncode:
         pytest.skip("not a git checkout")
     bad = []

@@ -306,6 +306,16 @@ def test_dtype_and_memory_format_are_kept(function, dtype, layout):
 
 
 @pytest.mark.parametrize("function", [roi_align, roi_pool])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_does_not_move_boxes(function, dtype):
+    features = (torch.arange(600) % 7).expand(1, 1, 4, 600).to(dtype)
+    box = [torch.tensor([[511.3, 0.0, 518.2, 4.0]])]  # bfloat16 would make it 512 ... 520
+    torch.testing.assert_close(
+        function(features, box, 7).float(), function(features.float(), box, 7), rtol=1e-2, atol=1e-2
+    )
+
+
+@pytest.mark.parametrize("function", [roi_align, roi_pool])
 @pytest.mark.parametrize("layout", FORMATS)
 def test_inputs_stay_as_they_were(function, layout):
     features, boxes = FEATURES.clone().contiguous(memory_format=layout), BOXES.clone().requires_grad_()
@@ -379,6 +389,7 @@ BAD = {  # case: (arguments in place of the good ones, error, what the message n
     "array": (dict(features=FEATURES.numpy()), TypeError, "ndarray"),
     "scale < 0": (dict(spatial_scale=-0.25), ValueError, "positive, finite spatial_scale.*-0.25"),
     "scale 0": (dict(spatial_scale=0), ValueError, "positive, finite spatial_scale"),
+    "scale infinite": (dict(spatial_scale=INF), ValueError, "positive, finite spatial_scale"),
     "scale NaN": (dict(spatial_scale=NAN), ValueError, "positive, finite spatial_scale"),
     "scale in words": (dict(spatial_scale="1/16"), TypeError, "spatial_scale as a number"),
     "no bins": (dict(output_size=0), ValueError, "output_height of at least 1"),

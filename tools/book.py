@@ -1,7 +1,7 @@
 """Build the book, serve what was built, or try its links: ``python tools/book.py build|serve|links``.
 
-A build is a no-op to the reader when nothing changed. Jupyter Book's cache does not see the library: when `segcore` or the
-lock file changes, the stored outputs of the chapters are stale, so the cache is dropped.
+A build is a no-op to the reader when nothing changed. Jupyter Book's cache does not see the library: when
+`segcore` or the lock file changes, the stored outputs of the chapters are stale, so the cache is dropped.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def library_hash() -> str:
 
 
 def build(*, clean: bool = False, links: bool = False) -> int:
-    """Build with warnings as errors, stale outputs dropped first; with ``links``, try the outside links instead."""
+    """Build with warnings as errors, stale outputs dropped first; with ``links``, try the outside links."""
     if clean:
         shutil.rmtree(BUILD, ignore_errors=True)
     now = library_hash()

@@ -21,7 +21,8 @@ if not PAGES:
 def settle(opened):
     opened.page.wait_for_load_state("load")
     opened.page.wait_for_function(
-        "() => [...document.querySelectorAll('.segcore-widget[data-widget]')].every(w => w.dataset.ready === 'true')",
+        "() => [...document.querySelectorAll('.segcore-widget[data-widget]')]"
+        ".every(w => w.dataset.ready === 'true')",
         timeout=20_000,
     )
     opened.page.wait_for_function(
@@ -62,7 +63,7 @@ def dead_links(opened):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_page(name, open_path):
-    """One visit: quiet, no dead link or picture, accessible in light and dark, no sideways scrolling on a phone."""
+    """One visit: quiet, no dead link or picture, accessible in light and dark, fit for a phone."""
     opened = open_path(HTML / name)
     if name == "index.html":  # only sends the reader on
         opened.page.wait_for_url("**/book/index.html")

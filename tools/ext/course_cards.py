@@ -1,15 +1,16 @@
 """Cards and maps: how a reader gets from the book into a lab, and sees which chapters stand.
 
-- ``{lab-card} 13_roi_align`` in a chapter: the lab's title, length and exercises, with links to read it, download it, launch
-  it and see it solved. Title, minutes and exercises are read from the solved lab (its first heading, and
-  ``course: {minutes: 60, exercises: [...]}`` in its metadata), so the card cannot disagree with the lab.
+- ``{lab-card} 13_roi_align`` in a chapter: the lab's title, length and exercises, with links to read it,
+  download it, launch it and see it solved. Title, minutes and exercises are read from the solved lab (its
+  first heading, and ``course: {minutes: 60, exercises: [...]}`` in its metadata), so the card cannot disagree
+  with the lab.
 - Lab and solution pages get the same links in a bar under their title, without being asked.
-- ``{chapter-map}`` on the first page: all chapters in the lecture's four parts. A chapter whose page exists is a link, the
-  others are said to be in preparation.
+- ``{chapter-map}`` on the first page: all chapters in the lecture's four parts. A chapter whose page exists
+  is a link, the others are said to be in preparation.
 
-Launch links to Colab and Binder are made only where the course is published: at ``repository`` under ``[tool.course]``
-in pyproject.toml, or in ``GITHUB_REPOSITORY``, as GitHub's own workflows set it. Without either, the card names ``make
-lab``: no button leads nowhere.
+Launch links to Colab and Binder are made only where the course is published: at ``repository`` under
+``[tool.course]`` in pyproject.toml, or in ``GITHUB_REPOSITORY``, as GitHub's own workflows set it. Without
+either, the card names ``make lab``: no button leads nowhere.
 """
 
 from __future__ import annotations

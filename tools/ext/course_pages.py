@@ -1,9 +1,9 @@
 """Last touches on each built page: faults of the stock theme mended, dead weight left out.
 
-- myst-nb writes the state of all ipywidgets, random ids included, into every page. Our widgets carry their own HTML, so
-  it is dropped: pages become smaller, and two builds equal to the byte.
-- The theme's nested sidebar has ``<summary>`` elements with no name, and its bibliography lists a role whose children do
-  not fit it: both are mended, so that a screen reader can read them out.
+- myst-nb writes the state of all ipywidgets, random ids included, into every page. Our widgets carry their
+  own HTML, so it is dropped: pages become smaller, and two builds equal to the byte.
+- The theme's nested sidebar has ``<summary>`` elements with no name, and its bibliography lists a role whose
+  children do not fit it: both are mended, so that a screen reader can read them out.
 """
 
 from __future__ import annotations

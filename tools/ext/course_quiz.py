@@ -1,7 +1,7 @@
 """``{quiz}``: questions that answer back, without a kernel and without JavaScript.
 
-An author writes a question, its choices as a task list with one box ticked, and under each choice, quoted, what to say
-to the reader who takes it::
+An author writes a question, its choices as a task list with one box ticked, and under each choice, quoted,
+what to say to the reader who takes it::
 
     :::{quiz}
     A box edge lies at $x = 37$ in the image, the stride is 16. Where does RoIPool put it on the feature map?
@@ -14,17 +14,19 @@ to the reader who takes it::
       > RoIPool rounds to the nearest cell; it does not round up.
     :::
 
-- A line of three dashes divides a block into several questions. Questions are numbered through the page, and the last
-  line of a block counts how many stand answered correctly.
-- Everything is parsed as MyST: formulas, citations, roles and links work in the question, the choices and the answers.
-  A question may hold code and figures; a choice is one paragraph; an answer may have several.
-- The verdict ("Right." or "Not quite.") is put before each answer, so the author writes the explanation alone.
-- A question needs at least two choices, exactly one of them ticked, and an answer under each. What is amiss is a build
-  warning at its line.
+- A line of three dashes divides a block into several questions. Questions are numbered through the page, and
+  the last line of a block counts how many stand answered correctly.
+- Everything is parsed as MyST: formulas, citations, roles and links work in the question, the choices and the
+  answers. A question may hold code and figures; a choice is one paragraph; an answer may have several.
+- The verdict ("Right." or "Not quite.") is put before each answer, so the author writes the explanation
+  alone.
+- A question needs at least two choices, exactly one of them ticked, and an answer under each. What is amiss
+  is a build warning at its line.
 
-In the page these are radio buttons, and the answer to the chosen one is shown by CSS (``:has(:checked)``) inside a
-region that screen readers announce. Ids count from 1 on each page, so two builds are equal. Where the format has no radio
-buttons (LaTeX, plain text, ...) the same content becomes a list with all answers shown.
+In the page these are radio buttons, and the answer to the chosen one is shown by CSS (``:has(:checked)``)
+inside a region that screen readers announce. Ids count from 1 on each page, so two builds are equal. Where
+the format has no radio buttons (LaTeX, plain text, ...) the same content becomes a list with all answers
+shown.
 """
 
 from __future__ import annotations
@@ -155,7 +157,8 @@ def faults(question: Question) -> list[tuple[int, str]]:
         found.append(
             (
                 start,
-                f"a quiz question needs at least two choices (`- [ ] text`), this one has {len(question.choices)}",
+                "a quiz question needs at least two choices (`- [ ] text`), "
+                f"this one has {len(question.choices)}",
             )
         )
     ticked = [choice for choice in question.choices if choice.correct]
@@ -296,7 +299,8 @@ def _visit_text(self: Any, node: nodes.Element) -> None:
     # A screen reader may find no words in a label that is only a formula: name the button by its source.
     label = f' aria-label="{self.attval(node.astext())}"' if formula else ""
     self.body.append(
-        f'<label class="quiz-label"><input type="radio" autocomplete="off" name="{name}" value="{choice["letter"]}" '
+        f'<label class="quiz-label"><input type="radio" autocomplete="off" name="{name}" '
+        f'value="{choice["letter"]}" '
         f'id="{name}-{choice["letter"]}"{label}> <span class="quiz-text">'
     )
 

@@ -1,15 +1,15 @@
-"""``{segcore-source} module.function``: a function of the library shown from its source, without its docstring.
+"""``{segcore-source} module.function``: a function of the library shown from its source.
 
-The chapter shows the code that runs, not a copy that ages. The docstring is left out, for the chapter's prose says it
-better; ``:docstring:`` keeps it. A function of more lines than ``:max-lines:`` (24 unless told) is a warning: what does
-not fit one glance wants to be divided.
+The chapter shows the code that runs, not a copy that ages. The docstring is left out, for the chapter's prose
+says it better; ``:docstring:`` keeps it. A function of more lines than ``:max-lines:`` (24 unless told) is a
+warning: what does not fit one glance wants to be divided.
 """
 
 from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -21,7 +21,7 @@ logger = getLogger(__name__)
 
 
 def function_source(path: Path, name: str, *, docstring: bool = False) -> str:
-    """The source of a top-level function or class in the file, as written, its docstring dropped unless asked for."""
+    """The source of a top-level function or class, as written, its docstring dropped unless asked for."""
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines()
     for node in ast.parse(text).body:
@@ -39,7 +39,7 @@ class SegcoreSource(SphinxDirective):
     """The directive; its argument is ``slug.function``."""
 
     required_arguments = 1
-    option_spec = {"docstring": directives.flag, "max-lines": directives.nonnegative_int}
+    option_spec: ClassVar = {"docstring": directives.flag, "max-lines": directives.nonnegative_int}
 
     def run(self) -> list[nodes.Node]:
         """Read the function and hand it on as a code block."""
