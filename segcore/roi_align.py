@@ -83,7 +83,13 @@ def bilinear_sample(feature: Tensor, points: Tensor) -> Tensor:
     return torch.where(inside, value, 0)
 
 
-def axis_weights(start: float | Tensor, length: float | Tensor, bins: int, samples: int, size: int) -> Tensor:
+def axis_weights(
+    start: float | Tensor,
+    length: float | Tensor,
+    bins: int,
+    samples: int,
+    size: int,
+) -> Tensor:
     """Average the bilinear weights of the samples of each bin along one axis.
 
     The interval is cut into ``bins`` equal bins with ``samples`` evenly spaced samples each. A sample at
@@ -118,16 +124,11 @@ def axis_weights(start: float | Tensor, length: float | Tensor, bins: int, sampl
                 [0.0000, 0.0000, 0.5000, 0.5000]])
     """
     bins, samples, size = _at_least_one(bins=bins, samples=samples, size=size)
-    start, length = torch.as_tensor(start), torch.as_tensor(length)
-    if start.dim() or length.dim() or not math.isfinite(start) or not 0 <= length < math.inf:
-        raise ValueError(
-            f"expected one finite start and one finite length of 0 or more, got start={start} and "
-            f"length={length}; call axis_weights once for each box and axis"
-        )
-    position, inside = _sample_positions(start[None], length[None], bins, samples, size)  # (1, bins, samples)
+    start, length = _interval(start, length)
+    position, inside = _sample_positions(start, length, bins, samples, size)
     pixel = torch.arange(size, dtype=position.dtype, device=position.device)
-    weights = _nearness(position[..., None] - pixel) * inside[..., None]  # (1, bins, samples, size)
-    return weights[0].mean(dim=1)
+    weights = _nearness(position[..., None] - pixel) * inside[..., None]
+    return weights[0].mean(dim=1)  # from (bins, samples, size)
 
 
 def roi_align(
@@ -186,7 +187,7 @@ def roi_align(
     """
     bins = _pair(output_size)
     ratio = _integer("sampling_ratio", sampling_ratio)
-    image, corners = _checked_boxes(features, boxes, spatial_scale)  # (K,) and (K, 4), in cells
+    image, corners = _checked_boxes(features, boxes, spatial_scale)  # in cells
     if aligned:
         corners = corners - 0.5  # index coordinates
     start = corners[:, [1, 0]]  # (K, 2) as y, x
@@ -194,8 +195,8 @@ def roi_align(
     samples = _samples_per_bin(length, bins, ratio)  # (K, 2)
     table, size = _pixel_table(features), features.shape[2:]
     parts = [
-        _align_part(table, size, image[part], start[part], length[part], bins, samples[part])
-        for part in _parts(4 * math.prod(bins) * samples.prod(dim=1))
+        _align_part(table, size, image[k], start[k], length[k], bins, samples[k])
+        for k in _parts(4 * math.prod(bins) * samples.prod(dim=1))
     ]
     return _as_maps(parts, features, bins)
 
@@ -267,7 +268,8 @@ def _sample_positions(
     """Clamped positions of the samples of (K,) intervals, and whether each counts, (K, bins, samples)."""
     step = (length / bins)[:, None, None]
     bin_start = start[:, None, None] + torch.arange(bins, device=start.device)[:, None] * step
-    position = bin_start + (torch.arange(samples, device=start.device) + 0.5) * step / max(samples, 1)
+    middle = torch.arange(samples, device=start.device) + 0.5  # of each sample's share of the bin
+    position = bin_start + middle * step / max(samples, 1)
     inside = (position >= -1) & (position <= size)
     return position.clamp(0, size - 1), inside
 
@@ -438,6 +440,17 @@ def _check_points(points: Tensor, feature: Tensor) -> None:
     _check_beside(points, "points", feature, "feature")
     if not points.isfinite().all():
         raise ValueError("expected finite points, got NaN or infinity; drop those points first")
+
+
+def _interval(start: float | Tensor, length: float | Tensor) -> tuple[Tensor, Tensor]:
+    """One interval's start and length as tensors (1,)."""
+    start, length = torch.as_tensor(start), torch.as_tensor(length)
+    if start.dim() or length.dim() or not math.isfinite(start) or not 0 <= length < math.inf:
+        raise ValueError(
+            f"expected one finite start and one finite length of 0 or more, got start={start} and "
+            f"length={length}; call axis_weights once for each box and axis"
+        )
+    return start[None], length[None]
 
 
 def _check_beside(value: Tensor, name: str, other: Tensor, other_name: str) -> None:
