@@ -18,17 +18,7 @@ STANDING = sorted(slug for slug, page in SLUGS.items() if (ROOT / f"book/{page}.
 SUPPORT = {"__init__.py", "__main__.py", "train.py", "viz.py", "data", "checks", "widgets", "py.typed"}
 FRONT = {"index", "how_to", "notation", "glossary", "benchmarks", "bibliography"}
 # Who may import whom: nothing imports upward.
-LOWER = {
-    "torch",
-    "numpy",
-    "math",
-    "typing",
-    "collections",
-    "dataclasses",
-    "__future__",
-    "functools",
-    "itertools",
-}
+LOWER = {*sys.stdlib_module_names, "numpy", "scipy", "segcore", "torch", "torchvision"}
 
 
 def names(folder: str, pattern: str) -> set[str]:
@@ -108,7 +98,7 @@ def test_operations_import_nothing_from_above(slug):
         if name.split(".")[:2] in (["segcore", u] for u in ("checks", "widgets", "viz", "data", "train"))
     }
     assert upward == set()
-    assert {name.split(".")[0] for name in imported} <= LOWER | {"segcore", "torchvision", "scipy"}
+    assert {name.split(".")[0] for name in imported} <= LOWER
 
 
 def test_labs_are_what_their_solutions_generate():
