@@ -208,36 +208,50 @@ def _explain(report: Report, function: Callable[..., Any], trials: list[_Trial],
         card.text(f"It writes into its argument{'s' * (len(names) > 1)} {' and '.join(names)}.")
     if outcome.stuck:
         card.text("It could not be stopped and still runs: restart the kernel before you go on.")
-    mistake, certain = (None, False) if outcome.timeout else recognise(report.exercise, trials)
-    if mistake is not None and (certain or fault.kind in _PLAIN):
-        report.mistake = mistake.name if certain else f"{mistake.name} (perhaps)"
-        card.hint(mistake.hint if certain else f"In most of the cases this may be it: {mistake.hint}")
+    mistake, perhaps = (None, "") if outcome.timeout else recognise(report.exercise, trials)
+    if mistake is not None and (not perhaps or fault.kind in _PLAIN):
+        report.mistake = f"{mistake.name} (perhaps)" if perhaps else mistake.name
+        card.hint(f"{perhaps}{mistake.hint}")
+    elif outcome.changed:
+        card.hint(HINTS["changed"])
     elif outcome.error is not None:
         card.hint(error_hint(outcome.error))
     else:
         card.hint(HINTS[fault.kind])
 
 
-def recognise(exercise: Exercise, trials: list[_Trial]) -> tuple[Mistake | None, bool]:
-    """The mistake that explains the results: in all cases (certain), or in most of those that failed."""
-    best: tuple[int, Mistake | None] = (0, None)
+def recognise(exercise: Exercise, trials: list[_Trial]) -> tuple[Mistake | None, str]:
+    """The mistake that explains the results, and words to put before its hint where that is not certain.
+
+    Certain is a mistake that gives the reader's results in every case. Else the one that explains most cases
+    is named if it explains most of the failed ones, or the first of them and another one (a single number may
+    agree by chance).
+    """
     failing = [trial for trial in trials if trial.fault is not None]
-    for mistake in exercise.mistakes:
-        told = explained = 0
-        everywhere = True
-        for trial in trials:
-            value, error = _attempt(mistake.function, trial.case)
-            differs = error is not None or not agrees(trial.expected, value, exercise.tolerance)
-            same = _same(trial.outcome, value, error, exercise.tolerance)
-            told += differs
-            everywhere &= same
-            explained += differs and same and error is None
-        if everywhere and told:
-            return mistake, True
-        if explained > best[0]:
-            best = (explained, mistake)
-    likely = best[0] >= 2 and 2 * best[0] > len(failing)
-    return (best[1], False) if likely else (None, False)
+    counts: dict[int, int] = {}
+    here: list[int] = []  # what gives the result of the first failed case
+    for number, mistake in enumerate(exercise.mistakes):
+        found = [_compared(exercise, mistake, trial) for trial in trials]
+        explained = [trial for trial, (alike, wrong) in zip(trials, found, strict=True) if alike and wrong]
+        if explained and all(alike for alike, _ in found):
+            return mistake, ""
+        counts[number] = len(explained)
+        here += [number] if failing and failing[0] in explained else []
+    here.sort(key=lambda number: -counts[number])
+    best = max(counts, key=lambda number: counts[number], default=0)
+    if counts and counts[best] >= 2 and 2 * counts[best] > len(failing):
+        return exercise.mistakes[best], "In most of the cases this may be it: "
+    if here and counts[here[0]] >= 2 and (len(here) == 1 or counts[here[0]] > counts[here[1]]):
+        words = "Perhaps not all of it, but this gives your numbers in the case above: "
+        return exercise.mistakes[here[0]], words
+    return None, ""
+
+
+def _compared(exercise: Exercise, mistake: Mistake, trial: _Trial) -> tuple[bool, bool]:
+    """Whether the reader's function does in a case what a mistake does, and whether that is wrong there."""
+    value, error = _attempt(mistake.function, trial.case)
+    wrong = error is not None or not agrees(trial.expected, value, exercise.tolerance)
+    return _same(trial.outcome, value, error, exercise.tolerance), wrong
 
 
 def _attempt(function: Callable[..., Any], case: Case) -> tuple[Any, Exception | None]:

@@ -308,6 +308,7 @@ def _axis(
     early: bool = False,
     snapped: bool = False,
     extent: bool = False,
+    longer: float = 0.0,
     inside_bin: str = "middle",
     border: str = "clamp",
     far: bool = True,
@@ -319,7 +320,7 @@ def _axis(
     start, end = low * scale, (low + high if extent else high) * scale
     if snapped:
         start, end = start.round(), end.round()
-    start, end = (start, end) if early else (start - shift, end - shift)
+    start, end = (start, end) if early else (start - shift, end - shift + longer)
     offset = (torch.arange(samples) + 0.5) / samples
     if inside_bin == "ends":
         offset = torch.linspace(0, 1, samples)
@@ -457,6 +458,10 @@ BOX_HINTS = {
     "half": HALF_PIXEL,
     "swap": "A box is x1, y1, x2, y2. Rows of the feature map go with y, columns with x: which numbers "
     "belong to W_y?",
+    "longer": "Going over to indices moves both edges by half a cell, so the length stays what it was. "
+    "Yours is half a cell too long: which edge stayed behind?",
+    "shorter": "Going over to indices moves both edges by half a cell, so the length stays what it was. "
+    "Yours is half a cell too short: which edge was moved twice?",
     "scale": "The box is given in pixels of the image. What takes 32 pixels to 4 cells at stride 8?",
     "early": "Half a pixel is half a cell of the feature map. Is it subtracted before or after the box is "
     "scaled?",
@@ -483,6 +488,8 @@ ALIGN = Exercise(
     mistakes=(
         Mistake("half pixel forgotten", _align_with(shift=0.0), BOX_HINTS["half"]),
         Mistake("half pixel before scaling", _align_with(early=True), BOX_HINTS["early"]),
+        Mistake("only the near edge moved", _align_with(longer=0.5), BOX_HINTS["longer"]),
+        Mistake("an edge moved twice", _align_with(longer=-0.5), BOX_HINTS["shorter"]),
         Mistake("scale forgotten", _align_with(unscaled=True), BOX_HINTS["scale"]),
         Mistake("x and y swapped", _align_with(swap=True), BOX_HINTS["swap"]),
         Mistake("box as x, y, width, height", _align_with(extent=True), BOX_HINTS["extent"]),
@@ -653,6 +660,8 @@ GRADIENT = Exercise(
         ),
         Mistake("half pixel forgotten", _gradient_with(shift=0.0), BOX_HINTS["half"]),
         Mistake("half pixel before scaling", _gradient_with(early=True), BOX_HINTS["early"]),
+        Mistake("only the near edge moved", _gradient_with(longer=0.5), BOX_HINTS["longer"]),
+        Mistake("an edge moved twice", _gradient_with(longer=-0.5), BOX_HINTS["shorter"]),
         Mistake("scale forgotten", _gradient_with(unscaled=True), BOX_HINTS["scale"]),
         Mistake("x and y swapped", _gradient_with(swap=True), BOX_HINTS["swap"]),
         Mistake("centre only", _gradient_with(inside_bin="centre"), BOX_HINTS["centre"]),
