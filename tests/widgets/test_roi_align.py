@@ -740,10 +740,10 @@ DRAG = """async (root) => {
 }"""
 
 
-def test_dragging_leaves_room_for_sixty_frames_a_second(open_widget: Any, record_property: Any):
+def test_dragging_leaves_room_for_sixty_frames_a_second(open_widget: Any):
     """Every frame of a drag: the widget's own work fits twice, and the whole page keeps up.
 
-    Asserted in processor time, because test machines are shared; the widget's clock is recorded beside it.
+    Asserted in processor time, because test machines are shared; the widget's clock is printed beside it.
     """
     opened = open_widget(RoIAlignWidget(output_size=[7, 7]))
     session = opened.page.context.new_cdp_session(opened.page)
@@ -769,9 +769,7 @@ def test_dragging_leaves_room_for_sixty_frames_a_second(open_widget: Any, record
         "own work, median ms": round(statistics.median(times), 2),
         "own work, 95th percentile ms": round(statistics.quantiles(times, n=20)[-1], 2),
     }
-    for name, value in figures.items():
-        record_property(name, value)
-    print(figures)
+    print(figures)  # seen with pytest -s
     assert script < FRAME / 2
     assert task < 2 * FRAME, "even where a processor without a graphics card paints every pixel"
     assert statistics.median(times) < FRAME
