@@ -499,7 +499,7 @@ def test_values_are_shown_the_same_whatever_the_print_options():
     try:
         assert block(value) == before == ["[[    1 -0.25]", " [1e-09   nan]]"]
     finally:
-        torch.set_printoptions("default")
+        torch.set_printoptions(profile="default", sci_mode=None)
     assert summary(torch.zeros(100)) == "float32 tensor of shape (100,), values from 0 to 0"
     assert block((2, 3)) == ["(2, 3)"]
     assert beside(("a", torch.zeros(2)), ("b", torch.ones(2))) == ["a        b", "[0 0]    [1 1]"]
