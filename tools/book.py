@@ -42,6 +42,7 @@ def build(*, clean: bool = False, links: bool = False) -> int:
         **os.environ,
         "SEGCORE_STATIC": "1",
         "TQDM_DISABLE": "1",
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),  # two kernels' threads would only wait
         "SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", "1767225600"),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }

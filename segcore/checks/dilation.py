@@ -1,0 +1,610 @@
+"""Exercises of chapter 6: sparse kernels, shift and stitch, gridding, identity initialisation, dilation.
+
+The references are written apart from `segcore.dilation`. Every mistake is a reference with one thing wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segcore.checks.exercise import Case, Exercise, Mistake, reaches_gradient
+
+__all__ = ["EXERCISES"]
+
+
+# 6.1 -----------------------------------------------------------------------------------------------
+
+
+def _spread(kernel: Tensor, y: int, x: int, *, tail: int = 0) -> Tensor:
+    """Zeros between the weights by two matrices that hold a single one in each column."""
+    rows, columns = (
+        torch.zeros((size - 1) * step + 1 + (step - 1) * tail, size)
+        for size, step in zip(kernel.shape, (y, x), strict=True)
+    )
+    for matrix, step in ((rows, y), (columns, x)):
+        for index in range(matrix.shape[1]):
+            matrix[index * step, index] = 1
+    return rows @ kernel @ columns.T
+
+
+def sparse_kernel(kernel: Tensor, dilation: int) -> Tensor:
+    """The kernel ``(h, w)`` with zeros between its weights, which stand `dilation` apart."""
+    return _spread(kernel, dilation, dilation)
+
+
+def _zeros_around(kernel: Tensor, dilation: int) -> Tensor:
+    result = torch.zeros_like(sparse_kernel(kernel, dilation))
+    top, left = ((have - size) // 2 for have, size in zip(result.shape, kernel.shape, strict=True))
+    result[top : top + kernel.shape[0], left : left + kernel.shape[1]] = kernel
+    return result
+
+
+def _kernel_cases(generator: torch.Generator) -> list[Case]:
+    small = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    nine = torch.arange(1.0, 10.0).reshape(3, 3)
+    cases = [
+        Case((small, 2), "one zero between two weights"),
+        Case((nine, 2), "3×3 becomes 5×5"),
+        Case((nine, 1), "dilation 1: nothing changes"),
+        Case((nine[:1], 3), "a row"),
+        Case((nine[:, :2], 4), "higher than wide"),
+    ]
+    for height, width, dilation in ((3, 3, 2), (2, 5, 3), (4, 3, 4), (5, 5, 2)):
+        cases.append(Case((torch.rand(height, width, generator=generator) * 2 + 0.5, dilation)))
+    return cases
+
+
+KERNEL = Exercise(
+    "6.1",
+    "A large sparse kernel",
+    sparse_kernel,
+    _kernel_cases,
+    properties=(reaches_gradient(0, lambda: (torch.ones(2, 2), 2), "kernel"),),
+    mistakes=(
+        Mistake(
+            "one zero too many",
+            lambda kernel, dilation: _spread(kernel, dilation + 1, dilation + 1),
+            "Dilation is the distance of two neighbouring weights. At distance 1 they touch: how many zeros "
+            "lie between them then, and how many at distance 2?",
+        ),
+        Mistake(
+            "zeros after the last weight",
+            lambda kernel, dilation: _spread(kernel, dilation, dilation, tail=1),
+            "The weights stand where they should, but zeros follow the last one. A 3×3 kernel at dilation 2 "
+            "covers 5×5 pixels, not 6×6.",
+        ),
+        Mistake(
+            "last weights missing",
+            lambda kernel, dilation: sparse_kernel(kernel, dilation)[:-1, :-1],
+            "Your kernel ends before the last weight. Three weights have two gaps, and the third one needs "
+            "a place of its own.",
+        ),
+        Mistake(
+            "weights repeated",
+            lambda kernel, dilation: kernel.repeat_interleave(dilation, 0).repeat_interleave(dilation, 1),
+            "You enlarge the kernel by repeating its weights. A dilated convolution still reads nine pixels: "
+            "between the weights lie zeros.",
+        ),
+        Mistake(
+            "rows only",
+            lambda kernel, dilation: _spread(kernel, dilation, 1),
+            "The rows have moved apart, the columns have not. The kernel grows along both axes.",
+        ),
+        Mistake(
+            "columns only",
+            lambda kernel, dilation: _spread(kernel, 1, dilation),
+            "The columns have moved apart, the rows have not. The kernel grows along both axes.",
+        ),
+        Mistake(
+            "zeros around",
+            _zeros_around,
+            "The size is right, but the weights stand together in the middle. The zeros belong between them.",
+        ),
+    ),
+)
+
+
+# 6.2 -----------------------------------------------------------------------------------------------
+
+
+def half(image: Tensor) -> Tensor:
+    """The maximum of 2×2 pixels, stride 2."""
+    return F.max_pool2d(image, 2)
+
+
+def lecture(image: Tensor) -> Tensor:
+    """The lecture's A and B: 3×3 with stride 2, then 3×3 with stride 1."""
+    kernel = torch.tensor([[[[1.0, 0.0, -2.0], [3.0, 1.0, 0.5], [-1.0, 2.0, 1.0]]]])
+    return F.conv2d(F.conv2d(image, kernel, stride=2).relu(), kernel)
+
+
+def third(image: Tensor) -> Tensor:
+    """A 4×4 mean with stride 3."""
+    return F.avg_pool2d(image, 4, 3)
+
+
+def quarter(image: Tensor) -> Tensor:
+    """A 2×2 convolution and a 3×3 maximum, each of stride 2."""
+    kernel = torch.tensor([[[[1.0, -1.0], [2.0, 0.5]]]])
+    return F.max_pool2d(F.conv2d(image, kernel, stride=2), 3, 2)
+
+
+def _shifted(image: Tensor, y: int, x: int) -> Tensor:
+    return image[..., y:, x:]
+
+
+def _run_all(
+    network: Callable[[Tensor], Tensor],
+    image: Tensor,
+    stride: int,
+    shift: Callable[[Tensor, int, int], Tensor] = _shifted,
+) -> list[list[Tensor]]:
+    return [[network(shift(image, y, x)) for x in range(stride)] for y in range(stride)]
+
+
+def _interleave(runs: list[list[Tensor]]) -> Tensor:
+    """Output (y, x) comes from run (y mod stride, x mod stride)."""
+    step = len(runs)
+    height = sum(runs[y][0].shape[-2] for y in range(step))
+    width = sum(runs[0][x].shape[-1] for x in range(step))
+    rows = [
+        torch.stack([runs[y % step][x % step][..., y // step, x // step] for x in range(width)], dim=-1)
+        for y in range(height)
+    ]
+    return torch.stack(rows, dim=-2)
+
+
+def shift_and_stitch(network: Callable[[Tensor], Tensor], image: Tensor, stride: int) -> Tensor:
+    """Dense output ``(N, K, H', W')`` of an unpadded network, from stride² runs on shifted images."""
+    return _interleave(_run_all(network, image, stride))
+
+
+def _with_shift(shift: Callable[[Tensor, int, int], Tensor]) -> Callable[..., Tensor]:
+    return lambda network, image, stride: _interleave(_run_all(network, image, stride, shift))
+
+
+def _blocks(network: Callable[[Tensor], Tensor], image: Tensor, stride: int) -> Tensor:
+    runs = _run_all(network, image, stride)
+    return torch.cat([torch.cat(row, dim=-1) for row in runs], dim=-2)
+
+
+def _enlarged(network: Callable[[Tensor], Tensor], image: Tensor, stride: int) -> Tensor:
+    return network(image).repeat_interleave(stride, -1).repeat_interleave(stride, -2)
+
+
+def _placed(reverse: bool = False, swap: bool = False, diagonal: bool = False) -> Callable[..., Tensor]:
+    """Interleaving by assignment, with the outputs in the wrong places."""
+
+    def wrong(network: Callable[[Tensor], Tensor], image: Tensor, stride: int) -> Tensor:
+        runs = _run_all(network, image, stride)
+        result = torch.zeros_like(_interleave(runs))
+        for y in range(stride):
+            for x in range(stride):
+                if diagonal and x != y:
+                    continue
+                down, right = (x, y) if swap else (y, x)
+                if reverse:
+                    down, right = stride - 1 - down, stride - 1 - right
+                result[..., down::stride, right::stride] = runs[y][x]
+        return result
+
+    return wrong
+
+
+def _stitch_cases(generator: torch.Generator) -> list[Case]:
+    def numbered(height: int, width: int) -> Tensor:
+        return torch.arange(1.0, height * width + 1).reshape(1, 1, width, height).mT
+
+    squares = numbered(5, 5) ** 2
+    cases = [
+        Case((half, numbered(5, 5), 2), "2×2 maximum of stride 2; the image is numbered down its columns"),
+        Case((half, numbered(4, 6), 2), "the same network; the outputs of the shifts differ in size"),
+        Case((third, numbered(6, 6) ** 2, 3), "4×4 mean of stride 3: each of nine shifts gives one output"),
+        Case((half, squares, 2), "the squares of the numbers"),
+    ]
+    for network, height, width, stride, images in (
+        (lecture, 12, 12, 2, 1),
+        (lecture, 11, 14, 2, 2),
+        (third, 12, 9, 3, 1),
+        (quarter, 17, 15, 4, 1),
+    ):
+        cases.append(
+            Case((network, torch.rand(images, 1, height, width, generator=generator) * 4 - 1, stride))
+        )
+    return cases
+
+
+STITCH = Exercise(
+    "6.2",
+    "Shift and stitch",
+    shift_and_stitch,
+    _stitch_cases,
+    tolerance=1e-4,
+    mistakes=(
+        Mistake(
+            "one run enlarged",
+            _enlarged,
+            "Every block of yours repeats one output. The values between come from other runs, on shifted "
+            "images.",
+        ),
+        Mistake(
+            "blocks instead of interleaved",
+            _blocks,
+            "All the values are there, run beside run. Neighbours in the dense output come from different "
+            "runs: the outputs of one run stand stride apart.",
+        ),
+        Mistake(
+            "y and x exchanged",
+            _placed(swap=True),
+            "The run that was shifted along y has been put where the one shifted along x belongs. Which of "
+            "the two indices is the row's?",
+        ),
+        Mistake(
+            "places in reverse",
+            _placed(reverse=True),
+            "The runs stand in reverse order. Without a shift, the first output sees the image's corner: "
+            "where does it belong?",
+        ),
+        Mistake(
+            "only the diagonal",
+            _placed(diagonal=True),
+            "You shift both axes by the same amount. With stride 2 there are four shifts: (0, 0), (0, 1), "
+            "(1, 0) and (1, 1).",
+        ),
+        Mistake(
+            "rolled round",
+            _with_shift(lambda image, y, x: torch.roll(image, (-y, -x), (-2, -1))),
+            "What leaves the image on one side comes in again on the other, so that there are outputs too "
+            "many, and the last ones mix both ends. What is shifted out is gone.",
+        ),
+        Mistake(
+            "shifted the other way",
+            _with_shift(lambda image, y, x: F.pad(image, (x, 0, y, 0))),
+            "You move the image down and to the right; zeros come in, and the fields begin before the image "
+            "does. For output 1, pixel 1 must come to where pixel 0 was.",
+        ),
+    ),
+)
+
+
+# 6.3 -----------------------------------------------------------------------------------------------
+
+
+def _taps(dilation: int) -> Tensor:
+    taps = torch.zeros(2 * dilation + 1)
+    taps[[0, dilation, 2 * dilation]] = 1
+    return taps
+
+
+def _convolved(kernels: Sequence[Tensor]) -> Tensor:
+    """All kernels after one another, by full convolution."""
+    counts = torch.ones(1)
+    for kernel in kernels:
+        pad = len(kernel) - 1
+        counts = F.conv1d(counts[None, None], kernel.flip(0)[None, None], padding=pad)[0, 0]
+    return counts
+
+
+def path_counts(dilations: Sequence[int]) -> Tensor:
+    """Paths from each pixel to one output through layers of three taps, ``(1 + 2 Σ dilations,)``."""
+    return _convolved([_taps(dilation) for dilation in dilations])
+
+
+def _summed(dilations: Sequence[int]) -> Tensor:
+    counts = torch.zeros(1 + 2 * sum(dilations))
+    middle = len(counts) // 2
+    for dilation in dilations:
+        counts[middle - dilation : middle + dilation + 1] += _taps(dilation)
+    return counts
+
+
+def _multiplied_up(dilations: Sequence[int]) -> Tensor:
+    products = torch.tensor([1, *dilations]).cumprod(0)[1:]
+    return _convolved([_taps(int(product)) for product in products])
+
+
+def _path_cases(generator: torch.Generator) -> list[Case]:
+    cases = [
+        Case(([1],), "one layer: three pixels, one path each"),
+        Case(([1, 1],), "two layers: how many ways to the middle?"),
+        Case(([2, 2],), "two layers of dilation 2"),
+        Case(([1, 2],), "dilation 1, then 2"),
+        Case(([3],), "one layer of dilation 3"),
+    ]
+    for length in (2, 3, 3, 4):
+        cases.append(Case((torch.randint(1, 6, (length,), generator=generator).tolist(),)))
+    cases.append(Case(([2, 2, 2],)))
+    return cases
+
+
+PATHS = Exercise(
+    "6.3",
+    "Gridding: which pixels count",
+    path_counts,
+    _path_cases,
+    mistakes=(
+        Mistake(
+            "added up",
+            _summed,
+            "You add the layers' kernels. A path goes through one tap of every layer, one after the other: "
+            "through two layers of three taps there are nine paths.",
+        ),
+        Mistake(
+            "seen or not",
+            lambda dilations: (path_counts(dilations) > 0).float(),
+            "You say which pixels are seen. How many paths lead from each of them? All counts together are "
+            "three to the number of layers.",
+        ),
+        Mistake(
+            "shares",
+            lambda dilations: path_counts(dilations) / 3 ** len(dilations),
+            "Your numbers sum to 1: they are shares. The counts themselves are asked.",
+        ),
+        Mistake(
+            "one zero too many",
+            lambda dilations: path_counts([dilation + 1 for dilation in dilations]),
+            "Your taps stand too far apart. At dilation 1 three neighbouring pixels are read, with nothing "
+            "between them.",
+        ),
+        Mistake(
+            "dilations multiplied up",
+            _multiplied_up,
+            "You multiply each dilation by those before it. The dilation of a layer already counts in "
+            "pixels, for nothing is down-sampled.",
+        ),
+        Mistake(
+            "last layer only",
+            lambda dilations: _taps(dilations[-1]),
+            "Your counts are those of the last layer. What do the pixels that it reads see in turn?",
+        ),
+        Mistake(
+            "dilation ignored",
+            lambda dilations: path_counts([1 for _ in dilations]),
+            "Your counts are those of layers without dilation. The taps of a layer stand its dilation apart.",
+        ),
+    ),
+)
+
+
+# 6.4 -----------------------------------------------------------------------------------------------
+
+
+def _identity(
+    outputs: int,
+    inputs: int,
+    classes: int,
+    *,
+    group: Callable[[Tensor, int, int], Tensor] = lambda channel, count, classes: channel * classes // count,
+    value: Callable[[int, int, int], float] = lambda outputs, inputs, classes: classes / outputs,
+    place: Any = (1, 1),
+) -> Tensor:
+    same = (
+        group(torch.arange(outputs), outputs, classes)[:, None]
+        == group(torch.arange(inputs), inputs, classes)[None]
+    )
+    weight = torch.zeros(outputs, inputs, 3, 3)
+    weight[(..., *place)] = (same * value(outputs, inputs, classes)).reshape(
+        outputs, inputs, *[1] * (weight[(..., *place)].dim() - 2)
+    )
+    return weight
+
+
+def identity_weight(outputs: int, inputs: int, classes: int) -> Tensor:
+    """Weights ``(outputs, inputs, 3, 3)`` of a convolution that hands groups of channels on."""
+    return _identity(outputs, inputs, classes)
+
+
+def _identity_with(**options: Any) -> Callable[[int, int, int], Tensor]:
+    return lambda outputs, inputs, classes: _identity(outputs, inputs, classes, **options)
+
+
+def _diagonal(outputs: int, inputs: int, classes: int) -> Tensor:
+    weight = torch.zeros(outputs, inputs, 3, 3)
+    for channel in range(min(outputs, inputs)):
+        weight[channel, channel, 1, 1] = classes / outputs
+    return weight
+
+
+def _identity_cases(generator: torch.Generator) -> list[Case]:
+    cases = [
+        Case((1, 1, 1), "one class, one channel"),
+        Case((2, 2, 2), "two classes, a channel each"),
+        Case((4, 2, 2), "two classes: two output channels for each"),
+        Case((2, 4, 2), "two classes: two input channels for each"),
+        Case((4, 4, 2), "two classes: two channels each, before and after"),
+    ]
+    for _ in range(4):
+        classes, wide, wider = (int(torch.randint(2, 5, (), generator=generator)) for _ in range(3))
+        cases.append(Case((classes * wide, classes * wider, classes)))
+    cases.append(Case((12, 6, 3)))
+    return cases
+
+
+IDENTITY = Exercise(
+    "6.4",
+    "A network that begins as the identity",
+    identity_weight,
+    _identity_cases,
+    mistakes=(
+        Mistake(
+            "in the corner",
+            _identity_with(place=(0, 0)),
+            "Your weights stand in the kernel's corner: the layer would move the map by a pixel. Which of "
+            "the nine places reads the pixel itself?",
+        ),
+        Mistake(
+            "all nine places",
+            _identity_with(place=(slice(None), slice(None))),
+            "Yours sums over nine pixels. To hand a map on, only the pixel itself may count.",
+        ),
+        Mistake(
+            "every channel connected",
+            _identity_with(group=lambda channel, count, classes: channel * 0),
+            "All channels are mixed in yours. An output channel reads only the input channels of its own "
+            "class.",
+        ),
+        Mistake(
+            "weight one",
+            _identity_with(value=lambda outputs, inputs, classes: 1.0),
+            "The channels are the right ones. With several input channels for a class, yours adds them all "
+            "up, and the values grow from layer to layer.",
+        ),
+        Mistake(
+            "divided by the inputs",
+            _identity_with(value=lambda outputs, inputs, classes: classes / inputs),
+            "You take the mean over a class's input channels. Sensible, but the paper's weight is classes "
+            "over outputs; only the product over all layers is the same.",
+        ),
+        Mistake(
+            "every so many channels",
+            _identity_with(group=lambda channel, count, classes: channel % classes),
+            "You deal the channels out in turn, like cards. In the paper the first few belong to class 0, "
+            "the next few to class 1.",
+        ),
+        Mistake(
+            "diagonal only",
+            _diagonal,
+            "You join channel b to channel b. Where a class has several channels, each output reads all the "
+            "inputs of its class.",
+        ),
+        Mistake(
+            "inputs before outputs",
+            lambda outputs, inputs, classes: identity_weight(outputs, inputs, classes).transpose(0, 1),
+            "The weight of a torch convolution has the output channels first, then the input channels.",
+        ),
+    ),
+)
+
+
+# 6.5 -----------------------------------------------------------------------------------------------
+
+
+def _plan(
+    strides: Sequence[int],
+    wanted: int,
+    *,
+    dilation_of: Callable[[int, int, int, list[int]], int] = lambda before, now, own, lost: before // now,
+    keeps: Callable[[int, int, int], bool] = lambda reached, wanted, stride: reached <= wanted,
+    show_stride: bool = False,
+) -> list[tuple[int, int]]:
+    """The plan. `before` and `now`: the stride of a layer's input; `lost`: the strides taken so far."""
+    plan, before, now = [], 1, 1
+    lost: list[int] = []
+    for stride in strides:
+        left = stride if keeps(now * stride, wanted, stride) else 1
+        plan.append((stride if show_stride else left, dilation_of(before, now, stride // left, lost)))
+        before, now = before * stride, now * left
+        lost = [*lost, stride // left]
+    return plan
+
+
+def dilation_plan(strides: Sequence[int], wanted: int) -> list[tuple[int, int]]:
+    """Stride and dilation of each layer of a network that is to have the output stride `wanted`."""
+    return _plan(strides, wanted)
+
+
+def _plan_with(**options: Any) -> Callable[[Sequence[int], int], list[tuple[int, int]]]:
+    return lambda strides, wanted: _plan(strides, wanted, **options)
+
+
+def _first_removed(strides: Sequence[int], wanted: int) -> list[tuple[int, int]]:
+    """Keep the strides of the last layers."""
+    left, reached = [], 1
+    for stride in reversed(strides):
+        left.append(stride if reached * stride <= wanted else 1)
+        reached *= left[-1]
+    plan, before, now = [], 1, 1
+    for stride, kept in zip(strides, reversed(left), strict=True):
+        plan.append((kept, before // now))
+        before, now = before * stride, now * kept
+    return plan
+
+
+def _since_any(before: int, now: int, own: int, lost: list[int]) -> int:
+    return before if before > now else 1
+
+
+def _total(lost: Sequence[int]) -> int:
+    return sum(each for each in lost if each > 1) or 1
+
+
+def _plan_cases(generator: torch.Generator) -> list[Case]:
+    cases = [
+        Case(([2, 1], 1), "the lecture's network: A with stride 2, then B"),
+        Case(([1, 2, 1, 2, 1], 1), "two poolings between three convolutions"),
+        Case(([1, 2, 1, 2, 1], 2), "the same, but the first stride stays"),
+        Case(([2, 1, 2, 1, 2, 1], 1), "three layers of stride 2"),
+        Case(([3, 1, 2, 1], 1), "strides 3 and 2"),
+        Case(([2, 2, 2, 2, 2, 1], 8), "an output stride of 8 in place of 32"),
+        Case(([1, 2, 1], 2), "nothing to take away"),
+    ]
+    for _ in range(5):
+        strides = [int(each) for each in torch.randint(1, 4, (6,), generator=generator)]
+        prefix = int(torch.randint(0, 4, (), generator=generator))
+        cases.append(Case((strides, int(torch.tensor([1, *strides[:prefix]]).prod()))))
+    return cases
+
+
+PLAN = Exercise(
+    "6.5",
+    "Strides out, dilations in",
+    dilation_plan,
+    _plan_cases,
+    mistakes=(
+        Mistake(
+            "its own stride counted",
+            _plan_with(dilation_of=lambda before, now, own, lost: before * own // now),
+            "A layer that loses its stride reads the same pixels as before. Its own dilation stays; those "
+            "after it change.",
+        ),
+        Mistake(
+            "strides added",
+            _plan_with(dilation_of=lambda before, now, own, lost: _total(lost)),
+            "After strides of 2 and 2 you have 4, which is right by chance. What after three of them? One "
+            "step becomes two, and each of these becomes two.",
+        ),
+        Mistake(
+            "next layer only",
+            _plan_with(dilation_of=lambda before, now, own, lost: lost[-1] if lost else 1),
+            "You dilate the layer after a lost stride. The map stays dense: every later layer reads it with "
+            "gaps as well.",
+        ),
+        Mistake(
+            "two for ever",
+            _plan_with(dilation_of=lambda before, now, own, lost: 2 if before > now else 1),
+            "Yours is right after a single stride of 2. How far apart are the neighbours after a second one "
+            "is gone?",
+        ),
+        Mistake(
+            "kept strides counted",
+            _plan_with(dilation_of=_since_any),
+            "You take the stride that the input had. Where the network keeps a part of it, neighbours have "
+            "moved apart by the lost part only.",
+        ),
+        Mistake(
+            "first strides removed",
+            _first_removed,
+            "You keep the last strides and take the first. The output stride is right, but the early maps "
+            "are the large ones: it costs most. Keep the first strides.",
+        ),
+        Mistake(
+            "stride stays",
+            _plan_with(show_stride=True),
+            "The dilations are right, but no layer has lost its stride: the output is as coarse as before, "
+            "and reads the wrong pixels.",
+        ),
+        Mistake(
+            "one stride too many",
+            _plan_with(keeps=lambda reached, wanted, stride: reached < wanted or stride == 1),
+            "Your output is denser than wanted. A stride may stay as long as the map does not get coarser "
+            "than wanted; just as coarse will do.",
+        ),
+    ),
+)
+
+EXERCISES = (KERNEL, STITCH, PATHS, IDENTITY, PLAN)

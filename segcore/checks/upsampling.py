@@ -1,0 +1,670 @@
+"""Exercises of chapter 8: painting, zeros between, overlaps, a filter found, and a map made dense.
+
+The references are written apart from `segcore.upsampling`. Every mistake is a reference with one thing wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from segcore.checks.exercise import Case, Exercise, Mistake, reaches_gradient
+
+__all__ = ["EXERCISES"]
+
+
+# 8.1 -----------------------------------------------------------------------------------------------
+
+
+def _stroke(
+    x: Tensor,
+    weight: Tensor,
+    stride: int,
+    padding: int = 0,
+    *,
+    step: int | None = None,
+    combine: str = "add",
+    more: int = 0,
+) -> Tensor:
+    """Paint stroke by stroke; `step`, `combine` and `more` are mistakes when set."""
+    (rows, columns), (height, width) = x.shape, weight.shape
+    step = stride if step is None else step
+    size = ((rows - 1) * stride + height + more, (columns - 1) * stride + width + more)
+    canvas, count = x.new_zeros(size), x.new_zeros(size)
+    for i in range(rows):
+        for j in range(columns):
+            here = (slice(i * step, i * step + height), slice(j * step, j * step + width))
+            canvas[here] = x[i, j] * weight + (0 if combine == "last" else canvas[here])
+            count[here] += 1
+    if combine == "mean":
+        canvas = canvas / count.clamp(min=1)
+    return canvas[padding : size[0] - padding, padding : size[1] - padding]
+
+
+def paint(x: Tensor, weight: Tensor, stride: int, padding: int = 0) -> Tensor:
+    """Up-convolution of one map ``(H, W)`` with one filter ``(h, w)``, stroke by stroke."""
+    return _stroke(x, weight, stride, padding)
+
+
+def _paint_with(**options: Any) -> Callable[..., Tensor]:
+    return lambda x, weight, stride, padding=0: _stroke(x, weight, stride, padding, **options)
+
+
+def _same_canvas(x: Tensor, weight: Tensor, stride: int, padding: int = 0) -> Tensor:
+    """The canvas has size times stride cells; what does not fit is lost."""
+    full = _stroke(x, weight, stride)
+    size = [count * stride for count in x.shape]
+    grown = F.pad(full, (0, max(0, size[1] - full.shape[1]), 0, max(0, size[0] - full.shape[0])))
+    return grown[padding : size[0] - padding, padding : size[1] - padding]
+
+
+def _one_side(x: Tensor, weight: Tensor, stride: int, padding: int = 0) -> Tensor:
+    return _stroke(x, weight, stride)[padding:, padding:]
+
+
+def _plain_convolution(x: Tensor, weight: Tensor, stride: int, padding: int = 0) -> Tensor:
+    return F.conv2d(x[None, None], weight[None, None], stride=stride, padding=padding)[0, 0]
+
+
+def _up_cases(generator: torch.Generator) -> list[Case]:
+    two, filter_ = torch.tensor([[1.0, 10.0]]), torch.tensor([[1.0, 2.0, 4.0]])
+    square = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    cases = [
+        Case((torch.ones(1, 1), torch.tensor([[1.0, 2.0], [3.0, 4.0]]), 2), "a single 1: the filter itself"),
+        Case((two, filter_, 3), "two values, strokes side by side"),
+        Case((two, filter_, 2), "two values, strokes that share a cell"),
+        Case((square, torch.arange(1.0, 10.0).reshape(3, 3), 2), "four values, a filter of 3 by 3"),
+        Case((square, torch.arange(1.0, 10.0).reshape(3, 3), 2, 1), "the same, one cell of padding"),
+        Case((square, torch.tensor([[1.0, 2.0]]), 3), "a stride larger than the filter"),
+    ]
+    for size, kernel, stride, padding in (
+        ((3, 4), (3, 3), 1, 0),
+        ((4, 3), (4, 4), 2, 1),
+        ((2, 5), (2, 3), 3, 0),
+        ((3, 3), (5, 5), 2, 2),
+    ):
+        x, weight = (torch.randn(*shape, generator=generator) for shape in (size, kernel))
+        cases.append(Case((x, weight, stride, padding)))
+    return cases
+
+
+def _up_inputs() -> tuple[Any, ...]:
+    return torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.arange(1.0, 10.0).reshape(3, 3), 2, 1
+
+
+PAINT = Exercise(
+    "8.1",
+    "Paint with a filter",
+    paint,
+    _up_cases,
+    properties=(reaches_gradient(0, _up_inputs, "x"), reaches_gradient(1, _up_inputs, "weight")),
+    mistakes=(
+        Mistake(
+            "overwritten instead of added",
+            _paint_with(combine="last"),
+            "Where two strokes share a cell, yours keeps the later one. What does the lecture do with "
+            "overlapping values?",
+        ),
+        Mistake(
+            "averaged where strokes overlap",
+            _paint_with(combine="mean"),
+            "Where strokes overlap you take their mean. Paint adds up: a cell under two strokes holds "
+            "their sum.",
+        ),
+        Mistake(
+            "filter flipped",
+            lambda x, weight, stride, padding=0: _stroke(x, weight.flip(0, 1), stride, padding),
+            "Look at the single 1: it should paint the filter as it is. Yours is turned by 180 degrees; that "
+            "belongs to the other view, in 8.2.",
+        ),
+        Mistake(
+            "filter transposed",
+            lambda x, weight, stride, padding=0: _stroke(x, weight.mT, stride, padding),
+            "Rows and columns of your filter are exchanged. The first axis of a tensor goes down.",
+        ),
+        Mistake(
+            "strokes one cell apart",
+            _paint_with(step=1),
+            "The canvas has the right size, but each stroke lies one cell after the last. How far apart are "
+            "the strokes of two neighbours?",
+        ),
+        Mistake(
+            "canvas of size times stride",
+            _same_canvas,
+            "Count the canvas again: the first stroke takes as many cells as the filter, and each further "
+            "one adds a stride.",
+        ),
+        Mistake(
+            "one row and column too many",
+            _paint_with(more=1),
+            "Your canvas has a row and a column that nothing is painted on. Between n values there are n - 1 "
+            "steps.",
+        ),
+        Mistake(
+            "padding forgotten",
+            lambda x, weight, stride, padding=0: _stroke(x, weight, stride),
+            "All is painted as it should be. Padding takes cells away at every border; it is a convolution "
+            "in the other direction that adds them.",
+        ),
+        Mistake(
+            "padding added",
+            lambda x, weight, stride, padding=0: F.pad(_stroke(x, weight, stride), (padding,) * 4),
+            "Your output grows with the padding. The convolution in the other direction pads, so this one "
+            "has to take the border off again.",
+        ),
+        Mistake(
+            "padding cut off on one side",
+            _one_side,
+            "You take the padding off above and on the left only. A border has four sides.",
+        ),
+        Mistake(
+            "an ordinary convolution",
+            _plain_convolution,
+            "Your output is smaller than the input: this is the convolution itself. Here one value makes "
+            "many, not many one.",
+        ),
+    ),
+)
+
+
+# 8.2 -----------------------------------------------------------------------------------------------
+
+
+def _spread(x: Tensor, stride: int, kind: str = "zeros") -> Tensor:
+    """The map with zeros between its values; any other kind is a mistake."""
+    if kind == "repeated":
+        spread = x.repeat_interleave(stride, 0).repeat_interleave(stride, 1)
+        return spread[: (len(x) - 1) * stride + 1, : (x.shape[1] - 1) * stride + 1]
+    step = stride + 1 if kind == "more" else stride
+    tail = stride - 1 if kind == "after" else 0
+    spread = x.new_zeros((len(x) - 1) * step + 1 + tail, (x.shape[1] - 1) * step + 1 + tail)
+    spread[::step, ::step] = x
+    return spread
+
+
+def _slide(
+    x: Tensor,
+    weight: Tensor,
+    stride: int,
+    padding: int = 0,
+    *,
+    kind: str = "zeros",
+    flips: Sequence[int] = (0, 1),
+    border: Callable[[int, int], int] = lambda kernel, padding: kernel - 1 - padding,
+) -> Tensor:
+    """Zeros between, a border, the flipped filter; every option is a mistake when set."""
+    down, across = (border(cells, padding) for cells in weight.shape)
+    padded = F.pad(_spread(x, stride, kind), (across, across, down, down))
+    windows = padded.unfold(0, weight.shape[0], 1).unfold(1, weight.shape[1], 1)  # (H', W', h, w)
+    return (windows * weight.flip(tuple(flips))).sum((2, 3))
+
+
+def slide(x: Tensor, weight: Tensor, stride: int, padding: int = 0) -> Tensor:
+    """Up-convolution of one map from the other side: zeros between, then the flipped filter slides."""
+    return _slide(x, weight, stride, padding)
+
+
+def _slide_with(**options: Any) -> Callable[..., Tensor]:
+    return lambda x, weight, stride, padding=0: _slide(x, weight, stride, padding, **options)
+
+
+SLIDE = Exercise(
+    "8.2",
+    "Zeros between, the filter turned",
+    slide,
+    _up_cases,
+    properties=(reaches_gradient(0, _up_inputs, "x"), reaches_gradient(1, _up_inputs, "weight")),
+    mistakes=(
+        Mistake(
+            "filter not flipped",
+            _slide_with(flips=()),
+            "Feed it a single 1: the filter comes out turned by 180 degrees. What must be done to it before "
+            "it slides?",
+        ),
+        Mistake(
+            "flipped up and down only",
+            _slide_with(flips=(0,)),
+            "Left and right are still exchanged: a filter has two axes to flip.",
+        ),
+        Mistake(
+            "flipped left and right only",
+            _slide_with(flips=(1,)),
+            "Up and down are still exchanged: a filter has two axes to flip.",
+        ),
+        Mistake(
+            "transposed instead of flipped",
+            lambda x, weight, stride, padding=0: _slide(x, weight.mT, stride, padding, flips=()),
+            "You exchange rows and columns of the filter. To flip is to reverse the order along both axes.",
+        ),
+        Mistake(
+            "zeros after the last value too",
+            _slide_with(kind="after"),
+            "The zeros go between the values, not after the last one: 1 2 becomes 1 0 2 at stride 2.",
+        ),
+        Mistake(
+            "one zero too many",
+            _slide_with(kind="more"),
+            "Your values lie too far apart. At stride 2 they are 2 cells from each other: how many zeros fit "
+            "between?",
+        ),
+        Mistake(
+            "values repeated",
+            _slide_with(kind="repeated"),
+            "Between the values you repeat them. That is nearest-neighbour up-sampling first; here the cells "
+            "between hold nothing yet.",
+        ),
+        Mistake(
+            "no border",
+            _slide_with(border=lambda kernel, padding: 0),
+            "The filter must be able to touch the first value with each of its cells, also the last. How "
+            "wide a border of zeros does that take?",
+        ),
+        Mistake(
+            "border as wide as the padding",
+            _slide_with(border=lambda kernel, padding: padding),
+            "Here more padding makes the output smaller. Without any, the filter's last cell must still "
+            "reach the first value; each cell of padding takes one away.",
+        ),
+        Mistake(
+            "padding ignored",
+            _slide_with(border=lambda kernel, padding: kernel - 1),
+            "Without padding all is right. Each cell of padding makes the border of zeros one cell narrower.",
+        ),
+        Mistake(
+            "border as wide as the filter",
+            _slide_with(border=lambda kernel, padding: kernel - padding),
+            "Your output has a ring of zeros around it: the filter starts where it touches no value yet. One "
+            "cell less.",
+        ),
+    ),
+)
+
+
+# 8.3 -----------------------------------------------------------------------------------------------
+
+
+def overlaps(kernel: int, stride: int, size: int) -> Tensor:
+    """How many strokes reach each output cell along one axis, int64."""
+    cell = torch.arange((size - 1) * stride + kernel)[:, None]
+    start = torch.arange(size) * stride
+    return ((cell >= start) & (cell < start + kernel)).sum(1)
+
+
+def _even(kernel: int, stride: int, size: int) -> Tensor:
+    """No border: the count of a cell in the middle, everywhere."""
+    length, most = (size - 1) * stride + kernel, -(-kernel // stride)
+    return torch.full((length,), most)
+
+
+def _endless(kernel: int, stride: int, size: int) -> Tensor:
+    """As if strokes came from outside as well."""
+    around = overlaps(kernel, stride, size + 2 * kernel)
+    return around[kernel * stride : kernel * stride + (size - 1) * stride + kernel]
+
+
+OVERLAPS = Exercise(
+    "8.3",
+    "Where strokes overlap",
+    overlaps,
+    lambda generator: [
+        Case((3, 3, 2), "strokes side by side"),
+        Case((3, 2, 3), "three strokes of 3 cells, 2 apart"),
+        Case((4, 2, 4), "four strokes of 4 cells, 2 apart"),
+        Case((2, 3, 3), "strokes with gaps between them"),
+        Case((5, 1, 1), "a single stroke"),
+        *(
+            Case(
+                tuple(int(torch.randint(*ends, (), generator=generator)) for ends in ((4, 9), (2, 5), (3, 9)))
+            )
+            for _ in range(6)
+        ),
+    ],
+    mistakes=(
+        Mistake(
+            "touched or not",
+            lambda kernel, stride, size: overlaps(kernel, stride, size).clamp(max=1),
+            "Yours says whether a cell is painted, not how often. A cell under two strokes counts 2.",
+        ),
+        Mistake(
+            "the same everywhere",
+            _even,
+            "You give one number to all cells. Take 3 cells, 2 apart, pen and paper: are two neighbours in "
+            "the middle painted equally often?",
+        ),
+        Mistake(
+            "strokes from outside",
+            _endless,
+            "In the middle you are right. The first cell is reached by the first stroke alone: there is none "
+            "before it.",
+        ),
+        Mistake(
+            "length of size times stride",
+            lambda kernel, stride, size: F.pad(
+                overlaps(kernel, stride, size), (0, max(0, size * stride - (size - 1) * stride - kernel))
+            )[: size * stride],
+            "Your axis has size times stride cells. It starts with a whole stroke, and each further stroke "
+            "adds a stride: how long is that?",
+        ),
+        Mistake(
+            "a stroke one cell too long",
+            lambda kernel, stride, size: overlaps(kernel + 1, stride, size)[:-1],
+            "Your strokes are one cell too long. A stroke of 3 that starts at cell 4 covers 4, 5 and 6.",
+        ),
+        Mistake(
+            "stride and kernel exchanged",
+            lambda kernel, stride, size: overlaps(stride, kernel, size),
+            "You exchange kernel and stride: the kernel is how long a stroke is, the stride how far apart "
+            "two of them start.",
+        ),
+        Mistake(
+            "stride forgotten",
+            lambda kernel, stride, size: F.pad(overlaps(kernel, 1, size), (0, (size - 1) * (stride - 1))),
+            "Each of your strokes starts one cell after the last. They start a stride apart.",
+        ),
+    ),
+)
+
+
+# 8.4 -----------------------------------------------------------------------------------------------
+
+
+def _paintings(x: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
+    """What each cell of the filter paints by itself, (values of y, kernel²)."""
+    units = torch.eye(kernel * kernel, dtype=x.dtype).reshape(1, kernel * kernel, kernel, kernel)
+    painted = F.conv_transpose2d(x[:, None], units, stride=stride, padding=padding)  # (N, kernel², H', W')
+    return painted.transpose(0, 1).flatten(1).T
+
+
+def find_filter(x: Tensor, y: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
+    """The filter ``(kernel, kernel)`` that paints maps y ``(N, H', W')`` from x ``(N, H, W)``."""
+    paintings = _paintings(x, kernel, stride, padding)
+    return torch.linalg.lstsq(paintings, y.flatten()[:, None]).solution.reshape(kernel, kernel)
+
+
+def _correlated(x: Tensor, y: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
+    return (_paintings(x, kernel, stride, padding).T @ y.flatten()).reshape(kernel, kernel)
+
+
+def _alone(x: Tensor, y: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
+    """Each cell of the filter fitted as if it were the only one."""
+    paintings = _paintings(x, kernel, stride, padding)
+    return (paintings.T @ y.flatten() / (paintings**2).sum(0)).reshape(kernel, kernel)
+
+
+def _first_only(x: Tensor, y: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
+    return find_filter(x[:1], y[:1], kernel, stride, padding)
+
+
+def _divided(by: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    def wrong(x: Tensor, y: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
+        found = find_filter(x, y, kernel, stride, padding)
+        return found / by(found)
+
+    return wrong
+
+
+def _turned(turn: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    return lambda x, y, kernel, stride, padding: turn(find_filter(x, y, kernel, stride, padding))
+
+
+def _painted_case(
+    weight: Tensor, x: Tensor, stride: int, padding: int, note: str = "", noise: Tensor | None = None
+) -> Case:
+    y = F.conv_transpose2d(x[:, None], weight[None, None], stride=stride, padding=padding)[:, 0]
+    y = y if noise is None else y + 0.1 * noise[:, : y.shape[1], : y.shape[2]]
+    return Case((x, y, len(weight), stride, padding), note)
+
+
+def _filter_cases(generator: torch.Generator) -> list[Case]:
+    one, square = torch.ones(1, 1, 1), torch.tensor([[[1.0, 2.0], [4.0, 3.0]]])
+    lopsided = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
+    cases = [
+        _painted_case(lopsided, one, 2, 0, "a single 1 has been painted"),
+        _painted_case(lopsided, 2 * one, 2, 0, "a single 2 has been painted"),
+        _painted_case(lopsided, square, 2, 0, "four values, strokes side by side"),
+        _painted_case(
+            torch.tensor([[1.0, 2, 0], [0, 4, 1], [0, 1, 3]]), square, 2, 0, "strokes that share cells"
+        ),
+    ]
+    for kernel, stride, padding in ((3, 2, 1), (4, 2, 1), (5, 3, 0), (3, 1, 1)):
+        x, noise = torch.randn(3, 5, 6, generator=generator), torch.randn(3, 20, 23, generator=generator)
+        cases.append(_painted_case(torch.randn(kernel, kernel, generator=generator), x, stride, padding))
+        cases.append(
+            _painted_case(torch.randn(kernel, kernel, generator=generator), x, stride, padding, noise=noise)
+        )
+    return cases
+
+
+FIND = Exercise(
+    "8.4",
+    "Find the filter",
+    find_filter,
+    _filter_cases,
+    tolerance=2e-3,
+    mistakes=(
+        Mistake(
+            "turned by 180 degrees",
+            _turned(lambda found: found.flip(0, 1)),
+            "Your filter is turned by 180 degrees: it is the one that slides. Asked for is the one that "
+            "paints.",
+        ),
+        Mistake(
+            "rows and columns exchanged",
+            _turned(lambda found: found.mT.contiguous()),
+            "All the numbers are there, with rows and columns exchanged. In which order do you list the "
+            "cells, and in which do you put them back?",
+        ),
+        Mistake(
+            "sums to 1",
+            _divided(lambda found: found.sum()),
+            "You scale the filter so that it sums to 1. A filter that paints bilinearly at stride 2 sums to "
+            "4; leave it as it comes out.",
+        ),
+        Mistake(
+            "largest is 1",
+            _divided(lambda found: found.max()),
+            "You scale the filter so that its largest value is 1. Leave it as it comes out.",
+        ),
+        Mistake(
+            "correlated only",
+            _correlated,
+            "You multiply each single painting with y and sum. That is the right-hand side of the normal "
+            "equations; the system has still to be solved.",
+        ),
+        Mistake(
+            "each cell by itself",
+            _alone,
+            "You fit each cell of the filter as if it painted alone. Where strokes share cells they must "
+            "share y as well: all unknowns belong into one system.",
+        ),
+        Mistake(
+            "first map only",
+            _first_only,
+            "Where the maps are noisy you are a little off: only the first one counts in yours. All of them "
+            "together tell more.",
+        ),
+    ),
+)
+
+
+# 8.5 -----------------------------------------------------------------------------------------------
+
+
+def _scatter(values: Tensor, indices: Tensor, size: Sequence[int], kind: str = "right") -> Tensor:
+    """Values back at their places, (C, H, W); any other kind is a mistake."""
+    channels, (height, width) = len(values), size
+    if kind == "shared":
+        indices = indices[:1].expand_as(indices)
+    if kind == "corner":
+        down, across = height // values.shape[1], width // values.shape[2]
+        rows = torch.arange(values.shape[1])[:, None] * down
+        indices = (rows * width + torch.arange(values.shape[2]) * across).expand_as(indices)
+    flat = values.new_zeros(channels, height * width)
+    flat = flat.scatter(1, indices.flatten(1), values.flatten(1))
+    return flat.reshape(channels, width, height).mT if kind == "columns" else flat.reshape(channels, *size)
+
+
+def _brush(maps: Tensor, kernel: Tensor) -> Tensor:
+    """Paint each value with the kernel's centre on it."""
+    return F.conv_transpose2d(maps[:, None], kernel[None, None], padding=len(kernel) // 2)[:, 0]
+
+
+def _dense(
+    pooled: Tensor,
+    indices: Tensor,
+    size: Sequence[int],
+    kernel: Tensor,
+    *,
+    kind: str = "right",
+    divide: str = "weights",
+) -> Tensor:
+    """Unpool, paint, divide; every option is a mistake when set."""
+    sparse = _scatter(pooled, indices, size, kind)
+    known = _scatter(torch.ones_like(pooled), indices, size, kind)
+    if divide == "nonzero":
+        known = (sparse != 0).to(sparse)
+    painted = _brush(sparse, kernel)
+    if divide == "nothing":
+        return painted
+    if divide == "kernel":
+        return painted / kernel.sum()
+    weight = _brush(known, torch.ones_like(kernel) if divide == "count" else kernel)
+    if divide == "nan":
+        return painted / weight
+    if divide == "clamped":
+        return painted / weight.clamp(min=1)
+    result = torch.where(weight > 0, painted / torch.where(weight > 0, weight, 1), 0)
+    return torch.where(known > 0, sparse, result) if divide == "kept" else result
+
+
+def densify(pooled: Tensor, indices: Tensor, size: Sequence[int], kernel: Tensor) -> Tensor:
+    """Unpool to ``(C, H, W)``, paint with the kernel, and divide by what as many ones would have painted."""
+    return _dense(pooled, indices, size, kernel)
+
+
+def _dense_with(**options: Any) -> Callable[..., Tensor]:
+    return lambda pooled, indices, size, kernel: _dense(pooled, indices, size, kernel, **options)
+
+
+def _turned_brush(pooled: Tensor, indices: Tensor, size: Sequence[int], kernel: Tensor) -> Tensor:
+    return _dense(pooled, indices, size, kernel.flip(0, 1))
+
+
+def _dense_cases(generator: torch.Generator) -> list[Case]:
+    tent = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4
+    cross = torch.tensor([[0.0, 1, 0], [1, 2, 1], [0, 1, 0]])
+
+    def case(before: Tensor, kernel: Tensor, note: str = "", window: tuple[int, int] = (2, 2)) -> Case:
+        pooled, indices = F.max_pool2d(before, window, return_indices=True)
+        return Case((pooled, indices, tuple(before.shape[1:]), kernel), note)
+
+    few = torch.tensor([[[1.0, 0, 2, 5], [0, 3, 0, 1]]])
+    zero = torch.tensor([[[-1.0, 0, -2, -3, -5, 6], [-4, -2, -1, -4, -2, -1]]])
+    cases = [
+        case(torch.tensor([[[0.0, 3.0], [1.0, 2.0]]]), torch.ones(1, 1), "one maximum, a brush of one cell"),
+        case(few, torch.ones(1, 1), "two maxima, a brush of one cell: unpooling alone"),
+        case(few, tent, "two maxima, the lecture's filter as a brush"),
+        case(zero, tent, "a maximum that is zero, and a negative one"),
+        case(torch.tensor([[[8.0, 0, 0, 0, 0, 4]]]), tent, "a gap that the brush does not reach", (1, 3)),
+    ]
+    for channels, height, width, kernel in (
+        (1, 6, 8, tent),
+        (2, 4, 6, cross),
+        (3, 8, 4, tent),
+        (2, 6, 6, None),
+    ):
+        before = torch.randn(channels, height, width, generator=generator)
+        brush = torch.rand(5, 5, generator=generator) + 0.1 if kernel is None else kernel
+        cases.append(case(before, brush))
+    return cases
+
+
+def _dense_inputs() -> tuple[Any, ...]:
+    return (
+        torch.tensor([[[3.0, 5.0]]]),
+        torch.tensor([[[5, 3]]]),
+        (2, 4),
+        torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4,
+    )
+
+
+DENSIFY = Exercise(
+    "8.5",
+    "Unpool and make dense",
+    densify,
+    _dense_cases,
+    tolerance=1e-4,
+    properties=(reaches_gradient(0, _dense_inputs, "pooled"),),
+    mistakes=(
+        Mistake(
+            "not divided",
+            _dense_with(divide="nothing"),
+            "The paint is on, but a cell under three strokes is brighter than one under one. By how much "
+            "paint must each cell be divided?",
+        ),
+        Mistake(
+            "divided by the filter's sum",
+            _dense_with(divide="kernel"),
+            "You divide every cell by the same number. A cell that one stroke reached and one that four "
+            "reached hold different amounts of paint.",
+        ),
+        Mistake(
+            "divided by the number of strokes",
+            _dense_with(divide="count"),
+            "You divide by how many strokes reached a cell. The rim of a stroke is thinner than its middle: "
+            "what would ones have painted there?",
+        ),
+        Mistake(
+            "small weights raised to 1",
+            _dense_with(divide="clamped"),
+            "Where little paint has arrived you divide by 1 instead of by that little. Take care only where "
+            "it is zero.",
+        ),
+        Mistake(
+            "NaN where nothing was painted",
+            _dense_with(divide="nan"),
+            "A cell that no stroke reached is 0 / 0. It should stay 0.",
+        ),
+        Mistake(
+            "zeros counted as unknown",
+            _dense_with(divide="nonzero"),
+            "A maximum may be 0, and is still known. What tells known cells from unknown ones is their "
+            "place, not their value.",
+        ),
+        Mistake(
+            "known cells kept",
+            _dense_with(divide="kept"),
+            "You put the maxima back on top at the end. Asked for is the weighted mean of the strokes in "
+            "every cell, also in those.",
+        ),
+        Mistake(
+            "indices as columns first",
+            _dense_with(kind="columns"),
+            "An index counts along the rows: in a map 4 wide, index 5 is row 1, column 1. Where the map is "
+            "not square, yours lands elsewhere.",
+        ),
+        Mistake(
+            "places of the first channel",
+            _dense_with(kind="shared"),
+            "With one channel you are right. Each channel has its own maxima at its own places.",
+        ),
+        Mistake(
+            "corner of the window",
+            _dense_with(kind="corner"),
+            "You put each maximum into the upper left cell of its window. Where it was is what the indices "
+            "are for.",
+        ),
+        Mistake(
+            "filter turned",
+            _turned_brush,
+            "For filters that look the same from both sides you are right. Painting puts the filter down as "
+            "it is; a convolution turns it around.",
+        ),
+    ),
+)
+
+EXERCISES = (PAINT, SLIDE, OVERLAPS, FIND, DENSIFY)
