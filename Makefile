@@ -55,7 +55,7 @@ nbval: $(READY) ## re-run labs and solutions; the solutions' outputs must be wha
 	$(STATIC) $(PY) -m pytest --nbval-lax labs
 
 browser: book ## widgets and the built pages in Chromium, JupyterLab included
-	$(PY) -m pytest tests/widgets
+	$(PY) -m pytest -n 2 tests/widgets
 
 notebooks: $(READY) ## re-execute the solutions and regenerate the labs
 	$(PY) tools/labs.py execute
