@@ -23,9 +23,20 @@ STAMP = BUILD / ".library-hash"
 
 def library_hash() -> str:
     """A hash over what the chapters' outputs depend on beside their own text."""
-    digest = hashlib.sha256()
     files = [p for p in (ROOT / "segcore").rglob("*") if p.suffix in {".py", ".js", ".css"}]
-    for path in sorted([*files, ROOT / "requirements.lock"]):
+    return _hash([*files, ROOT / "requirements.lock"])
+
+
+def look_hash() -> str:
+    """A hash over what all pages are made with. Sphinx copies nothing where no page has changed."""
+    folders = (ROOT / "book" / "_static", ROOT / "tools" / "ext")
+    files = [p for folder in folders for p in folder.rglob("*") if p.suffix in {".py", ".css", ".svg"}]
+    return _hash([*files, *(ROOT / "book").glob("*.svg")])
+
+
+def _hash(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(files):
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
@@ -34,10 +45,12 @@ def build(*, clean: bool = False, links: bool = False) -> int:
     """Build with warnings as errors, stale outputs dropped first; with ``links``, try the outside links."""
     if clean:
         shutil.rmtree(BUILD, ignore_errors=True)
-    now = library_hash()
-    if not STAMP.exists() or STAMP.read_text() != now:
-        shutil.rmtree(BUILD / ".jupyter_cache", ignore_errors=True)
+    now = f"{library_hash()}\n{look_hash()}\n"
+    before = STAMP.read_text() if STAMP.exists() else ""
+    if before != now:
         shutil.rmtree(BUILD / ".doctrees", ignore_errors=True)
+    if before.split("\n")[0] != now.split("\n")[0]:
+        shutil.rmtree(BUILD / ".jupyter_cache", ignore_errors=True)
     environment = {
         **os.environ,
         "SEGCORE_STATIC": "1",
