@@ -1,4 +1,4 @@
-"""Chapter 8's exercises: right solutions of any style pass, and each mistake gets its own hint."""
+"""Chapter 8's exercises: right solutions of any style pass; `test_exercises` tries the mistakes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from segcore.checks.engine import judge
 from segcore.checks.upsampling import EXERCISES
 
 SEEDS = (0, 1, 2)
-MISTAKES = [(each, mistake) for each in EXERCISES for mistake in each.mistakes]
 BY_ID = {each.id: each for each in EXERCISES}
 
 
@@ -24,43 +23,11 @@ def hint_of(report):
 # mistakes ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize(
-    ("exercise", "mistake"), MISTAKES, ids=[f"{each.id}-{mistake.name}" for each, mistake in MISTAKES]
-)
-def test_each_mistake_is_caught_and_answered_with_its_own_hint(exercise, mistake, seed):
-    report = judge(exercise, mistake.function, seed)
-    assert report.state in {"failed", "error"}, report.card
-    assert report.mistake == mistake.name, report.card
-    assert hint_of(report) == [mistake.hint]
-    assert 0 <= report.passed < report.tried == len(exercise.make_cases(seed))
-
-
-@pytest.mark.parametrize("exercise", EXERCISES, ids=BY_ID)
-def test_mistakes_are_many_and_told_apart(exercise):
-    assert len(exercise.mistakes) >= 4
-    names, hints = ([getattr(m, field) for m in exercise.mistakes] for field in ("name", "hint"))
-    assert len(set(names)) == len(names) and len(set(hints)) == len(hints)
-
-
 @pytest.mark.parametrize("exercise", EXERCISES, ids=BY_ID)
 def test_hints_give_no_code_away(exercise):
     for mistake in exercise.mistakes:
-        assert 40 <= len(mistake.hint) <= 260, mistake.name
-        assert mistake.hint[-1] in ".?", mistake.name
         for code in ("+=", ".flip", ".T", "kernel - 1", "lstsq", "* stride", "scatter", "clamp", "return"):
             assert code not in mistake.hint, (mistake.name, code)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("exercise", EXERCISES, ids=BY_ID)
-def test_the_reference_passes_and_some_cases_can_be_followed_by_hand(exercise, seed):
-    assert judge(exercise, exercise.reference, seed).state == "passed"
-    noted = [case for case in exercise.make_cases(seed) if case.note]
-    assert len(noted) >= 4 and all(case.note for case in exercise.make_cases(seed)[: len(noted)])
-    assert len({case.note for case in noted}) == len(noted)
-    for case in noted:
-        assert all(value.numel() <= 36 for value in case.args if isinstance(value, torch.Tensor))
 
 
 def test_two_faults_at_once_are_not_given_a_wrong_name():

@@ -1,0 +1,63 @@
+"""What holds for every chapter that stands: its exercises know their mistakes, and references pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from segcore import checks
+from segcore.checks.engine import judge
+
+SEEDS = (0, 1, 2)
+STANDING = [
+    number
+    for number, slug in checks.CHAPTERS.items()
+    if Path(checks.__file__).with_name(f"{slug}.py").exists()
+]
+EXERCISES = {each.id: each for number in STANDING for each in checks.exercises(number)}
+MISTAKES = [
+    pytest.param(each, mistake, id=f"{each.id}-{mistake.name}")
+    for each in EXERCISES.values()
+    for mistake in each.mistakes
+]
+RAISING = {"6", "8"}  # chapters some of whose mistakes end in an error, which is named all the same
+
+each_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+
+
+def test_there_are_exercises():
+    assert {5, 6, 8, 13} <= set(STANDING)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("exercise", "mistake"), MISTAKES)
+def test_each_mistake_is_caught_and_answered_with_its_own_hint(exercise, mistake, seed):
+    report = judge(exercise, mistake.function, seed)
+    raises = report.state == "error" and exercise.id.split(".")[0] in RAISING
+    assert report.state == "failed" or raises, report.card
+    assert report.mistake == mistake.name, report.card
+    assert [part[0] for kind, part in report.card.parts if kind == "hint"] == [mistake.hint]
+    assert 0 <= report.passed < report.tried == len(exercise.make_cases(seed))
+
+
+@each_exercise
+def test_mistakes_are_many_and_told_apart(exercise):
+    assert len(exercise.mistakes) >= 4
+    names, hints = ([getattr(m, field) for m in exercise.mistakes] for field in ("name", "hint"))
+    assert len(set(names)) == len(names) and len(set(hints)) == len(hints)
+    for mistake in exercise.mistakes:
+        assert 40 <= len(mistake.hint) <= 260, mistake.name
+        assert mistake.hint[-1] in ".?", mistake.name
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@each_exercise
+def test_the_reference_passes_and_some_cases_can_be_followed_by_hand(exercise, seed):
+    assert judge(exercise, exercise.reference, seed).state == "passed"
+    noted = [case for case in exercise.make_cases(seed) if case.note]
+    assert len(noted) >= 4 and all(case.note for case in exercise.make_cases(seed)[: len(noted)])
+    assert len({case.note for case in noted}) == len(noted)
+    for case in noted:
+        assert all(value.numel() <= 36 for value in case.args if isinstance(value, torch.Tensor))
