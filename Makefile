@@ -8,7 +8,7 @@ THREADS := OMP_NUM_THREADS=1
 STATIC := SEGCORE_STATIC=1 TQDM_DISABLE=1 SEGCORE_PROGRESS=off
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book serve lab test lint unit nbval browser notebooks bench links lock clean
+.PHONY: help setup book serve lab test lint unit nbval browser notebooks bench trainings links lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -52,7 +52,7 @@ unit: $(READY) ## unit tests and the examples in docstrings
 
 nbval: $(READY) ## re-run labs and solutions; the solutions' outputs must be what is stored
 	$(STATIC) $(PY) -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg solutions
-	$(STATIC) $(PY) -m pytest --nbval-lax labs
+	$(STATIC) SEGCORE_STEPS=0.02 $(PY) -m pytest --nbval-lax labs
 
 browser: book ## widgets and the built pages in Chromium, JupyterLab included
 	$(PY) -m pytest -n 2 tests/widgets
@@ -63,6 +63,9 @@ notebooks: $(READY) ## re-execute the solutions and regenerate the labs
 
 bench: $(READY) ## compare speed with the peers and write book/benchmarks.md
 	$(PY) -m benchmarks --write
+
+trainings: $(READY) ## repeat the trainings whose results stand in the chapters (an hour on two cores)
+	$(PY) -m benchmarks.trainings --write
 
 links: $(READY) ## try every link that leaves the book (needs a network)
 	$(PY) tools/book.py links

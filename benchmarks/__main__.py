@@ -126,7 +126,8 @@ def write(sections: list[str]) -> None:
 
 def main() -> None:
     """Measure the chapters that are named, or all."""
-    names = sorted(info.name for info in pkgutil.iter_modules(benchmarks.__path__) if info.name != "__main__")
+    modules = pkgutil.iter_modules(benchmarks.__path__)
+    names = sorted(info.name for info in modules if info.name != "__main__" and not info.ispkg)
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure segcore beside its peers."
     )

@@ -35,6 +35,7 @@ ENVIRONMENT = {
     "SEGCORE_CHECKS": "",
     "SEGCORE_PROGRESS": "off",
     "SEGCORE_STATIC": "1",
+    "SEGCORE_STEPS": "0.02",  # no check waits for a training
     "TQDM_DISABLE": "1",
 }
 PATIENCE = 10  # seconds for a kernel to answer after an interrupt

@@ -1,0 +1,458 @@
+"""Training: what `fit` learns, keeps, writes, resumes and refuses, on one process and on two."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from segcore.train import Batches, batches, cross_entropy, fit, load, predict
+
+QUIET = {"progress": False, "precision": "float32", "device": "cpu"}
+
+
+def network(width: int = 4, dropout: float = 0.0) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3, padding=1),
+        nn.GroupNorm(2, width),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Conv2d(width, 2, 1),
+    )
+
+
+def pictures(count: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
+    """Red on the left or the right of noise; the label says where it is red."""
+    generator = torch.Generator().manual_seed(1)
+    images = torch.rand(count, 3, 8, 8, generator=generator)
+    labels = (images[:, 0] > images[:, 1]).long()
+    return images, labels
+
+
+def data(seed: int = 0, batch_size: int = 4) -> Batches:
+    return batches(*pictures(), batch_size=batch_size, seed=seed)
+
+
+def weights(model: nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def accuracy(model: nn.Module) -> float:
+    images, labels = pictures()
+    return float((model(images).argmax(1) == labels).float().mean())
+
+
+def test_it_learns_and_reports():
+    model = network()
+    before = accuracy(model)
+    history = fit(model, data(), cross_entropy, 120, lr=0.03, **QUIET)
+    assert before < 0.7
+    assert accuracy(model) > 0.95
+    assert history.steps == len(history.losses) == 120
+    assert history.losses[-1] < 0.5 * history.losses[0]
+    assert history.seconds > 0
+    assert not history.interrupted
+    assert not model.training
+
+
+def test_one_step_is_adamw_written_out():
+    model, twin = network(), network()
+    fit(model, data(), cross_entropy, 3, lr=0.01, weight_decay=0.1, **QUIET)
+    optimizer = torch.optim.AdamW(twin.parameters(), weight_decay=0.1)
+    # With three steps the tenth of warm-up holds the first alone.
+    for step, part in enumerate((0.0, 1 / 3, 2 / 3)):
+        rate = 0.01 if step else 0.0
+        if step:
+            rate *= 0.5 * (1 + torch.cos(torch.tensor(torch.pi * (part - 0.1) / 0.9)).item())
+        else:
+            rate = 0.01 * 1e-3 / 0.1
+        optimizer.param_groups[0]["lr"] = rate
+        images, labels = data()(step)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(twin(images), labels).backward()
+        optimizer.step()
+    torch.testing.assert_close(weights(model), weights(twin), rtol=1e-5, atol=1e-6)
+
+
+def test_the_rate_rises_then_falls_to_zero():
+    seen = []
+
+    class Watch(torch.optim.SGD):
+        def step(self, closure=None):
+            seen.append(self.param_groups[0]["lr"])
+            return super().step(closure)
+
+    fit(network(), data(), cross_entropy, 50, optimizer=lambda p: Watch(p, 0.1), **QUIET)
+    assert seen[:5] == sorted(seen[:5])
+    assert seen[5:] == sorted(seen[5:], reverse=True)
+    assert max(seen) == pytest.approx(0.1, rel=0.01)
+    assert seen[-1] < 0.001
+
+
+def test_the_best_weights_are_kept():
+    scores = iter([0.1, 0.9, 0.3, float("nan"), 0.2])
+    kept = []
+
+    def validate(model):
+        assert not model.training
+        assert not torch.is_grad_enabled()
+        kept.append(weights(model))
+        return next(scores)
+
+    model = network()
+    history = fit(model, data(), cross_entropy, 50, validate=validate, validate_every=10, **QUIET)
+    assert history.best == (20, 0.9)
+    assert [step for step, _ in history.scores] == [10, 20, 30, 40, 50]
+    assert torch.equal(weights(model), kept[1])
+    assert not torch.equal(kept[1], kept[4])
+
+
+def test_interrupted_and_resumed_is_as_if_never_interrupted(tmp_path):
+    whole = network(dropout=0.2)
+    torch.manual_seed(5)
+    history = fit(whole, data(), cross_entropy, 40, **QUIET)
+
+    class Stops(Exception):
+        pass
+
+    def stops_at_17(step):
+        if step == 17:
+            raise KeyboardInterrupt
+        return data()(step)
+
+    path = tmp_path / "deep" / "net.pt"
+    first = network(dropout=0.2)
+    torch.manual_seed(5)
+    part = fit(first, stops_at_17, cross_entropy, 40, checkpoint=path, **QUIET)
+    assert (part.steps, part.interrupted) == (17, True)
+    second = network(dropout=0.2)
+    nn.init.zeros_(second[0].weight)
+    rest = fit(second, data(), cross_entropy, 40, checkpoint=path, **QUIET)
+    assert (rest.steps, rest.interrupted) == (40, False)
+    assert rest.losses == history.losses
+    assert torch.equal(weights(second), weights(whole))
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_finished_checkpoint_is_not_trained_again(tmp_path):
+    path = tmp_path / "net.pt"
+    first, second = network(), network()
+    fit(first, data(), cross_entropy, 10, checkpoint=path, validate=accuracy, **QUIET)
+    stamp = path.stat().st_mtime_ns
+    history = fit(second, lambda step: 1 / 0, cross_entropy, 10, checkpoint=path, **QUIET)
+    assert history.steps == 10
+    assert path.stat().st_mtime_ns == stamp
+    assert torch.equal(weights(first), weights(second))
+
+
+def test_ctrl_c_ends_after_a_whole_step_and_gives_the_handler_back(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+
+    def pressed(step):
+        if step == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+        return data()(step)
+
+    path = tmp_path / "net.pt"
+    history = fit(network(), pressed, cross_entropy, 1000, checkpoint=path, **QUIET)
+    assert (history.steps, history.interrupted) == (7, True)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert torch.load(path, weights_only=True)["history"]["steps"] == 7
+
+
+def test_it_trains_in_another_thread():
+    result = []
+    thread = threading.Thread(target=lambda: result.append(fit(network(), data(), cross_entropy, 3, **QUIET)))
+    thread.start()
+    thread.join()
+    assert result[0].steps == 3
+
+
+def test_a_time_cap_ends_it_with_the_rate_at_zero():
+    rates = []
+
+    class Watch(torch.optim.SGD):
+        def step(self, closure=None):
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(closure)
+
+    start = time.perf_counter()
+    history = fit(
+        network(), data(), cross_entropy, 10**9, seconds=0.4, optimizer=lambda p: Watch(p, 1.0), **QUIET
+    )
+    assert 0.4 <= time.perf_counter() - start < 5
+    assert 1 <= history.steps < 10**9
+    assert not history.interrupted
+    assert rates[-1] < 0.2
+
+
+def test_steps_are_shortened_by_the_environment(monkeypatch):
+    monkeypatch.setenv("SEGCORE_STEPS", "0.1")
+    assert fit(network(), data(), cross_entropy, 50, **QUIET).steps == 5
+    monkeypatch.setenv("SEGCORE_STEPS", "few")
+    with pytest.raises(ValueError, match=r"fraction above 0.*'few'"):
+        fit(network(), data(), cross_entropy, 50, **QUIET)
+
+
+@pytest.mark.parametrize("precision", ["auto", "bfloat16"])
+def test_mixed_precision_learns_and_the_loss_sees_float32(precision):
+    seen = set()
+
+    def loss(logits, labels):
+        seen.add(logits.dtype)
+        return cross_entropy(logits, labels)
+
+    model = network()
+    fit(model, data(), loss, 120, lr=0.03, precision=precision, progress=False, device="cpu")
+    assert accuracy(model) > 0.9
+    assert seen == {torch.float32}
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_loaders_lists_and_nested_batches():
+    images, labels = pictures()
+    torch.manual_seed(0)
+    loader = DataLoader(TensorDataset(images, labels), batch_size=8)
+    assert fit(network(), loader, cross_entropy, 7, **QUIET).steps == 7
+    assert fit(network(), [(images, labels)], cross_entropy, 3, **QUIET).steps == 3
+
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = network()
+
+        def forward(self, parts):
+            out = self.net(parts["image"])
+            return {"logits": out, "count": torch.tensor([3])}
+
+    nested = batches({"image": images}, (labels, labels), batch_size=4)
+    history = fit(Two(), nested, lambda out, y: cross_entropy(out["logits"], y[0]), 3, **QUIET)
+    assert history.steps == 3
+
+
+def test_a_list_resumes_where_it_stopped(tmp_path):
+    images, labels = pictures()
+    parts = list(zip(images.split(4), labels.split(4), strict=True))
+    whole, halves = network(), network()
+    fit(whole, parts, cross_entropy, 20, **QUIET)
+    count = iter(range(100))
+
+    def stopping(logits, target):
+        if next(count) == 11:
+            raise KeyboardInterrupt
+        return cross_entropy(logits, target)
+
+    fit(halves, parts, stopping, 20, checkpoint=tmp_path / "a.pt", **QUIET)
+    fit(halves, parts, cross_entropy, 20, checkpoint=tmp_path / "a.pt", **QUIET)
+    assert torch.equal(weights(whole), weights(halves))
+
+
+SCRIPT = """
+import os, sys, torch
+torch.set_num_threads(1)
+sys.path.insert(0, {tests!r})
+from test_train import cross_entropy, data, fit, network, weights
+rank = int(os.environ["RANK"])
+model = network()
+if rank:
+    torch.nn.init.zeros_(model[0].weight)  # the first process's weights count
+history = fit(model, data(batch_size={batch}), cross_entropy, 12, checkpoint={path!r}, progress=False,
+              precision="float32", device="cpu", validate=lambda m: float(weights(m).norm()))
+torch.save([weights(model), history.losses, history.scores], {path!r} + str(rank))
+"""
+
+
+@pytest.mark.parametrize("batch", [4, 5])
+def test_two_processes_train_as_one(tmp_path, batch):
+    model = network()
+    history = fit(
+        model, data(batch_size=batch), cross_entropy, 12, validate=lambda m: float(weights(m).norm()), **QUIET
+    )
+    path = str(tmp_path / "net.pt")
+    (tmp_path / "script.py").write_text(
+        SCRIPT.format(tests=str(Path(__file__).parent), batch=batch, path=path)
+    )
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*run, str(tmp_path / "script.py")], capture_output=True, text=True, timeout=120, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    zero, one = (torch.load(path + str(rank), weights_only=True) for rank in (0, 1))
+    torch.testing.assert_close(zero[0], weights(model), rtol=1e-4, atol=1e-5)
+    assert torch.equal(zero[0], one[0])
+    assert zero[1] == one[1] == pytest.approx(history.losses, rel=1e-4)
+    assert zero[2] == one[2]
+    assert [s for _, s in zero[2]] == pytest.approx([s for _, s in history.scores], rel=1e-4)
+    # One process can go on from what two wrote.
+    assert fit(network(), data(), cross_entropy, 14, checkpoint=path, **QUIET).steps == 14
+
+
+# --- Bad input ---
+
+
+def test_a_loss_that_is_not_finite_says_where_and_what_to_try(tmp_path):
+    def nan_at_5(step):
+        images, labels = data()(step)
+        return (images * float("nan") if step == 5 else images), labels
+
+    with pytest.raises(FloatingPointError, match="nan at step 5; the inputs of this batch hold NaN"):
+        fit(network(), nan_at_5, cross_entropy, 10, **QUIET)
+    with pytest.raises(FloatingPointError, match=r"nan at step 0; look whether every pixel .* is ignored"):
+        fit(network(), lambda step: (pictures()[0], pictures()[1] * 0 + 255), cross_entropy, 10, **QUIET)
+
+    count = iter(range(100))
+
+    def explodes(logits, labels):
+        return cross_entropy(logits, labels) * (float("inf") if next(count) == 3 else 1)
+
+    with pytest.raises(FloatingPointError, match=r"inf at step 3; try a smaller lr \(it is 0.02\)"):
+        fit(network(), data(), explodes, 10, lr=0.02, **QUIET)
+
+
+def test_the_checkpoint_of_another_model_is_refused_and_kept(tmp_path):
+    path = tmp_path / "net.pt"
+    fit(network(4), data(), cross_entropy, 2, checkpoint=path, **QUIET)
+    content = path.read_bytes()
+    with pytest.raises(ValueError, match=r"another model: '0.weight' is of shape \(4, 3, 3, 3\) in the file"):
+        fit(network(6), data(), cross_entropy, 2, checkpoint=path, **QUIET)
+    with pytest.raises(ValueError, match=r"'weight' is missing in the file"):
+        load(nn.Linear(3, 2), path)
+    assert path.read_bytes() == content
+
+
+def test_what_is_no_checkpoint_is_refused_and_kept(tmp_path):
+    path = tmp_path / "notes.pt"
+    path.write_text("my notes")
+    with pytest.raises(ValueError, match="no checkpoint that can be read"):
+        fit(network(), data(), cross_entropy, 2, checkpoint=path, **QUIET)
+    assert path.read_text() == "my notes"
+    torch.save(network().state_dict(), path)
+    with pytest.raises(ValueError, match="no checkpoint of segcore"):
+        load(network(), path)
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint .*absent"):
+        load(network(), tmp_path / "absent.pt")
+
+
+def test_load_gives_the_best_weights(tmp_path):
+    scores, kept = iter([0.5, 0.2]), []
+
+    def validate(model):
+        kept.append(weights(model))
+        return next(scores)
+
+    path = tmp_path / "net.pt"
+    fit(network(), data(), cross_entropy, 10, validate=validate, validate_every=5, checkpoint=path, **QUIET)
+    assert torch.equal(weights(load(network(), path)), kept[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"steps": 0}, ValueError, "expected steps above 0"),
+        ({"steps": 2.5}, TypeError, "steps to be an int"),
+        ({"lr": -1.0}, ValueError, "expected lr above 0"),
+        ({"seconds": 0}, ValueError, "expected seconds above 0"),
+        ({"precision": "half"}, ValueError, "a precision of auto.*'half'"),
+        ({"model": nn.Linear}, TypeError, "an instance, not a class"),
+        ({"model": nn.ReLU()}, ValueError, "nothing to train"),
+        ({"data": []}, ValueError, "no batch"),
+        (
+            {"data": iter([(torch.rand(1, 3, 8, 8), torch.zeros(1, 8, 8, dtype=torch.long))])},
+            ValueError,
+            "after 1",
+        ),
+        ({"data": [torch.rand(4, 3, 8, 8)]}, ValueError, "pairs .inputs, targets., got Tensor"),
+        ({"loss": lambda x, y: x}, TypeError, r"scalar tensor, got shape \(4, 2, 8, 8\)"),
+        ({"loss": lambda x, y: 1.0}, TypeError, "scalar tensor, got float"),
+    ],
+)
+def test_bad_arguments(change, error, words):
+    given = {"model": network(), "data": data(), "loss": cross_entropy, "steps": 3, **QUIET, **change}
+    with pytest.raises(error, match=words):
+        fit(given.pop("model"), given.pop("data"), given.pop("loss"), given.pop("steps"), **given)
+
+
+# --- Batches, prediction, loss ---
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 5))
+def test_every_epoch_takes_each_example_once(count, batch_size, seed):
+    x = torch.arange(count)
+    if batch_size > count:
+        with pytest.raises(ValueError, match="batch_size from 1 to"):
+            batches(x, x, batch_size, seed)
+        return
+    made = batches(x, -x, batch_size, seed)
+    taken = torch.cat([made(step)[0] for step in range(3 * count)])
+    for epoch in range(3 * batch_size):
+        assert sorted(taken[epoch * count : (epoch + 1) * count].tolist()) == list(range(count))
+    again = batches(x, -x, batch_size, seed)
+    assert torch.equal(again(7)[0], made(7)[0])
+    assert torch.equal(made(7)[1], -made(7)[0])
+
+
+def test_augmentation_is_the_same_on_the_same_step():
+    def flip(images, labels, generator):
+        shift = int(torch.randint(8, (), generator=generator))
+        return images.roll(shift, 3), labels.roll(shift, 2)
+
+    made = batches(*pictures(), batch_size=4, seed=3, augment=flip)
+    assert torch.equal(made(5)[0], made(5)[0])
+    images, labels = made(5)
+    assert torch.equal((images[:, 0] > images[:, 1]).long(), labels)
+    assert not torch.equal(images, batches(*pictures(), batch_size=4, seed=3)(5)[0])
+
+
+def test_batches_refuse_numbers_that_differ():
+    with pytest.raises(ValueError, match=r"as many targets as inputs.*\[3, 4\]"):
+        batches(torch.zeros(3), torch.zeros(4))
+
+
+def test_predict_is_the_model_in_evaluation_mode():
+    model = network(dropout=0.5).train()
+    images, _ = pictures(7)
+    logits = predict(model, images, batch_size=3)
+    assert model.training
+    assert not logits.requires_grad
+    torch.testing.assert_close(logits, model.eval()(images).detach())
+    both = predict(_Both(model), images, batch_size=3)
+    torch.testing.assert_close(both["b"][1], logits)
+    with pytest.raises(ValueError, match="at least one input"):
+        predict(model, images[:0])
+
+
+class _Both(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return {"a": self.model(x), "b": (x, self.model(x))}
+
+
+def test_cross_entropy_is_torchs_and_refuses_what_does_not_fit():
+    logits, labels = torch.randn(2, 3, 4, 5), torch.randint(3, (2, 4, 5))
+    labels[0, 0] = 255
+    expected = nn.functional.cross_entropy(logits, labels, ignore_index=255)
+    assert torch.equal(cross_entropy(logits, labels), expected)
+    with pytest.raises(ValueError, match=r"same size, got \(2, 3, 4, 5\) and \(2, 8, 10\)"):
+        cross_entropy(logits, torch.zeros(2, 8, 10, dtype=torch.long))
+    with pytest.raises(ValueError, match=r"from 0 to 2, or 255.*got \[7\]"):
+        cross_entropy(logits, labels.clamp(max=2) + 5 * (labels == 2))
+    with pytest.raises(ValueError, match="int64"):
+        cross_entropy(logits, labels.int())
+    assert cross_entropy(logits, labels * 0 + 255).isnan()
