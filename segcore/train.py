@@ -382,12 +382,12 @@ def _stream(data: Data, first: int) -> Iterator[Any]:
 # --- Prediction, loss ---
 
 
-def predict(model: nn.Module, inputs: Tensor, batch_size: int = 16) -> Any:
+def predict(model: nn.Module, inputs: Any, batch_size: int = 16) -> Any:
     """Run a model over many inputs: evaluation mode, no gradients, in batches.
 
     Args:
         model: On any device; its mode is put back afterwards.
-        inputs: ``(N, ...)``, on any device.
+        inputs: ``(N, ...)``, on any device, or a tuple, list or dict of such, as the model takes it.
         batch_size: How many at a time; fewer where memory is short.
 
     Returns:
@@ -401,16 +401,19 @@ def predict(model: nn.Module, inputs: Tensor, batch_size: int = 16) -> Any:
         >>> predict(nn.Conv2d(3, 4, 1), torch.rand(5, 3, 8, 8), batch_size=2).shape
         torch.Size([5, 4, 8, 8])
     """
-    if not len(inputs) or batch_size < 1:
+    count = len(_first(inputs))
+    if not count or batch_size < 1:
         raise ValueError(
-            f"expected at least one input and a batch_size of 1 or more, got {len(inputs)} and {batch_size}"
+            f"expected at least one input and a batch_size of 1 or more, got {count} and {batch_size}"
         )
-    place = next((p.device for p in model.parameters()), inputs.device)
+    place = next((p.device for p in model.parameters()), _first(inputs).device)
     was_training = model.training
     model.eval()
+    parts = []
     try:
         with torch.no_grad():
-            parts = [model(part.to(place)) for part in inputs.split(batch_size)]
+            for chosen in torch.arange(count).split(batch_size):
+                parts.append(model(_some(inputs, chosen, place)))
     finally:
         model.train(was_training)
     return _joined([_each(part, lambda x: x.float().cpu()) for part in parts])
@@ -715,6 +718,11 @@ def _each(part: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(part, (tuple, list)):
         return _like(part, [_each(value, change) for value in part])
     return change(part)
+
+
+def _some(part: Any, chosen: Tensor, place: torch.device) -> Any:
+    """The same form with these examples alone, on a device."""
+    return _each(part, lambda x: x[chosen.to(x.device)].to(place))
 
 
 def _joined(parts: list[Any]) -> Any:

@@ -431,8 +431,18 @@ def test_predict_is_the_model_in_evaluation_mode():
     torch.testing.assert_close(logits, model.eval()(images).detach())
     both = predict(_Both(model), images, batch_size=3)
     torch.testing.assert_close(both["b"][1], logits)
+    torch.testing.assert_close(predict(_Named(model), {"image": images}, batch_size=3), logits)
     with pytest.raises(ValueError, match="at least one input"):
         predict(model, images[:0])
+
+
+class _Named(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, parts):
+        return self.model(parts["image"])
 
 
 class _Both(nn.Module):

@@ -23,8 +23,8 @@ STAMP = BUILD / ".library-hash"
 
 def library_hash() -> str:
     """A hash over what the chapters' outputs depend on beside their own text."""
-    files = [p for p in (ROOT / "segcore").rglob("*") if p.suffix in {".py", ".js", ".css"}]
-    return _hash([*files, ROOT / "requirements.lock"])
+    files = [p for p in (ROOT / "segcore").rglob("*") if p.suffix in {".py", ".js", ".css", ".json"}]
+    return _hash([*files, *(ROOT / "book" / "results").glob("*.json"), ROOT / "requirements.lock"])
 
 
 def look_hash() -> str:

@@ -133,6 +133,8 @@ def _same(before: Any, after: Any) -> bool:
         return len(before) == len(after) and all(_same(*pair) for pair in zip(before, after, strict=True))
     if isinstance(before, dict):
         return before.keys() == after.keys() and all(_same(before[key], after[key]) for key in before)
+    if isinstance(before, torch.nn.Module) and isinstance(after, torch.nn.Module):
+        return _same(dict(before.state_dict()), dict(after.state_dict()))
     return True if isinstance(before, torch.Generator) else bool(before == after)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -54,6 +55,9 @@ def summary(value: Any) -> str:
         return f"{type(value).__name__} of {len(value)}"
     if isinstance(value, str):
         return f"text {clean(value, 60)!r}"
+    if isinstance(value, FunctionType):
+        says = (value.__doc__ or "").strip().partition("\n")[0]
+        return clean(f"function {value.__name__}{says and ': '}{says}", 100)
     return f"a value of type {type(value).__name__}"
 
 

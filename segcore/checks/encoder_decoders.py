@@ -1,0 +1,744 @@
+"""Exercises of chapter 9: crop and concatenate, U-Net's forward pass, tiles, Dice, scribbles.
+
+The references are written apart from `segcore.encoder_decoders`. Every mistake is a reference with one thing
+wrong.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segcore.checks.exercise import Case, Exercise, Mistake, reaches_gradient
+
+__all__ = ["EXERCISES"]
+
+Maps = Callable[[Tensor], Tensor]
+
+
+# 9.1 -----------------------------------------------------------------------------------------------
+
+
+def _centre(skip: Tensor, x: Tensor) -> Tensor:
+    """The middle of skip, as large as x."""
+    for axis in (2, 3):
+        start = (skip.shape[axis] - x.shape[axis]) // 2
+        skip = skip.narrow(axis, start, x.shape[axis])
+    return skip
+
+
+def crop_and_concatenate(skip: Tensor, x: Tensor) -> Tensor:
+    """The middle of the encoder's map ``(N, A, H, W)`` before the decoder's ``(N, B, h, w)``."""
+    return torch.cat([_centre(skip, x), x], dim=1)
+
+
+def _corner(skip: Tensor, x: Tensor) -> Tensor:
+    return skip[:, :, : x.shape[2], : x.shape[3]]
+
+
+def _last_corner(skip: Tensor, x: Tensor) -> Tensor:
+    return skip.flip(2, 3)[:, :, : x.shape[2], : x.shape[3]].flip(2, 3)
+
+
+def _padded(skip: Tensor, x: Tensor) -> Tensor:
+    down, across = ((a - b) // 2 for a, b in zip(skip.shape[2:], x.shape[2:], strict=True))
+    return torch.cat([skip, F.pad(x, (across, across, down, down))], dim=1)
+
+
+def _crop_cases(generator: torch.Generator) -> list[Case]:
+    def count(*shape: int) -> Tensor:
+        return torch.arange(1.0, functools.reduce(int.__mul__, shape) + 1).reshape(shape)
+
+    cases = [
+        Case((count(1, 1, 4, 4), -count(1, 1, 2, 2)), "4×4 and 2×2: one pixel goes on each side"),
+        Case((count(1, 1, 2, 6), -count(1, 1, 2, 2)), "as high as the other, and wider"),
+        Case((count(1, 1, 6, 3), -count(1, 1, 2, 3)), "as wide as the other, and higher"),
+        Case((count(1, 2, 2, 2), -count(1, 1, 2, 2)), "equal sizes: nothing to crop"),
+    ]
+    for n, a, b, height, width, down, across in ((2, 3, 2, 8, 7, 1, 2), (1, 4, 4, 9, 12, 3, 1)):
+        skip = torch.rand(n, a, height, width, generator=generator)
+        inner = torch.rand(n, b, height - 2 * down, width - 2 * across, generator=generator)
+        cases.append(Case((skip, inner)))
+    return cases
+
+
+CROP = Exercise(
+    "9.1",
+    "Crop and concatenate",
+    crop_and_concatenate,
+    _crop_cases,
+    properties=(reaches_gradient(0, lambda: (torch.ones(1, 1, 4, 4), torch.ones(1, 1, 2, 2)), "skip"),),
+    mistakes=(
+        Mistake(
+            "upper left corner",
+            lambda skip, x: torch.cat([_corner(skip, x), x], 1),
+            "You keep the upper left corner of the encoder's map. Unpadded convolutions take a border from "
+            "all four sides: which part lies over the decoder's map?",
+        ),
+        Mistake(
+            "lower right corner",
+            lambda skip, x: torch.cat([_last_corner(skip, x), x], 1),
+            "You keep the lower right corner of the encoder's map. What was lost on the way, was lost on all "
+            "four sides alike.",
+        ),
+        Mistake(
+            "decoder first",
+            lambda skip, x: torch.cat([x, _centre(skip, x)], 1),
+            "The numbers are right, in the other order: the encoder's channels come first here. The weights "
+            "that read them are trained for one order.",
+        ),
+        Mistake(
+            "resized",
+            lambda skip, x: torch.cat(
+                [F.interpolate(skip, x.shape[2:], mode="bilinear", align_corners=False), x], 1
+            ),
+            "You shrink the whole of the encoder's map. Then its pixels no longer lie over those of the "
+            "decoder, and the place is what the skip is there to bring back.",
+        ),
+        Mistake(
+            "decoder padded",
+            _padded,
+            "You enlarge the decoder's map with zeros instead of cropping the encoder's. In the border the "
+            "next layer would then see half of its channels empty.",
+        ),
+    ),
+)
+
+
+# 9.2 -----------------------------------------------------------------------------------------------
+
+
+def keep(x: Tensor) -> Tensor:
+    """Return x."""
+    return x
+
+
+def tenfold(x: Tensor) -> Tensor:
+    """Return 10 x."""
+    return 10 * x
+
+
+def negate(x: Tensor) -> Tensor:
+    """Return -x."""
+    return -x
+
+
+def enlarge(x: Tensor) -> Tensor:
+    """Repeat each pixel: twice as high and wide."""
+    return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+def weigh(x: Tensor) -> Tensor:
+    """Channel 0 + 2 · channel 1 + 3 · channel 2 + ..."""
+    weights = torch.arange(1.0, x.shape[1] + 1)[:, None, None]
+    return (weights * x).sum(1, keepdim=True)
+
+
+def mean_of_four(x: Tensor) -> Tensor:
+    """The mean of 2×2 pixels, unpadded, after `weigh`."""
+    return F.avg_pool2d(weigh(x), 2, 1)
+
+
+def mean_of_nine(x: Tensor) -> Tensor:
+    """The mean of 3×3 pixels, unpadded, after `weigh`."""
+    return F.avg_pool2d(weigh(x), 3, 1)
+
+
+def three_channels(x: Tensor) -> Tensor:
+    """Three channels out of any number: x, its square and its cosine, weighed."""
+    return torch.cat([weigh(x), weigh(x * x), weigh(x.cos())], 1)
+
+
+def unet(
+    image: Tensor, encoder: Sequence[Maps], up: Sequence[Maps], decoder: Sequence[Maps], score: Maps
+) -> Tensor:
+    """U-Net's forward pass from its blocks."""
+    return _unet(image, encoder, up, decoder, score)
+
+
+def _unet(
+    image: Tensor,
+    encoder: Sequence[Maps],
+    up: Sequence[Maps],
+    decoder: Sequence[Maps],
+    score: Maps,
+    *,
+    join: Callable[[Tensor, Tensor], Tensor] = crop_and_concatenate,
+    pool: Callable[[Tensor], Tensor] = lambda x: F.max_pool2d(x, 2),
+    before: bool = False,
+    reverse: bool = True,
+) -> Tensor:
+    x, skips = image, []
+    for block in encoder[:-1]:
+        skips.append(x if before else block(x))
+        x = pool(block(x))
+    x = encoder[-1](x)
+    for grow, block, skip in zip(up, decoder, skips[::-1] if reverse else skips, strict=True):
+        x = block(join(skip, grow(x)))
+    return score(x)
+
+
+def _bottom_pooled(
+    image: Tensor, encoder: Sequence[Maps], up: Sequence[Maps], decoder: Sequence[Maps], score: Maps
+) -> Tensor:
+    def bottom(x: Tensor) -> Tensor:
+        return F.max_pool2d(encoder[-1](x), 2, ceil_mode=True) if up else encoder[-1](x)
+
+    if not up:
+        return _unet(image, encoder, up, decoder, score)
+    return _unet(image, [*encoder[:-1], bottom], up, decoder, score, join=_fitting)
+
+
+def _fitting(skip: Tensor, x: Tensor) -> Tensor:
+    """Crop whichever is larger."""
+    height, width = (min(pair) for pair in zip(skip.shape[2:], x.shape[2:], strict=True))
+    return crop_and_concatenate(skip, x[:, :, :height, :width])
+
+
+def _without(block: str) -> Callable[..., Tensor]:
+    def wrong(
+        image: Tensor, encoder: Sequence[Maps], up: Sequence[Maps], decoder: Sequence[Maps], score: Maps
+    ) -> Tensor:
+        if block == "bottom":
+            encoder = [*encoder[:-1], keep]
+        return _unet(image, encoder, up, decoder, keep if block == "score" else score)
+
+    return wrong
+
+
+def _unet_cases(generator: torch.Generator) -> list[Case]:
+    small = torch.arange(1.0, 17).reshape(1, 1, 4, 4)
+    large = torch.arange(1.0, 37).reshape(1, 1, 6, 6)
+    valid = [keep, tenfold, tenfold], [enlarge, enlarge], [mean_of_four, weigh], negate
+    cases = [
+        Case((small, [keep, tenfold], [enlarge], [weigh], negate), "one step down, one step up"),
+        Case((small, [tenfold, keep], [enlarge], [weigh], keep), "the first block multiplies by ten"),
+        Case((large, [keep, mean_of_nine], [enlarge], [weigh], negate), "unpadded: a skip of 6×6 over 2×2"),
+        Case((large, *valid), "two steps, unpadded"),
+        Case((small, [tenfold], [], [], negate), "no step: only the bottom"),
+    ]
+    blocks = [three_channels, three_channels, mean_of_nine], [enlarge, enlarge]
+    for n, channels, height, width in ((2, 3, 20, 22), (1, 1, 24, 20)):
+        image = torch.rand(n, channels, height, width, generator=generator)
+        cases.append(Case((image, *blocks, [mean_of_four, three_channels], weigh)))
+        deeper = [three_channels, mean_of_nine], [enlarge], [mean_of_four], tenfold
+        cases.append(Case((image - 0.5, *deeper)))
+    return cases
+
+
+FORWARD = Exercise(
+    "9.2",
+    "U-Net's forward pass",
+    unet,
+    _unet_cases,
+    tolerance=1e-4,
+    mistakes=(
+        Mistake(
+            "first skip first",
+            functools.partial(_unet, reverse=False),
+            "The first step up gets the first skip. But what stands across from the lowest step of the "
+            "decoder? The skip that was put away last is needed first.",
+        ),
+        Mistake(
+            "skip before the block",
+            functools.partial(_unet, before=True),
+            "You put the map away before its block has worked on it. The skip is what the two convolutions "
+            "make of it, the same map that is then pooled.",
+        ),
+        Mistake(
+            "no skips",
+            functools.partial(_unet, join=lambda skip, x: x),
+            "The decoder's block gets only what comes from below. The encoder's map of the same size belongs "
+            "beside it: that is what makes it a U-Net.",
+        ),
+        Mistake(
+            "skip cropped at the corner",
+            functools.partial(_unet, join=lambda skip, x: torch.cat([_corner(skip, x), x], 1)),
+            "The skip is cropped at its upper left corner. Unpadded convolutions take from all sides; "
+            "use your function from 9.1.",
+        ),
+        Mistake(
+            "decoder's map first",
+            functools.partial(_unet, join=lambda skip, x: torch.cat([x, _centre(skip, x)], 1)),
+            "Right maps in the other order: the encoder's channels come first, as in 9.1.",
+        ),
+        Mistake(
+            "average pooling",
+            functools.partial(_unet, pool=lambda x: F.avg_pool2d(x, 2)),
+            "You halve the maps by averaging. U-Net takes the maximum of 2×2 pixels.",
+        ),
+        Mistake(
+            "pooled at the bottom too",
+            _bottom_pooled,
+            "You pool once too often. There is one pooling between two blocks of the encoder: what follows "
+            "the lowest block is the way up.",
+        ),
+        Mistake(
+            "no block at the bottom",
+            _without("bottom"),
+            "The encoder's last block is not used. It stands at the bottom, after the last pooling, and "
+            "has no skip of its own.",
+        ),
+        Mistake(
+            "no scores",
+            _without("score"),
+            "What you return are features. One layer is missing at the very end: the one that turns channels "
+            "into scores.",
+        ),
+    ),
+)
+
+
+# 9.3 -----------------------------------------------------------------------------------------------
+
+
+def blur(image: Tensor) -> Tensor:
+    """The mean of 3×3 pixels, unpadded: the margin is 1."""
+    return F.avg_pool2d(image, 3, 1)
+
+
+def edges(image: Tensor) -> Tensor:
+    """Two 3×3 filters, unpadded, one after the other: the margin is 2."""
+    first = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -3.0], [1.0, 1.0, -1.0]])
+    kernels = torch.stack([first, first.T + 1])[:, None].expand(-1, image.shape[1], -1, -1)
+    return F.avg_pool2d(F.conv2d(image, kernels).relu(), 3, 1)
+
+
+def down_and_up(image: Tensor) -> Tensor:
+    """Pools, blurs and enlarges again: the margin is 2, and tiles must begin at even pixels."""
+    return enlarge(F.avg_pool2d(F.max_pool2d(image, 2), 3, 1))
+
+
+def _mirrored(image: Tensor, margin: int) -> Tensor:
+    return F.pad(image, (margin,) * 4, mode="reflect")
+
+
+def _border_repeated(image: Tensor, margin: int) -> Tensor:
+    for axis in (2, 3):
+        size = image.shape[axis]
+        ends = image.narrow(axis, 0, margin).flip(axis), image.narrow(axis, size - margin, margin).flip(axis)
+        image = torch.cat([ends[0], image, ends[1]], axis)
+    return image
+
+
+def _tiles(
+    network: Maps,
+    image: Tensor,
+    tile: int,
+    margin: int,
+    *,
+    pad: Callable[[Tensor, int], Tensor] = _mirrored,
+    exchange: bool = False,
+) -> Tensor:
+    padded = pad(image[None], margin)
+    seen = tile + 2 * margin
+    rows = [
+        [network(padded[:, :, y : y + seen, x : x + seen])[0] for x in range(0, image.shape[2], tile)]
+        for y in range(0, image.shape[1], tile)
+    ]
+    if exchange:
+        rows = [list(column) for column in zip(*rows, strict=True)]
+    return torch.cat([torch.cat(row, dim=2) for row in rows], dim=1)
+
+
+def predict_tiles(network: Maps, image: Tensor, tile: int, margin: int) -> Tensor:
+    """Output ``(K, H, W)`` of an unpadded network over an image ``(C, H, W)``, tile by tile."""
+    return _tiles(network, image, tile, margin)
+
+
+def _each_mirrored(network: Maps, image: Tensor, tile: int, margin: int) -> Tensor:
+    def alone(part: Tensor) -> Tensor:
+        inner = part[:, :, margin : margin + tile, margin : margin + tile]
+        return network(F.pad(inner, (margin,) * 4, mode="replicate" if tile <= margin else "reflect"))
+
+    return _tiles(alone, image, tile, margin)
+
+
+def _whole_then_zeros(network: Maps, image: Tensor, tile: int, margin: int) -> Tensor:
+    return F.pad(network(image[None])[0], (margin,) * 4)
+
+
+def _tile_cases(generator: torch.Generator) -> list[Case]:
+    numbers = torch.arange(1.0, 17).reshape(1, 4, 4)
+    cases = [
+        Case((blur, numbers, 2, 1), "four tiles of 2×2; the network takes means of 3×3"),
+        Case((blur, numbers, 4, 1), "a single tile"),
+        Case((blur, torch.arange(1.0, 25).reshape(1, 4, 6) ** 2, 2, 1), "two rows of three tiles"),
+        Case((edges, torch.arange(1.0, 33).reshape(2, 4, 4) % 7, 4, 2), "two channels, margin 2"),
+    ]
+    for network, channels, height, width, tile, margin in (
+        (edges, 3, 12, 18, 6, 2),
+        (down_and_up, 2, 16, 8, 4, 2),
+        (blur, 1, 9, 12, 3, 1),
+    ):
+        cases.append(
+            Case((network, torch.rand(channels, height, width, generator=generator) + 0.5, tile, margin))
+        )
+    return cases
+
+
+TILES = Exercise(
+    "9.3",
+    "Overlapping tiles",
+    predict_tiles,
+    _tile_cases,
+    mistakes=(
+        Mistake(
+            "zeros outside",
+            functools.partial(_tiles, pad=lambda image, margin: F.pad(image, (margin,) * 4)),
+            "Beyond the image you put zeros. The paper mirrors: a tissue that ends in black is a sight that "
+            "the network never saw.",
+        ),
+        Mistake(
+            "border repeated outside",
+            functools.partial(
+                _tiles, pad=lambda image, margin: F.pad(image, (margin,) * 4, mode="replicate")
+            ),
+            "Beyond the image you repeat its outermost pixel again and again. Mirror it: one step outside "
+            "stands what is one step inside.",
+        ),
+        Mistake(
+            "mirrored between pixels",
+            functools.partial(_tiles, pad=_border_repeated),
+            "You mirror, but the outermost pixel comes twice. The mirror stands on that pixel, not "
+            "behind it: 2 3 4 becomes 3 2 3 4 3.",
+        ),
+        Mistake(
+            "wrapped around",
+            functools.partial(_tiles, pad=lambda image, margin: F.pad(image, (margin,) * 4, mode="circular")),
+            "Beyond the left border you put what stands at the right one. Mirror at the border instead.",
+        ),
+        Mistake(
+            "each tile mirrored",
+            _each_mirrored,
+            "You mirror each tile at its own border. Only at the image's border is there nothing to see: "
+            "inside, the tile's margin is the image around it. That is where tiles overlap.",
+        ),
+        Mistake(
+            "rows and columns exchanged",
+            functools.partial(_tiles, exchange=True),
+            "Each tile is right, but they stand in the wrong places: what belongs side by side is put one "
+            "below the other.",
+        ),
+        Mistake(
+            "border left empty",
+            _whole_then_zeros,
+            "The middle is right, but near the image's border you answer 0. There the network must see the "
+            "mirrored image.",
+        ),
+    ),
+)
+
+
+# 9.4 -----------------------------------------------------------------------------------------------
+
+
+def _dice(
+    logits: Tensor,
+    target: Tensor,
+    ignore_index: int = 255,
+    *,
+    to_scores: Callable[[Tensor], Tensor] = lambda logits: logits.softmax(1),
+    masked: bool = True,
+    absent: float | None = None,
+    power: int = 1,
+    factor: float = 2.0,
+    union: bool = False,
+    micro: bool = False,
+    empty: float = 0.0,
+    smooth: float = 0.0,
+) -> Tensor:
+    counts = (target != ignore_index)[:, None]
+    scores, costs = to_scores(logits), []
+    both = sums = torch.zeros(())
+    for c in range(logits.shape[1]):
+        p = scores[:, c : c + 1] * (counts if masked else 1)
+        g = (target == c)[:, None].float()
+        overlap, total = (p * g).sum(), (p**power).sum() + g.sum()
+        both, sums = both + overlap, sums + total
+        if g.sum() > 0:
+            below = total - overlap if union else total
+            costs.append(1 - (factor * overlap + smooth) / (below + smooth))
+        elif absent is not None:
+            costs.append(1 - smooth / (total + smooth) if smooth else torch.tensor(absent))
+    if micro and sums > 0:
+        return 1 - 2 * both / sums
+    none = not counts.any() or not costs
+    return logits.sum() * 0 + empty if none else torch.stack(costs).mean()
+
+
+def dice_loss(logits: Tensor, target: Tensor, ignore_index: int = 255) -> Tensor:
+    """One minus the mean soft Dice coefficient of the classes that occur."""
+    return _dice(logits, target, ignore_index)
+
+
+def _ignored_as_zero(logits: Tensor, target: Tensor, ignore_index: int = 255) -> Tensor:
+    return _dice(logits, torch.where(target == ignore_index, 0, target), ignore_index)
+
+
+def _mean_over_images(logits: Tensor, target: Tensor, ignore_index: int = 255) -> Tensor:
+    pairs = zip(logits.split(1), target.split(1), strict=True)
+    return torch.stack([_dice(*pair, ignore_index) for pair in pairs]).mean()
+
+
+def _winner(logits: Tensor) -> Tensor:
+    return F.one_hot(logits.argmax(1), logits.shape[1]).movedim(-1, 1).float()
+
+
+def _dice_cases(generator: torch.Generator) -> list[Case]:
+    row = torch.tensor([2.0, 0.0, -1.0, 1.0])
+    logits = torch.stack([row, -row])[None, :, None]  # (1, 2, 1, 4)
+    two = logits.expand(2, -1, -1, -1) * torch.tensor([1.0, -0.5])[:, None, None, None]
+    cases = [
+        Case((logits, torch.tensor([[[0, 0, 1, 1]]])), "two classes, four pixels"),
+        Case((logits, torch.tensor([[[0, 0, 1, 255]]])), "the last pixel is ignored"),
+        Case((logits, torch.tensor([[[0, 0, 0, 0]]])), "class 1 does not occur: it is left out of the mean"),
+        Case((two, torch.tensor([[[0, 0, 1, 1]], [[1, 0, 0, 255]]])), "two images, one sum for both"),
+        Case((logits, torch.full((1, 1, 4), 255)), "no pixel counts: 0"),
+        Case((logits, torch.tensor([[[0, 0, 1, -1]]]), -1), "another label is ignored"),
+    ]
+    for n, classes, height, width in ((2, 3, 5, 6), (3, 4, 4, 4), (1, 5, 6, 3)):
+        target = torch.randint(classes - 1, (n, height, width), generator=generator)  # the last never occurs
+        target[torch.rand(n, height, width, generator=generator) < 0.25] = 255
+        cases.append(Case((2 * torch.randn(n, classes, height, width, generator=generator), target)))
+    return cases
+
+
+DICE = Exercise(
+    "9.4",
+    "Dice loss with an ignored label",
+    dice_loss,
+    _dice_cases,
+    properties=(
+        reaches_gradient(0, lambda: (torch.randn(1, 2, 2, 2), torch.tensor([[[0, 1], [1, 255]]])), "logits"),
+    ),
+    mistakes=(
+        Mistake(
+            "ignored pixels as class 0",
+            _ignored_as_zero,
+            "Ignored pixels count as class 0 in your sums. They belong to no class: leave them out of all "
+            "three sums.",
+        ),
+        Mistake(
+            "ignored pixels in the sum of p",
+            functools.partial(_dice, masked=False),
+            "The truth's sum is right, but the probabilities of ignored pixels are still added up below the "
+            "fraction. Nobody knows what stands there, so it must not cost anything.",
+        ),
+        Mistake(
+            "absent classes cost 1",
+            functools.partial(_dice, absent=1.0),
+            "A class that does not occur costs you 1, whatever the network does. Average over the classes in "
+            "the truth alone.",
+        ),
+        Mistake(
+            "absent classes cost 0",
+            functools.partial(_dice, absent=0.0),
+            "You divide by the number of all classes. Absent ones then look perfect and make the loss small: "
+            "divide by the number of those that occur.",
+        ),
+        Mistake(
+            "one sum over all classes",
+            functools.partial(_dice, micro=True),
+            "You add up over the classes before you divide. Then a large class outweighs the small ones, "
+            "which is what this loss is to prevent: one fraction a class, then the mean.",
+        ),
+        Mistake(
+            "mean over images",
+            _mean_over_images,
+            "You compute the loss of each image and average. The sums go over all pixels of the batch; "
+            "a class may be rare in one image and common in another.",
+        ),
+        Mistake(
+            "smoothed",
+            functools.partial(_dice, smooth=1.0),
+            "You add a constant above and below the fraction, as many do against a division by zero. A class "
+            "that occurs has at least one pixel, so there is none; and where a class is small, it tells.",
+        ),
+        Mistake(
+            "smoothed, all classes",
+            functools.partial(_dice, smooth=1.0, absent=0.0),
+            "You add a constant above and below, and average over all classes. Leave the classes out that do "
+            "not occur, and no denominator can be zero.",
+        ),
+        Mistake(
+            "argmax",
+            functools.partial(_dice, to_scores=_winner),
+            "You take the winning class instead of its probability. That is the metric: it has no gradient, "
+            "for a small change of the logits changes nothing.",
+        ),
+        Mistake(
+            "logits",
+            functools.partial(_dice, to_scores=lambda logits: logits),
+            "The logits go into the sums as they are. They may be negative, or a thousand: first make "
+            "probabilities of them, which add up to 1 over the classes.",
+        ),
+        Mistake(
+            "sigmoid",
+            functools.partial(_dice, to_scores=torch.sigmoid),
+            "You squash each logit by itself. The classes exclude each other here: their probabilities must "
+            "add up to 1 at each pixel.",
+        ),
+        Mistake(
+            "factor 2 missing",
+            functools.partial(_dice, factor=1.0),
+            "Even a perfect prediction costs you a half. In the denominator each pixel that is right is "
+            "counted twice, once in p and once in g: what must stand above?",
+        ),
+        Mistake(
+            "soft IoU",
+            functools.partial(_dice, factor=1.0, union=True),
+            "You divide the overlap by the union: that is a soft IoU, a good loss too, but not Dice. Look "
+            "at the denominator again.",
+        ),
+        Mistake(
+            "squares below",
+            functools.partial(_dice, power=2),
+            "You square the probabilities in the denominator, as V-Net does. Here they are added up as they "
+            "are.",
+        ),
+        Mistake(
+            "NaN where nothing counts",
+            functools.partial(_dice, empty=float("nan")),
+            "Where no pixel counts you return NaN. One such batch and all weights are NaN: a loss of nothing "
+            "should be 0.",
+        ),
+    ),
+)
+
+
+# 9.5 -----------------------------------------------------------------------------------------------
+
+Stroke = tuple[int, list[tuple[float, float]]]
+
+
+def _distances(
+    points: Sequence[tuple[float, float]], y: Tensor, x: Tensor, endless: bool, square: bool
+) -> Tensor:
+    """Distance of each pixel to a line through points."""
+    pairs = list(itertools.pairwise(points)) or [(points[0], points[0])]
+    nearest = torch.full_like(y, float("inf"))
+    for (x0, y0), (x1, y1) in pairs:
+        dx, dy = x1 - x0, y1 - y0
+        along = ((x - x0) * dx + (y - y0) * dy) / max(dx * dx + dy * dy, 1e-12)
+        along = along if endless else along.clamp(0, 1)
+        off_x, off_y = (x - x0 - along * dx).abs(), (y - y0 - along * dy).abs()
+        distance = torch.maximum(off_x, off_y) if square else torch.hypot(off_x, off_y)
+        nearest = torch.minimum(nearest, distance)
+    return nearest
+
+
+def _paint(
+    size: tuple[int, int],
+    strokes: Sequence[Stroke],
+    radius: float,
+    *,
+    rest: int = 255,
+    exchange: bool = False,
+    centre: float = 0.5,
+    dots: bool = False,
+    endless: bool = False,
+    closed: bool = False,
+    square: bool = False,
+    last_first: bool = False,
+) -> Tensor:
+    rows, columns = (torch.arange(side) + centre for side in size)
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    labels = torch.full(size, rest)
+    for label, points in reversed(strokes) if last_first else strokes:
+        points = [(b, a) for a, b in points] if exchange else list(points)
+        parts = [[point] for point in points] if dots else [points + points[:1] * closed]
+        for part in parts:
+            labels[_distances(part, y, x, endless, square) <= radius] = label
+    return labels
+
+
+def paint_strokes(size: tuple[int, int], strokes: Sequence[Stroke], radius: float) -> Tensor:
+    """A label map ``(H, W)`` of strokes, each ``(label, [(x, y), ...])``; 255 where there is none."""
+    return _paint(size, strokes, radius)
+
+
+def _stroke_cases(generator: torch.Generator) -> list[Case]:
+    cases = [
+        Case(((4, 6), [(1, [(1.5, 0.5), (4.5, 0.5)])], 0.4), "a thin stroke along the first row"),
+        Case(((5, 5), [(2, [(2.5, 2.5)])], 1.2), "a single point: a dot"),
+        Case(((5, 6), [(1, [(0.5, 0.5), (3.5, 3.5)])], 0.9), "a slanted stroke"),
+        Case(((4, 5), [(1, [(2.0, 1.0), (2.0, 3.0)])], 0.8), "a stroke between two columns of pixels"),
+        Case(((6, 6), [(1, [(0.5, 2.5), (5.5, 2.5)]), (0, [(2.5, 0.5), (2.5, 5.5)])], 0.4), "two that cross"),
+        Case(((6, 6), [(3, [(0.5, 5.5), (0.5, 0.5), (5.5, 0.5)])], 0.4), "a stroke with a corner"),
+        Case(((3, 4), [], 2.0), "no stroke at all"),
+    ]
+    for height, width, count, length, radius in (
+        (20, 30, 3, 3, 1.6),
+        (25, 16, 4, 2, 2.3),
+        (18, 18, 2, 4, 1.1),
+    ):
+        spots = torch.rand(count, length, 2, generator=generator) * torch.tensor([width, height])
+        strokes = [(number % 3, [tuple(spot) for spot in each]) for number, each in enumerate(spots.tolist())]
+        cases.append(Case(((height, width), strokes, radius)))
+    return cases
+
+
+STROKES = Exercise(
+    "9.5",
+    "Scribbles as a label map",
+    paint_strokes,
+    _stroke_cases,
+    mistakes=(
+        Mistake(
+            "0 where there is no stroke",
+            functools.partial(_paint, rest=0),
+            "Where nobody has painted you write class 0. The network would learn that as a fact: which label "
+            "says that nothing is known?",
+        ),
+        Mistake(
+            "x and y exchanged",
+            functools.partial(_paint, exchange=True),
+            "Your strokes are mirrored at the diagonal. A point is (x, y): the first number runs to the "
+            "right, along the columns.",
+        ),
+        Mistake(
+            "pixels at whole numbers",
+            functools.partial(_paint, centre=0.0),
+            "All is moved by half a pixel. The pixel in the first row and column covers the square from 0 to "
+            "1: where does its centre lie?",
+        ),
+        Mistake(
+            "only the points",
+            functools.partial(_paint, dots=True),
+            "You paint the points of a stroke, but not what is between them. A stroke is a line from each "
+            "point to the next.",
+        ),
+        Mistake(
+            "lines without end",
+            functools.partial(_paint, endless=True),
+            "Your strokes do not stop at their ends. The nearest place on a stroke lies between its two "
+            "points, and beyond them it is the end itself.",
+        ),
+        Mistake(
+            "closed strokes",
+            functools.partial(_paint, closed=True),
+            "You draw a line from the last point back to the first. A stroke is open: it ends where the pen "
+            "was lifted.",
+        ),
+        Mistake(
+            "square brush",
+            functools.partial(_paint, square=True),
+            "Your brush is a square: it reaches further along the diagonal. Take the Euclidean distance to "
+            "the stroke.",
+        ),
+        Mistake(
+            "first stroke on top",
+            functools.partial(_paint, last_first=True),
+            "Where two strokes cross, the earlier one stays on top. The later one is painted over it, as on "
+            "paper.",
+        ),
+    ),
+)
+
+EXERCISES = (CROP, FORWARD, TILES, DICE, STROKES)

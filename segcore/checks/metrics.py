@@ -1,0 +1,609 @@
+"""Exercises of chapter 3: confusion matrix, IoU, ignored pixels, means over images, precision and recall.
+
+The references are written apart from `segcore.metrics`. Every mistake is a reference with one thing wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segcore.checks.exercise import Case, Exercise, Mistake
+
+__all__ = ["EXERCISES"]
+
+
+def _labels(generator: torch.Generator, classes: int, *shape: int) -> Tensor:
+    return torch.randint(classes, shape, generator=generator)
+
+
+def _guess(generator: torch.Generator, target: Tensor, classes: int) -> Tensor:
+    """A prediction of which two thirds are right."""
+    right = torch.rand(target.shape, generator=generator) < 2 / 3
+    return torch.where(right, target, torch.randint(classes, target.shape, generator=generator))
+
+
+# 3.1 -----------------------------------------------------------------------------------------------
+
+
+def confusion_matrix(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
+    """int64 ``(C, C)``: pixels of class i (row) that were given class j (column)."""
+    truth, guess = (F.one_hot(labels.flatten(), num_classes) for labels in (target, prediction))
+    return (truth.T.double() @ guess.double()).long()
+
+
+def _numbered(
+    number: Callable[[Tensor, Tensor, int], Tensor],
+) -> Callable[[Tensor, Tensor, int], Tensor]:
+    """A histogram of some other number of the pair than target · C + prediction."""
+
+    def wrong(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
+        pairs = number(prediction.flatten(), target.flatten(), num_classes)
+        return torch.bincount(pairs, minlength=num_classes**2)[: num_classes**2].reshape(num_classes, -1)
+
+    return wrong
+
+
+def _shares_of_rows(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
+    counts = confusion_matrix(prediction, target, num_classes).float()
+    return counts / counts.sum(1, keepdim=True).clamp(min=1)
+
+
+def _without_diagonal(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
+    counts = confusion_matrix(prediction, target, num_classes)
+    return counts - counts.diagonal().diag()
+
+
+def _confusion_cases(generator: torch.Generator) -> list[Case]:
+    truth = torch.tensor([[0, 0, 1, 1], [0, 0, 1, 1]])
+    guess = torch.tensor([[0, 0, 0, 1], [0, 2, 1, 1]])
+    cases = [
+        Case((guess, truth, 3), "class 2 is only predicted"),
+        Case((truth, truth, 2), "all right: the diagonal"),
+        Case((1 - truth, truth, 2), "all wrong"),
+        Case((torch.tensor([0, 0, 0]), torch.tensor([1, 1, 1]), 2), "three times the same mistake"),
+        Case((guess[:1], truth[:1], 5), "classes 2, 3 and 4 occur nowhere: five rows all the same"),
+    ]
+    for classes, *shape in ((4, 6, 9), (7, 2, 20, 30), (19, 200, 300), (3, 50)):
+        target = _labels(generator, classes, *shape)
+        cases.append(Case((_guess(generator, target, classes), target, classes)))
+    return cases
+
+
+CONFUSION = Exercise(
+    "3.1",
+    "A confusion matrix without a loop",
+    confusion_matrix,
+    _confusion_cases,
+    mistakes=(
+        Mistake(
+            "transposed",
+            lambda prediction, target, num_classes: confusion_matrix(target, prediction, num_classes),
+            "Rows and columns are exchanged. The row says what the pixel is, the column what it was taken "
+            "for: which of the two has to be multiplied by the number of classes?",
+        ),
+        Mistake(
+            "each pair once",
+            lambda prediction, target, num_classes: confusion_matrix(prediction, target, num_classes).clamp(
+                max=1
+            ),
+            "Your matrix says which pairs occur, not how often. With m[target, prediction] += 1 a pair that "
+            "occurs many times is still added once: torch reads, adds and writes all places together.",
+        ),
+        Mistake(
+            "one class too few",
+            _numbered(lambda prediction, target, classes: target * (classes - 1) + prediction),
+            "Two different pairs get the same number. How many columns does a row have, and at which number "
+            "does the next row begin?",
+        ),
+        Mistake(
+            "histogram ends early",
+            lambda prediction, target, num_classes: torch.bincount(
+                target.flatten() * num_classes + prediction.flatten()
+            ).reshape(num_classes, num_classes),
+            "Your histogram ends with the largest number that occurs. The matrix has a place for every pair, "
+            "so the histogram needs a least length.",
+        ),
+        Mistake(
+            "sum of the labels",
+            _numbered(lambda prediction, target, classes: target + prediction),
+            "You count the sum of the two labels: (0, 1) and (1, 0) fall together, and only the first places "
+            "are filled. The number of a pair must tell the two labels apart.",
+        ),
+        Mistake(
+            "shares instead of counts",
+            _shares_of_rows,
+            "Each of your rows sums to 1. Counts are asked: matrices of several images can then be added up.",
+        ),
+        Mistake(
+            "only the right pixels",
+            lambda prediction, target, num_classes: (
+                confusion_matrix(prediction, target, num_classes).diagonal().diag()
+            ),
+            "You count the pixels that are right. Those that are wrong belong beside the diagonal.",
+        ),
+        Mistake(
+            "only the wrong pixels",
+            _without_diagonal,
+            "The diagonal is empty. Pixels that have their own class count too: row and column "
+            "are then equal.",
+        ),
+    ),
+)
+
+
+# 3.2 -----------------------------------------------------------------------------------------------
+
+
+def class_iou(confusion: Tensor) -> Tensor:
+    """IoU of each class ``(C,)``, NaN for a class that occurs nowhere."""
+    hits = confusion.diagonal()
+    return hits / (confusion.sum(0) + confusion.sum(1) - hits)
+
+
+def _only_in_truth(confusion: Tensor) -> Tensor:
+    return torch.where(confusion.sum(1) > 0, class_iou(confusion), torch.nan)
+
+
+def _iou_cases(generator: torch.Generator) -> list[Case]:
+    cases = [
+        Case((torch.tensor([[90, 0], [9, 1]]),), "a large class and a small one"),
+        Case((torch.tensor([[3, 0, 1], [1, 2, 0], [0, 0, 0]]),), "class 2 is only predicted"),
+        Case((torch.tensor([[4, 2, 0], [0, 3, 0], [0, 0, 0]]),), "class 2 is in neither map"),
+        Case((torch.tensor([[2, 0, 3], [0, 0, 1], [0, 0, 5]]),), "class 1 is never predicted"),
+        Case((torch.zeros(2, 2, dtype=torch.int64),), "no pixel at all"),
+    ]
+    for size in (3, 5, 5, 8):
+        confusion = torch.randint(1, 40, (size, size), generator=generator) + 30 * torch.eye(size).long()
+        kind = size % 3
+        if kind == 2:
+            confusion[1] = confusion[:, 1] = 0
+            confusion[2] = 0
+        cases.append(Case((confusion,)))
+    return cases
+
+
+IOU = Exercise(
+    "3.2",
+    "Intersection over union",
+    class_iou,
+    _iou_cases,
+    mistakes=(
+        Mistake(
+            "intersection counted twice",
+            lambda confusion: confusion.diagonal() / (confusion.sum(0) + confusion.sum(1)),
+            "Where all pixels are right you get 1/2. Row and column both contain the diagonal, so the pixels "
+            "that are right stand in your union twice.",
+        ),
+        Mistake(
+            "Dice",
+            lambda confusion: 2 * confusion.diagonal() / (confusion.sum(0) + confusion.sum(1)),
+            "That is the Dice coefficient. It is never below the IoU. Divide by the pixels that are in "
+            "either map, each counted once.",
+        ),
+        Mistake(
+            "recall",
+            lambda confusion: confusion.diagonal() / confusion.sum(1),
+            "You divide by the pixels of the class: that is its recall. Whoever paints the whole image with "
+            "one class gets 1 for it. Which other pixels does the union hold?",
+        ),
+        Mistake(
+            "precision",
+            lambda confusion: confusion.diagonal() / confusion.sum(0),
+            "You divide by the pixels that were predicted: that is precision. Whoever finds one pixel of a "
+            "car gets 1. Which other pixels does the union hold?",
+        ),
+        Mistake(
+            "absent is 0",
+            lambda confusion: class_iou(confusion).nan_to_num(0.0),
+            "A class that is in neither map gets 0 from you, as if it had been missed. It has no IoU: leave "
+            "0 / 0 as it is. A small number added below does the same harm.",
+        ),
+        Mistake(
+            "absent is 1",
+            lambda confusion: class_iou(confusion).nan_to_num(1.0),
+            "A class that is in neither map gets 1 from you, as if it had been found. It has no IoU: leave "
+            "0 / 0 as it is.",
+        ),
+        Mistake(
+            "only predicted is left out",
+            _only_in_truth,
+            "A class that is only predicted has no intersection, but it has a union: its IoU is 0, not NaN. "
+            "NaN is for a class that is in neither map.",
+        ),
+        Mistake(
+            "divided by all pixels",
+            lambda confusion: confusion.diagonal() / confusion.sum(),
+            "You divide by all pixels of the image. Those that have nothing to do with the class, in truth "
+            "or in prediction, should not count.",
+        ),
+        Mistake(
+            "mean at once",
+            lambda confusion: class_iou(confusion).nanmean(),
+            "One number came: the mean. The IoU of each class is asked; averages come later.",
+        ),
+    ),
+)
+
+
+# 3.3 -----------------------------------------------------------------------------------------------
+
+
+def _ious(prediction: Tensor, target: Tensor, num_classes: int, counted: Tensor) -> Tensor:
+    """IoU of each class, from masks; pixels that do not count are in none."""
+    ious = []
+    for number in range(num_classes):
+        guess, truth = ((labels == number) & counted for labels in (prediction, target))
+        ious.append((guess & truth).sum() / (guess | truth).sum())
+    return torch.stack(ious)
+
+
+def mean_iou(prediction: Tensor, target: Tensor, num_classes: int, ignore_index: int) -> Tensor:
+    """Mean over the classes that occur, of the pixels that count."""
+    return _ious(prediction, target, num_classes, target != ignore_index).nanmean()
+
+
+def _counted(
+    change: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor, Tensor]],
+) -> Callable[[Tensor, Tensor, int, int], Tensor]:
+    """Other maps and other pixels that count."""
+
+    def wrong(prediction: Tensor, target: Tensor, num_classes: int, ignore_index: int) -> Tensor:
+        prediction, target, counted = change(prediction, target, ignore_index)
+        return _ious(prediction, target, num_classes, counted).nanmean()
+
+    return wrong
+
+
+def _averaged(
+    average: Callable[[Tensor, Tensor, Tensor, int], Tensor],
+) -> Callable[[Tensor, Tensor, int, int], Tensor]:
+    """Other averages of the right IoUs: from them, the maps, and how many classes there are."""
+
+    def wrong(prediction: Tensor, target: Tensor, num_classes: int, ignore_index: int) -> Tensor:
+        counted = target != ignore_index
+        ious = _ious(prediction, target, num_classes, counted)
+        return average(ious, prediction[counted], target[counted], num_classes)
+
+    return wrong
+
+
+def _of_true_classes(ious: Tensor, prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
+    return ious[torch.bincount(target, minlength=num_classes) > 0].nanmean()
+
+
+def _hits_over_unions(ious: Tensor, prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
+    hits = (prediction == target).sum()
+    return hits / (2 * len(target) - hits)
+
+
+def _ignoring_cases(generator: torch.Generator) -> list[Case]:
+    truth = torch.tensor([[0, 0, 1, 255], [0, 0, 1, 255]])
+    guess = torch.tensor([[0, 0, 0, 1], [0, 1, 1, 1]])
+    cases = [
+        Case((guess, truth, 2, 255), "two pixels are ignored"),
+        Case((guess, truth, 3, 255), "class 2 occurs nowhere"),
+        Case((torch.where(guess == 1, 2, guess), truth, 3, 255), "class 2 is only predicted"),
+        Case((guess, torch.full_like(truth, 255), 2, 255), "all pixels are ignored"),
+        Case((guess, torch.where(truth == 255, -1, truth), 2, -1), "here the label -1 is ignored"),
+        Case(
+            (torch.where(truth == 255, 255, guess), truth, 2, 255),
+            "the prediction holds no class where the truth is ignored",
+        ),
+    ]
+    for classes, ignored, *shape in ((3, 255, 6, 9), (5, -1, 12, 10), (9, 255, 2, 30, 20), (19, 255, 30, 40)):
+        target = _labels(generator, classes - 1, *shape)  # the last class is at most predicted
+        prediction = _guess(generator, target, classes)
+        target[torch.rand(target.shape, generator=generator) < 0.25] = ignored
+        cases.append(Case((prediction, target, classes, ignored)))
+    return cases
+
+
+IGNORING = Exercise(
+    "3.3",
+    "Pixels and classes that do not count",
+    mean_iou,
+    _ignoring_cases,
+    mistakes=(
+        Mistake(
+            "ignored pixels in the union",
+            _counted(lambda p, t, ignored: (p, t, torch.ones_like(t, dtype=torch.bool))),
+            "What is predicted at ignored pixels still enters your unions. Take these pixels out of both "
+            "maps before anything is counted.",
+        ),
+        Mistake(
+            "ignored is class 0",
+            _counted(
+                lambda p, t, ignored: (p, t.where(t != ignored, 0), torch.ones_like(t, dtype=torch.bool))
+            ),
+            "Ignored pixels count as class 0 in your result. They have no class: drop them from both maps.",
+        ),
+        Mistake(
+            "ignored is class 0 in both",
+            _counted(
+                lambda p, t, ignored: (
+                    p.where(t != ignored, 0),
+                    t.where(t != ignored, 0),
+                    torch.ones_like(t, dtype=torch.bool),
+                )
+            ),
+            "You set ignored pixels to class 0 in both maps, so that they count as right for that class. "
+            "They should be gone, not zero.",
+        ),
+        Mistake(
+            "ignored counts as right",
+            _counted(
+                lambda p, t, ignored: (p, t.where(t != ignored, p), torch.ones_like(t, dtype=torch.bool))
+            ),
+            "Ignored pixels count as right in your result, whatever was predicted there. They should count "
+            "neither for nor against it.",
+        ),
+        Mistake(
+            "255 written in",
+            _counted(lambda p, t, ignored: (p, t, t != 255)),
+            "You always ignore 255. The label to ignore is an argument: some data sets use -1 or 0.",
+        ),
+        Mistake(
+            "absent classes are 0",
+            _averaged(lambda ious, p, t, classes: ious.nansum() / classes),
+            "You divide by the number of all classes. One that occurs in neither map has no IoU and must not "
+            "pull the mean down.",
+        ),
+        Mistake(
+            "absent classes are 1",
+            _averaged(lambda ious, p, t, classes: ious.nan_to_num(1.0).mean()),
+            "A class that occurs in neither map counts as perfect in your mean. It has no IoU: average over "
+            "the others.",
+        ),
+        Mistake(
+            "only classes of the truth",
+            _averaged(_of_true_classes),
+            "You average over the classes of the truth. A class that is predicted where it does not exist "
+            "has IoU 0 and counts.",
+        ),
+        Mistake(
+            "nothing is 0",
+            _averaged(lambda ious, p, t, classes: ious.nanmean().nan_to_num(0.0)),
+            "Where all pixels are ignored you return 0. A score of nothing is NaN, so that nobody takes it "
+            "for a bad one.",
+        ),
+        Mistake(
+            "pixel accuracy",
+            _averaged(lambda ious, p, t, classes: (p == t).float().mean()),
+            "That is the share of pixels that are right. Mean IoU averages over classes, each of which "
+            "weighs the same.",
+        ),
+        Mistake(
+            "all hits over all unions",
+            _averaged(_hits_over_unions),
+            "You add up intersections and unions of all classes and divide once, so that large classes "
+            "decide. Divide for each class, then average.",
+        ),
+    ),
+)
+
+
+# 3.4 -----------------------------------------------------------------------------------------------
+
+
+def _image_ious(predictions: Tensor, targets: Tensor, num_classes: int) -> Tensor:
+    """IoU of each class in each image, ``(N, C)``."""
+    counted = torch.ones_like(targets[0], dtype=torch.bool)
+    pairs = zip(predictions, targets, strict=True)
+    return torch.stack([_ious(*pair, num_classes, counted) for pair in pairs])
+
+
+def _over_images(predictions: Tensor, targets: Tensor, num_classes: int) -> Tensor:
+    return _image_ious(predictions, targets, num_classes).nanmean(1).mean()
+
+
+def _over_data_set(predictions: Tensor, targets: Tensor, num_classes: int) -> Tensor:
+    counted = torch.ones_like(targets, dtype=torch.bool)
+    return _ious(predictions, targets, num_classes, counted).nanmean()
+
+
+def two_means(predictions: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """The mean of the images' mIoU, and the mIoU of all pixels together."""
+    return _over_images(predictions, targets, num_classes), _over_data_set(predictions, targets, num_classes)
+
+
+def _first(average: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]:
+    """Another mean of the images' IoUs ``(N, C)``."""
+    return lambda predictions, targets, num_classes: (
+        average(_image_ious(predictions, targets, num_classes)),
+        _over_data_set(predictions, targets, num_classes),
+    )
+
+
+def _means_cases(generator: torch.Generator) -> list[Case]:
+    half = torch.tensor([[0, 0, 1, 1]])
+    bare = torch.zeros_like(half)
+    speck = torch.tensor([[0, 0, 0, 1]])
+    cases = [
+        Case((torch.stack([half, bare]), torch.stack([half, speck]), 2), "the speck in image 1 is missed"),
+        Case((torch.stack([half, speck]), torch.stack([half, half]), 2), "the same class twice"),
+        Case((torch.stack([half, bare]), torch.stack([speck, bare]), 2), "image 1 has one class only"),
+        Case((torch.stack([half, bare]), torch.stack([half, bare]), 3), "all right; class 2 occurs nowhere"),
+        Case((torch.stack([half]), torch.stack([speck]), 2), "a single image: both are equal"),
+    ]
+    for images, classes, height, width in ((3, 4, 3, 4), (5, 3, 4, 6), (4, 6, 3, 3), (8, 5, 10, 12)):
+        targets = _labels(generator, classes, images, height, width)
+        least = torch.arange(images) % (classes - 1)  # so that images hold different classes
+        targets = torch.maximum(targets, least[:, None, None])
+        predictions = torch.maximum(_guess(generator, targets, classes), least[:, None, None])
+        cases.append(Case((predictions, targets, classes)))
+    return cases
+
+
+MEANS = Exercise(
+    "3.4",
+    "The mean of what?",
+    two_means,
+    _means_cases,
+    mistakes=(
+        Mistake(
+            "exchanged",
+            lambda predictions, targets, num_classes: two_means(predictions, targets, num_classes)[::-1],
+            "Both numbers are right, in the wrong order. First the mean of the images' scores, then the "
+            "score of all pixels together.",
+        ),
+        Mistake(
+            "data set twice",
+            lambda predictions, targets, num_classes: (
+                (_over_data_set(predictions, targets, num_classes),) * 2
+            ),
+            "Your first number is the score of all pixels together. It should be the mean of one mIoU an "
+            "image: score first, then average.",
+        ),
+        Mistake(
+            "images twice",
+            lambda predictions, targets, num_classes: (_over_images(predictions, targets, num_classes),) * 2,
+            "Your second number is the mean of the images' scores. It should be one score for all: add up "
+            "the images' counts first, then divide.",
+        ),
+        Mistake(
+            "absent in an image is 0",
+            _first(lambda ious: ious.nan_to_num(0.0).mean()),
+            "An image that lacks a class gets 0 for it from you. It has no IoU there: each image averages "
+            "over its own classes.",
+        ),
+        Mistake(
+            "absent in an image is 1",
+            _first(lambda ious: ious.nan_to_num(1.0).mean()),
+            "An image that lacks a class gets 1 for it from you. It has no IoU there: each image averages "
+            "over its own classes.",
+        ),
+        Mistake(
+            "classes first",
+            _first(lambda ious: ious.nanmean(0).nanmean()),
+            "You average each class over the images, then over the classes. That is a third score. Each "
+            "image should have its own mIoU, and all images weigh the same.",
+        ),
+        Mistake(
+            "all entries alike",
+            _first(lambda ious: ious.nanmean()),
+            "You average over all images and classes at once, so that an image with more classes weighs "
+            "more. First one mIoU an image, then their mean.",
+        ),
+        Mistake(
+            "sum over images",
+            _first(lambda ious: ious.nanmean(1).sum()),
+            "Your first number grows with the number of images: divide by it.",
+        ),
+    ),
+)
+
+
+# 3.5 -----------------------------------------------------------------------------------------------
+
+
+def precision_recall(scores: Tensor, correct: Tensor) -> tuple[Tensor, Tensor]:
+    """Precision and recall of the k with the highest scores, for k = 1 to K."""
+    order = scores.argsort(descending=True)
+    hits, misses = correct[order].cumsum(0), (~correct[order]).cumsum(0)
+    return hits / (hits + misses), hits / hits[-1]
+
+
+def _sorted_hits(scores: Tensor, correct: Tensor) -> Tensor:
+    return correct[scores.argsort(descending=True)].cumsum(0)
+
+
+def _precision(
+    precision: Callable[[Tensor, Tensor, Tensor], Tensor],
+) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Another precision, from the hits, the rank and the scores' right ones in order."""
+
+    def wrong(scores: Tensor, correct: Tensor) -> tuple[Tensor, Tensor]:
+        hits, rank = _sorted_hits(scores, correct), torch.arange(1, len(scores) + 1)
+        ordered = correct[scores.argsort(descending=True)]
+        return precision(hits, rank, ordered).float(), hits / correct.sum()
+
+    return wrong
+
+
+def _unsorted(scores: Tensor, correct: Tensor) -> tuple[Tensor, Tensor]:
+    hits = correct.cumsum(0)
+    return hits / torch.arange(1, len(hits) + 1), hits / correct.sum()
+
+
+def _recall_of_all(scores: Tensor, correct: Tensor) -> tuple[Tensor, Tensor]:
+    precision, _ = precision_recall(scores, correct)
+    return precision, _sorted_hits(scores, correct) / len(scores)
+
+
+def _ranking_cases(generator: torch.Generator) -> list[Case]:
+    right = torch.tensor([True, False, True, False])
+    cases = [
+        Case((torch.tensor([0.9, 0.8, 0.7, 0.2]), right), "already in order: right, wrong, right, wrong"),
+        Case((torch.tensor([0.2, 0.9, 0.7, 0.8]), right), "the surest two are wrong"),
+        Case((torch.tensor([3.0, -1.0, 2.0, -5.0]), right), "scores of any size: all right ones come first"),
+        Case((torch.tensor([0.1, 0.5]), torch.tensor([True, True])), "all are right"),
+        Case((torch.tensor([0.5]), torch.tensor([True])), "a single one"),
+    ]
+    for size in (6, 15, 40, 200):
+        scores = torch.randperm(size, generator=generator) / size  # no two alike
+        correct = torch.rand(size, generator=generator) < 0.2 + 0.6 * scores
+        correct[0] = True
+        cases.append(Case((scores, correct)))
+    return cases
+
+
+RANKING = Exercise(
+    "3.5",
+    "Precision, recall and a threshold",
+    precision_recall,
+    _ranking_cases,
+    mistakes=(
+        Mistake(
+            "least sure first",
+            lambda scores, correct: precision_recall(-scores, correct),
+            "You begin with the lowest score. The surest pixel comes first.",
+        ),
+        Mistake(
+            "not sorted",
+            _unsorted,
+            "You go through the pixels in the order in which they came. Sort them by score, and take "
+            "`correct` along in the same order.",
+        ),
+        Mistake(
+            "exchanged",
+            lambda scores, correct: precision_recall(scores, correct)[::-1],
+            "Precision and recall are exchanged. Precision divides by how many you accept, recall by how "
+            "many there are to find.",
+        ),
+        Mistake(
+            "precision of all pixels",
+            _precision(lambda hits, rank, ordered: hits / len(hits)),
+            "Your precision divides by the number of all pixels. After the first k it should divide by k.",
+        ),
+        Mistake(
+            "recall of all pixels",
+            _recall_of_all,
+            "Your recall divides by the number of all pixels. It should come to 1 once every right one has "
+            "been accepted: divide by how many are right.",
+        ),
+        Mistake(
+            "rank from 0",
+            _precision(lambda hits, rank, ordered: hits / (rank - 1)),
+            "You divide by 0, 1, 2, ...: the first entry accepts one pixel, not none.",
+        ),
+        Mistake(
+            "not cumulated",
+            _precision(lambda hits, rank, ordered: ordered / rank),
+            "Your precision counts pixel k alone. All of the first k are accepted: how many of "
+            "them are right?",
+        ),
+        Mistake(
+            "never falls",
+            _precision(lambda hits, rank, ordered: (hits / rank).flip(0).cummax(0).values.flip(0)),
+            "Your precision is the highest at this recall or a higher one, as PASCAL VOC interpolates it. "
+            "Here it is asked as it is, and may rise and fall.",
+        ),
+    ),
+)
+
+
+EXERCISES = (CONFUSION, IOU, IGNORING, MEANS, RANKING)

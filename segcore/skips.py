@@ -1,0 +1,477 @@
+r"""Skip connections: the deep layers know what, the shallow ones know where; both may vote on each pixel.
+
+Five poolings leave one cell for 32 × 32 pixels. *Hypercolumns* (Hariharan et al. 2015) up-sample maps from
+several depths to one size and stack them: every pixel gets a long vector to classify (:func:`hypercolumns`).
+*FCN* (Long et al. 2015) turns each map into class scores by a 1×1 convolution first, which is the cheaper
+order of the two, up-samples the coarse scores by 2 with a filter that learns, and adds::
+
+    pool5 -> fc6 -> fc7 -> score_fr -> upscore32                                          FCN32s
+                                    -> upscore2 + score_pool4 -> upscore16                FCN16s
+                                                              -> upscore_pool4
+                                                                   + score_pool3 -> upscore8    FCN8s
+
+Layers have the paper's names. What we do as the paper does: up-sampling starts bilinear, the last one stays
+so, those between learn (in the code that the authors released they too stay fixed); scores of pools start at
+zero, so that a net that starts from a coarser one (:meth:`FCN16s.start_from`) starts with its predictions;
+poolings round up.
+
+What differs:
+
+- *Borders.* The paper pads the image by 100 and lets fc6, 7×7, lose 6 cells; scores of pools are cropped by
+  offsets (5, 9 and 31 in FCN-8s) until they fit. Here convolutions pad themselves, so that cell i of a map of
+  stride s always covers pixels s i to s i + s; what rounding up has added lies at the right and below, and is
+  cut off there. Before up-sampling the border is repeated once: bilinear up to the edge.
+- *Scale.* Trained all at once, the paper's nets multiply pool4 by 0.01 and pool3 by 0.0001, since VGG's maps
+  grow large. The compact backbone has batch normalisation and needs no such factors; with VGG train 32s, then
+  16s, then 8s.
+- The fixed up-sampling has a filter for each class by itself, not the zeros between classes.
+
+Left out: hypercolumns on boxes with one classifier for each of K × K places.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segcore.upsampling import bilinear_kernel
+
+__all__ = [
+    "Backbone",
+    "FCN8s",
+    "FCN16s",
+    "FCN32s",
+    "UpScore",
+    "compact_backbone",
+    "hypercolumns",
+    "vgg_backbone",
+]
+
+STRIDE = 32  # pixels for each cell of pool5, along each axis: five poolings
+
+
+def hypercolumns(features: Sequence[Tensor], size: int | tuple[int, int]) -> Tensor:
+    """Up-sample maps to one size, bilinearly, and stack their channels.
+
+    Column (y, x) of the result is the hypercolumn of a pixel: what each map says about its place. Pixel
+    centres are aligned (``align_corners=False``), as maps of a network with padded convolutions are.
+
+    Args:
+        features: Maps ``(N, C_k, h_k, w_k)``, floating point; each may have its own C, h and w.
+        size: Height and width of the result, or one number for both.
+
+    Returns:
+        ``(N, sum of C_k, *size)``, in the order of ``features``. Differentiable.
+
+    Raises:
+        TypeError: A map is no tensor, or ``features`` is a single one.
+        ValueError: There is no map, they differ in N, dtype or device, one is of another rank, not floating
+            point or empty, or a size is below 1.
+
+    Example:
+        >>> coarse, fine = torch.tensor([[[[0.0, 1.0]]]]), torch.tensor([[[[5.0, 6.0, 7.0, 8.0]]]])
+        >>> hypercolumns([coarse, fine], (1, 4))
+        tensor([[[[0.0000, 0.2500, 0.7500, 1.0000]],
+        <BLANKLINE>
+                 [[5.0000, 6.0000, 7.0000, 8.0000]]]])
+    """
+    _check_features(features)
+    height, width = _pair(size)
+    maps = [
+        each
+        if each.shape[2:] == (height, width)
+        else F.interpolate(each, (height, width), mode="bilinear", align_corners=False)
+        for each in features
+    ]
+    return torch.cat(maps, dim=1)
+
+
+# --- The nets ---
+
+
+class FCN32s(nn.Module):
+    """Class scores at stride 32, up-sampled by 32.
+
+    Args:
+        in_channels: Of the image.
+        num_classes: Channels of the output.
+        width: Channels of the compact backbone's first layer; see :func:`compact_backbone`.
+        backbone: Used in place of the compact one, such as :func:`vgg_backbone` makes.
+
+    Example:
+        >>> FCN32s(3, num_classes=4)(torch.rand(1, 3, 50, 70)).shape
+        torch.Size([1, 4, 50, 70])
+    """
+
+    def __init__(
+        self, in_channels: int, num_classes: int, width: int = 16, backbone: Backbone | None = None
+    ) -> None:
+        super().__init__()
+        _check_counts(num_classes=num_classes)
+        self.backbone = _backbone(in_channels, width, backbone)
+        self.score_fr = nn.Conv2d(self.backbone.channels["fc7"], num_classes, 1)
+        self.upscore32 = UpScore(num_classes, 32, learned=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Images ``(N, C, H, W)``, H and W of 32 or more, to logits ``(N, num_classes, H, W)``."""
+        maps = self.backbone(image)
+        score_fr = self.score_fr(maps["fc7"])
+        return _crop(self.upscore32(score_fr), image)
+
+
+class FCN16s(nn.Module):
+    """Class scores at stride 32, up-sampled by 2, plus those of pool4, up-sampled by 16.
+
+    Arguments as of :class:`FCN32s`.
+
+    Example:
+        >>> coarse = FCN32s(3, num_classes=4)
+        >>> finer = FCN16s(3, num_classes=4).start_from(coarse)
+        >>> finer(torch.rand(1, 3, 50, 70)).shape
+        torch.Size([1, 4, 50, 70])
+    """
+
+    def __init__(
+        self, in_channels: int, num_classes: int, width: int = 16, backbone: Backbone | None = None
+    ) -> None:
+        super().__init__()
+        _check_counts(num_classes=num_classes)
+        self.backbone = _backbone(in_channels, width, backbone)
+        self.score_fr = nn.Conv2d(self.backbone.channels["fc7"], num_classes, 1)
+        self.upscore2 = UpScore(num_classes, 2)
+        self.score_pool4 = _zero(nn.Conv2d(self.backbone.channels["pool4"], num_classes, 1))
+        self.upscore16 = UpScore(num_classes, 16, learned=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Images ``(N, C, H, W)``, H and W of 32 or more, to logits ``(N, num_classes, H, W)``."""
+        maps = self.backbone(image)
+        upscore2 = self.upscore2(self.score_fr(maps["fc7"]))
+        score_pool4 = self.score_pool4(maps["pool4"])
+        fuse_pool4 = score_pool4 + _crop(upscore2, score_pool4)
+        return _crop(self.upscore16(fuse_pool4), image)
+
+    def start_from(self, coarser: nn.Module) -> FCN16s:
+        """Take over backbone and scores of a trained FCN32s; the first predictions are all but its own.
+
+        (The two differ by how bilinear twice, by 2 and by 16, differs from bilinear once, by 32.)
+
+        Raises:
+            ValueError: ``coarser`` has another backbone or other classes.
+        """
+        _take_over(self, coarser, new=("upscore2.", "score_pool4.", "upscore16."))
+        return self
+
+
+class FCN8s(nn.Module):
+    """As :class:`FCN16s`; its sum is up-sampled by 2, the scores of pool3 are added, and that by 8.
+
+    Arguments as of :class:`FCN32s`.
+
+    Example:
+        >>> FCN8s(3, num_classes=4)(torch.rand(1, 3, 50, 70)).shape
+        torch.Size([1, 4, 50, 70])
+    """
+
+    def __init__(
+        self, in_channels: int, num_classes: int, width: int = 16, backbone: Backbone | None = None
+    ) -> None:
+        super().__init__()
+        _check_counts(num_classes=num_classes)
+        self.backbone = _backbone(in_channels, width, backbone)
+        self.score_fr = nn.Conv2d(self.backbone.channels["fc7"], num_classes, 1)
+        self.upscore2 = UpScore(num_classes, 2)
+        self.score_pool4 = _zero(nn.Conv2d(self.backbone.channels["pool4"], num_classes, 1))
+        self.upscore_pool4 = UpScore(num_classes, 2)
+        self.score_pool3 = _zero(nn.Conv2d(self.backbone.channels["pool3"], num_classes, 1))
+        self.upscore8 = UpScore(num_classes, 8, learned=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Images ``(N, C, H, W)``, H and W of 32 or more, to logits ``(N, num_classes, H, W)``."""
+        maps = self.backbone(image)
+        upscore2 = self.upscore2(self.score_fr(maps["fc7"]))
+        score_pool4 = self.score_pool4(maps["pool4"])
+        fuse_pool4 = score_pool4 + _crop(upscore2, score_pool4)
+        upscore_pool4 = self.upscore_pool4(fuse_pool4)
+        score_pool3 = self.score_pool3(maps["pool3"])
+        fuse_pool3 = score_pool3 + _crop(upscore_pool4, score_pool3)
+        return _crop(self.upscore8(fuse_pool3), image)
+
+    def start_from(self, coarser: nn.Module) -> FCN8s:
+        """Take over backbone, scores and up-sampling of a trained FCN16s; see :meth:`FCN16s.start_from`.
+
+        Raises:
+            ValueError: ``coarser`` has another backbone or other classes.
+        """
+        _take_over(self, coarser, new=("upscore_pool4.", "score_pool3.", "upscore8."))
+        return self
+
+
+class UpScore(nn.ConvTranspose2d):
+    """Up-sampling by an even factor, bilinear at the start: n cells become n times the factor.
+
+    The border is repeated once before and cut off after, so that at the start it is
+    ``F.interpolate(..., mode="bilinear", align_corners=False)`` everywhere. Weight ``(C, C, 2 f, 2 f)``.
+
+    Args:
+        channels: C, of input and output.
+        factor: f.
+        learned: False keeps it bilinear, each channel by itself: weight ``(C, 1, 2 f, 2 f)``.
+
+    Example:
+        >>> UpScore(1, 2)(torch.tensor([[[[0.0, 1.0]]]])).detach()[0, 0, 0]
+        tensor([0.0000, 0.2500, 0.7500, 1.0000])
+    """
+
+    def __init__(self, channels: int, factor: int, learned: bool = True) -> None:
+        tent = bilinear_kernel(factor, even=True)
+        size, padding = 2 * factor, factor + factor // 2
+        groups = 1 if learned else channels
+        super().__init__(channels, channels, size, factor, padding, 0, groups, bias=False)
+        own = torch.eye(channels) if learned else torch.ones(channels, 1)
+        with torch.no_grad():
+            self.weight.copy_(own[:, :, None, None] * tent)
+        self.weight.requires_grad_(learned)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """``(N, C, H, W)`` to ``(N, C, f H, f W)``."""
+        bordered = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        # A kernel of 64 × 64 takes many times as long in bfloat16.
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(bordered.to(self.weight.dtype), output_size)
+
+
+# --- Backbones ---
+
+
+class Backbone(nn.Module):
+    """Five stages that end in a pooling, and VGG's fully connected layers as convolutions.
+
+    Args:
+        stages: Five, each halving height and width, rounded up.
+        fc6: Convolution of pool5.
+        fc7: Convolution of fc6.
+        dropout: Probability, after fc6 and fc7.
+
+    Attributes:
+        channels: Of each map that ``forward`` returns, by name.
+    """
+
+    def __init__(
+        self, stages: Sequence[nn.Sequential], fc6: nn.Conv2d, fc7: nn.Conv2d, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.stage1, self.stage2, self.stage3, self.stage4, self.stage5 = stages
+        self.fc6, self.fc7 = fc6, fc7
+        self.dropout = nn.Dropout(dropout)
+        last = [[each for each in stage if isinstance(each, nn.Conv2d)][-1] for stage in stages]
+        self.channels = {f"pool{k}": layer.out_channels for k, layer in enumerate(last, 1)}
+        self.channels["fc7"] = fc7.out_channels
+        self.in_channels: int = next(each for each in stages[0] if isinstance(each, nn.Conv2d)).in_channels
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Images ``(N, C, H, W)`` to maps by name: pool1 to pool5, of stride 2 to 32, and fc7, as pool5."""
+        _check_image(image, self.in_channels)
+        pool1 = self.stage1(image)  # (N, C_1, H / 2, W / 2), rounded up
+        pool2 = self.stage2(pool1)
+        pool3 = self.stage3(pool2)
+        pool4 = self.stage4(pool3)
+        pool5 = self.stage5(pool4)  # (N, C_5, H / 32, W / 32)
+        fc6 = self.dropout(F.relu(self.fc6(pool5)))
+        fc7 = self.dropout(F.relu(self.fc7(fc6)))
+        return {"pool1": pool1, "pool2": pool2, "pool3": pool3, "pool4": pool4, "pool5": pool5, "fc7": fc7}
+
+
+def compact_backbone(in_channels: int = 3, width: int = 16) -> Backbone:
+    """A backbone that learns small scenes in a minute: a convolution a stage, with batch normalisation.
+
+    Args:
+        in_channels: Of the image.
+        width: Channels of the first stage; the stages have 1, 2, 4, 8 and 8 times as many, fc6 (3×3 here)
+            and fc7 12 times. At 16: 16, 32, 64, 128, 128 and 192, half a million parameters in all.
+    """
+    _check_counts(in_channels=in_channels, width=width)
+    widths = [in_channels, *(width * times for times in (1, 2, 4, 8, 8))]
+    stages = [
+        nn.Sequential(
+            OrderedDict(
+                {
+                    f"conv{k}_1": nn.Conv2d(widths[k - 1], widths[k], 3, padding=1, bias=False),
+                    f"norm{k}_1": nn.BatchNorm2d(widths[k]),
+                    f"relu{k}_1": nn.ReLU(),
+                    f"pool{k}": nn.MaxPool2d(2, ceil_mode=True),
+                }
+            )
+        )
+        for k in range(1, 6)
+    ]
+    fc6 = nn.Conv2d(widths[-1], 12 * width, 3, padding=1)
+    return Backbone(stages, fc6, nn.Conv2d(12 * width, 12 * width, 1))
+
+
+def vgg_backbone(vgg: nn.Module, dropout: float = 0.5) -> Backbone:
+    """The backbone of the paper: a VGG with its fully connected layers as convolutions.
+
+    For those who have the weights::
+
+        from torchvision.models import VGG16_Weights, vgg16
+
+        vgg = vgg16(weights=VGG16_Weights.IMAGENET1K_V1)
+        model = FCN32s(3, num_classes=21, backbone=vgg_backbone(vgg))
+
+    Images must be normalised as the weights want it. fc6 is 7×7 and padded by 3: where its window lies
+    inside pool5, fc7 is what the classifier computes from that window.
+
+    Args:
+        vgg: torchvision's VGG-16, or any of its VGGs. It stays as it is: all layers are copied.
+        dropout: Probability, after fc6 and fc7.
+
+    Raises:
+        ValueError: It does not have five poolings and two fully connected layers before its scores.
+    """
+    features, classifier = getattr(vgg, "features", None), getattr(vgg, "classifier", None)
+    linear = [each for each in classifier or [] if isinstance(each, nn.Linear)]
+    stages = _vgg_stages(features or [])
+    if len(stages) != 5 or len(linear) != 3:
+        raise ValueError(
+            f"expected a VGG, with five poolings in vgg.features and three linear layers in vgg.classifier, "
+            f"got {type(vgg).__name__} with {len(stages)} and {len(linear)}; give torchvision.models.vgg16()"
+        )
+    channels = [each for each in stages[-1] if isinstance(each, nn.Conv2d)][-1].out_channels
+    side = round((linear[0].in_features / channels) ** 0.5)  # 7 for all of torchvision's
+    return Backbone(stages, _as_conv(linear[0], channels, side), _as_conv(linear[1], None, 1), dropout)
+
+
+def _vgg_stages(features: Any) -> list[nn.Sequential]:
+    """Copies of the layers, from one pooling to the next, with the paper's names."""
+    stages: list[nn.Sequential] = []
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    names = {nn.Conv2d: "conv", nn.BatchNorm2d: "norm", nn.ReLU: "relu"}
+    for layer in features:
+        stage = len(stages) + 1
+        if isinstance(layer, nn.MaxPool2d):
+            layers[f"pool{stage}"] = pool = copy.deepcopy(layer)
+            pool.ceil_mode = True  # the same where sizes are even
+            stages.append(nn.Sequential(layers))
+            layers = OrderedDict()
+        else:
+            name = names.get(type(layer), type(layer).__name__.lower())
+            count = sum(each.startswith(name) for each in layers) + 1
+            layers[f"{name}{stage}_{count}"] = copy.deepcopy(layer)
+    return stages
+
+
+def _as_conv(linear: nn.Linear, channels: int | None, side: int) -> nn.Conv2d:
+    """A linear layer on flattened maps ``(channels, side, side)`` as a convolution."""
+    conv = nn.Conv2d(channels or linear.in_features, linear.out_features, side, padding=side // 2)
+    with torch.no_grad():
+        conv.weight.copy_(linear.weight.view_as(conv.weight))
+        assert conv.bias is not None
+        conv.bias.copy_(linear.bias)
+    return conv
+
+
+# --- Parts ---
+
+
+def _backbone(in_channels: int, width: int, backbone: Backbone | None) -> Backbone:
+    """The backbone given, or a compact one."""
+    if backbone is None:
+        return compact_backbone(in_channels, width)
+    if backbone.in_channels != in_channels:
+        raise ValueError(
+            f"expected a backbone for {in_channels} channels, got one for {backbone.in_channels}; give "
+            f"in_channels={backbone.in_channels}"
+        )
+    return backbone
+
+
+def _zero(layer: nn.Conv2d) -> nn.Conv2d:
+    """A layer that gives zero at the start: what is added to its output is at first unchanged."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+def _crop(x: Tensor, to: Tensor) -> Tensor:
+    """The upper left part of x, as large as ``to``; rounding up has added at most a cell below and right."""
+    return x[:, :, : to.shape[2], : to.shape[3]]
+
+
+def _take_over(net: nn.Module, coarser: nn.Module, new: tuple[str, ...]) -> None:
+    """Copy all that net has in common with a coarser one; only names that begin as in ``new`` may be new."""
+    theirs, ours = coarser.state_dict(), net.state_dict()
+    for name, value in ours.items():
+        if name.startswith(new):
+            continue
+        if name not in theirs or theirs[name].shape != value.shape:
+            got = f"shape {tuple(theirs[name].shape)}" if name in theirs else "none"
+            raise ValueError(
+                f"expected {name} of shape {tuple(value.shape)} in {type(coarser).__name__}, got {got}; "
+                "start from the next coarser net with the same backbone and classes"
+            )
+    net.load_state_dict({name: theirs.get(name, value) for name, value in ours.items()})
+
+
+# --- What comes in ---
+
+
+def _check_image(image: object, channels: int) -> None:
+    """Refuse what is no batch of images, or too small."""
+    if not isinstance(image, Tensor):
+        raise TypeError(f"expected images as a tensor (N, C, H, W), got {type(image).__name__}")
+    shape = tuple(image.shape)
+    if len(shape) != 4 or shape[1] != channels:
+        cure = "add the batch axis with image[None]" if len(shape) == 3 else "reshape them"
+        raise ValueError(f"expected images of shape (N, {channels}, H, W), got {shape}; {cure}")
+    if not image.is_floating_point():
+        raise ValueError(f"expected images in floating point, got {image.dtype}; use image.float() / 255")
+    if min(shape[2:]) < STRIDE:
+        raise ValueError(
+            f"expected images of {STRIDE} × {STRIDE} pixels or more, got {shape[2]} × {shape[3]}: five "
+            "poolings leave not one whole cell; pad or enlarge them"
+        )
+
+
+def _check_features(features: Sequence[Tensor]) -> None:
+    """Refuse maps that cannot be stacked."""
+    if isinstance(features, Tensor):
+        raise TypeError("expected a list of maps, got a single tensor; give [features]")
+    if len(features) == 0:
+        raise ValueError("expected at least one map, got none; give [map]")
+    for k, each in enumerate(features):
+        if not isinstance(each, Tensor):
+            raise TypeError(f"expected features[{k}] as a tensor (N, C, h, w), got {type(each).__name__}")
+        shape = tuple(each.shape)
+        if len(shape) != 4 or 0 in shape[1:]:
+            cure = "add the batch axis with map[None]" if len(shape) == 3 else "check the slicing"
+            raise ValueError(f"expected features[{k}] of shape (N, C, h, w), got {shape}; {cure}")
+        if not each.is_floating_point():
+            raise ValueError(f"expected features[{k}] in floating point, got {each.dtype}; use .float()")
+        first = features[0]
+        here, there = ((map_.shape[0], map_.dtype, map_.device) for map_ in (each, first))
+        if here != there:
+            raise ValueError(
+                f"expected maps of one batch size, dtype and device, got {there} at 0 and {here} at {k}; "
+                "make them alike"
+            )
+
+
+def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Height and width, each a whole number of 1 or more."""
+    pair = size if isinstance(size, Sequence) else (size, size)
+    if len(pair) != 2 or not all(isinstance(each, int) and each >= 1 for each in pair):
+        raise ValueError(f"expected size as one whole number or (height, width), 1 or more, got {size!r}")
+    return pair[0], pair[1]
+
+
+def _check_counts(**counts: int) -> None:
+    """Refuse what is not a whole number of 1 or more."""
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"expected {name} as a whole number, 1 or more, got {value!r}")
