@@ -14,26 +14,27 @@ of them (Araujo et al. 2019). Where paths meet, the field is the hull of theirs.
 moves by a fraction of a pixel and its units take turns in what they see, so the code keeps the fields of one
 round of units (*phases*) and composes those; the three numbers are the tightest that hold for all of them.
 
-:func:`receptive_field` follows a module through its ``torch.fx`` graph, in eval mode. What a unit *can* see
-is half the truth: :func:`effective_receptive_field` measures how much each pixel counts (Luo et al. 2016).
-Left out: one- and three-dimensional networks, and what the border cuts off (the field is that of a unit far
-inside).
+:func:`receptive_field` runs a module once, in eval mode, on a map without numbers that takes down what its
+units see at each step. What a unit *can* see is half the truth: :func:`effective_receptive_field` measures
+how much each pixel counts (Luo et al. 2016). Left out: one- and three-dimensional networks, and what the
+border cuts off (the field is that of a unit far inside).
 """
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 __all__ = [
     "Layer",
@@ -160,9 +161,9 @@ def receptive_field(
 ) -> ReceptiveFields:
     """Compute the receptive field after each layer; the last one is the network's.
 
-    A module is taken in eval mode and followed through its ``torch.fx`` graph, every branch of it. Nothing is
-    computed: shapes are propagated on the meta device. The field is infinite from the first layer that sees
-    the whole image (global pooling, attention, squeeze-and-excitation, group normalisation, flattening),
+    A module is run once in eval mode, on the meta device, so that nothing is computed but shapes; every
+    operation of torch on a map is followed, in all branches. The field is infinite from the first layer that
+    sees the whole image (global pooling, attention, squeeze-and-excitation, group normalisation, flattening),
     which ``.unbounded`` names with the reason; ``.last_bounded`` is what comes before it.
 
     Args:
@@ -170,14 +171,14 @@ def receptive_field(
         input_shape: Shape ``(C, H, W)`` or ``(N, C, H, W)`` that a module is traced with; C of its first
             convolution and 224 × 224 if None. Adaptive pooling has a bounded field only if it is given.
         leaves: Submodules, by name or by class, that are not looked into, and the window to take for them.
-            The way out where a graph cannot be traced.
+            The way out where a module cannot be followed.
 
     Returns:
         A list of `ReceptiveField`, with names.
 
     Raises:
-        ValueError: A graph that cannot be traced, an operation whose window is unknown, or paths of different
-            strides that meet: the message names the node. No layers.
+        ValueError: A branch that depends on numbers in a map, an operation whose window is unknown, or paths
+            of different strides that meet: the message names the place. No layers.
         TypeError: Neither layers nor a module.
 
     Example:
@@ -488,11 +489,11 @@ def _plain(value: Fraction | Number) -> Number:
     return int(value) if value == int(value) else float(value)
 
 
-# --- Through the graph of a module ---
+# --- What an operation does to a map ---
 
 
 class _Unfollowed(Exception):
-    """Why a node cannot be followed."""
+    """Why a call cannot be followed."""
 
 
 class _Signal(NamedTuple):
@@ -509,23 +510,27 @@ class _Signal(NamedTuple):
 
 @dataclass(frozen=True)
 class _Call:
-    """A node at work: the operation, its arguments, the maps among them, and what came out, on meta."""
+    """An operation at work: its arguments, the maps among them, and what came out, on meta."""
 
     name: str
     module: nn.Module | None
-    run: Callable[[Callable[[_Signal], Any]], Any]  # the operation itself, with signals replaced
+    function: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     signals: list[_Signal]
-    result: Any
-    by_size: bool  # whether an argument was computed from the shape of a map
     sized: bool  # whether the image's size is the caller's
+    result: Any = None
 
     def argument(self, position: int, name: str, default: Any = None) -> Any:
         """An argument of the function, or the attribute of the module."""
         if self.module is not None:
             return getattr(self.module, name, default)
         return self.kwargs.get(name, self.args[position] if len(self.args) > position else default)
+
+    def run(self, replace: Callable[[_Signal], Any]) -> Any:
+        """The operation itself, with signals replaced."""
+        args, kwargs = _replaced((self.args, self.kwargs), _Signal, replace)
+        return self.function(*args, **kwargs)
 
     def joined(self) -> _Signal:
         """The hull of all maps that come in."""
@@ -584,7 +589,7 @@ def _windowed(call: _Call) -> Outcome:
         spans = [d * (k - 1) for k, d in zip(kernel, _both(dilation), strict=True)]
         padding = tuple(span // 2 for span in spans) if padding == "same" else 0
     signal = call.image()
-    if call.by_size and "pool" in call.name.lower():  # such as avg_pool2d(x, x.shape[2:])
+    if any(isinstance(side, _Side) for side in kernel):  # such as avg_pool2d(x, x.shape[2:])
         return signal._replace(y=_everything(), x=_everything()), _WHOLE
     make = _spread if transposed else _slide
     numbers = (tuple(kernel), _both(stride), _both(padding), _both(dilation))
@@ -593,7 +598,7 @@ def _windowed(call: _Call) -> Outcome:
 
 def _adaptive(call: _Call) -> Outcome:
     """Adaptive pooling: global where it leaves one unit."""
-    signal, out = call.image(), _tensors(call.result)[0]
+    signal, out = call.image(), _found(call.result, Tensor)[0]
     axes, reason = [], _WHOLE
     for axis, size, count in zip(signal[1:3], signal.value.shape[-2:], out.shape[-2:], strict=True):
         if count == 1:
@@ -718,20 +723,19 @@ _NAMES = {
     _shuffled: "PixelShuffle PixelUnshuffle pixel_shuffle pixel_unshuffle",
     _interpolated: "Upsample interpolate upsample",
     _padded: "pad ZeroPad2d ConstantPad2d ReflectionPad2d ReplicationPad2d CircularPad2d",
-    _pointwise: """add sub mul div truediv true_divide floordiv floor_divide mod remainder fmod pow
-        rsub neg abs absolute sign sqrt rsqrt square exp expm1 log log1p log2 sin cos tan tanh sigmoid logit
-        erf reciprocal clamp clip clamp_min clamp_max maximum minimum round floor ceil trunc frac
-        where lerp addcmul addcdiv gt ge lt le eq ne logical_and logical_or logical_not and or xor
-        invert pos isnan isfinite nan_to_num masked_fill zeros_like ones_like full_like iadd isub
-        imul itruediv relu relu6 elu celu selu leaky_relu rrelu prelu gelu silu mish softplus
-        softshrink softsign tanhshrink hardshrink hardtanh hardsigmoid hardswish logsigmoid
-        threshold dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout
-        stochastic_depth drop_block2d batch_norm local_response_norm to float double half bfloat16
-        type type_as contiguous clone detach Identity Dropout Dropout1d Dropout2d Dropout3d
-        AlphaDropout FeatureAlphaDropout LocalResponseNorm CrossMapLRN2d
-        Softmax2d ReLU ReLU6 RReLU ELU CELU SELU LeakyReLU PReLU GELU SiLU Mish Softplus
-        Softshrink Softsign Tanh Tanhshrink Sigmoid Hardshrink Hardtanh Hardsigmoid Hardswish
-        LogSigmoid Threshold""",
+    _pointwise: """add sub mul div truediv true_divide floordiv floor_divide mod remainder fmod pow rsub neg
+        abs absolute sign sqrt rsqrt square exp expm1 log log1p log2 sin cos tan tanh sigmoid logit erf
+        reciprocal clamp clip clamp_min clamp_max maximum minimum round floor ceil trunc frac where lerp
+        addcmul addcdiv new_zeros new_ones new_full gt ge lt le eq ne logical_and logical_or logical_not and
+        or xor invert pos isnan isfinite nan_to_num masked_fill zeros_like ones_like full_like iadd isub
+        imul itruediv relu relu6 elu celu selu leaky_relu rrelu prelu gelu silu mish softplus softshrink
+        softsign tanhshrink hardshrink hardtanh hardsigmoid hardswish logsigmoid threshold dropout dropout1d
+        dropout2d dropout3d alpha_dropout feature_alpha_dropout stochastic_depth drop_block2d batch_norm
+        local_response_norm to float double half bfloat16 type type_as contiguous clone detach Identity
+        Dropout Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout LocalResponseNorm
+        CrossMapLRN2d Softmax2d ReLU ReLU6 RReLU ELU CELU SELU LeakyReLU PReLU GELU SiLU Mish Softplus
+        Softshrink Softsign Tanh Tanhshrink Sigmoid Hardshrink Hardtanh Hardsigmoid Hardswish LogSigmoid
+        Threshold""",
     _moved: """reshape view flatten unflatten permute transpose movedim moveaxis swapaxes swapdims t unsqueeze
         squeeze expand expand_as repeat getitem select narrow chunk split tensor_split unbind cat
         concat concatenate stack roll flip channel_shuffle native_channel_shuffle reshape_as
@@ -793,193 +797,242 @@ def _line(numbers: Tensor, signal: _Signal, axis: int) -> tuple[int, _Window] | 
     return (moving[0], _slide(1, step, -line[0])) if even else None
 
 
-class _Tracer(fx.Tracer):
-    """Records the path of each node, as torchvision's create_feature_extractor names it."""
+# --- Through a module: it is run once, on a map that notes what becomes of it ---
 
-    def __init__(self, leaves: Mapping[Any, Layer]) -> None:
-        super().__init__()
-        self.leaves, self.inside, self.names = leaves, [""], dict[fx.Node, str]()
+
+class _Map(Tensor):
+    """A map without numbers (on the meta device) that knows its signal and the trail that it leaves.
+
+    Any function of torch that is called with one comes to ``__torch_function__``.
+    """
+
+    signal: _Signal
+    trail: _Trail
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Follow a call."""
+        kwargs = kwargs or {}
+        return _found((args, kwargs), _Map)[0].trail.call(func, None, args, kwargs)
+
+
+class _Side(int):
+    """A whole number that was computed from the size of a map."""
+
+
+def _side(value: Any) -> Any:
+    """The same, marked."""
+    if isinstance(value, torch.Size):
+        return torch.Size([_Side(each) for each in value])
+    return _Side(value) if type(value) is int else value
+
+
+def _marking(name: str) -> Callable[[int, Any], Any]:
+    return lambda side, other: _side(getattr(int, name)(side, other))
+
+
+for _name in ("add", "radd", "sub", "rsub", "mul", "rmul", "floordiv", "mod"):
+    setattr(_Side, f"__{_name}__", _marking(f"__{_name}__"))
+
+
+class _Lost(ValueError):
+    """A call that cannot be followed."""
+
+
+class _Trail:
+    """What a run of a module leaves behind.
+
+    Attributes:
+        fields: After each call that gave a map.
+        last: The signal of the last of them.
+        inside: Paths of the modules that are running; after an exception, the innermost is still there.
+        latest: Name of the last call.
+        ended: Whether a call failed past the end of the grid.
+    """
+
+    def __init__(self, root: nn.Module, leaves: Mapping[Any, Layer], sized: bool) -> None:
+        self.leaves, self.sized = leaves, sized
+        self.paths = {id(module): path for path, module in root.named_modules()}
         self.used: dict[str, int] = {}
+        self.fields = ReceptiveFields()
+        self.last: _Signal | None = None
+        self.inside, self.latest, self.ended = [""], "the image", False
 
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Torch's own modules, and those that the caller names."""
-        named = module_qualified_name in self.leaves or type(m) in self.leaves
-        return named or super().is_leaf_module(m, module_qualified_name)
-
-    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
-        """Remember where we are; after an exception, the innermost module is still there."""
-        self.inside.append(self.path_of_module(m))
-        result = super().call_module(m, forward, args, kwargs)
+    def module(self, run: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any) -> Any:
+        """Call a module: torch's own and the caller's leaves as one operation, others step by step."""
+        if not _found((args, kwargs), _Map):
+            return run(module, *args, **kwargs)
+        if _is_torchs(module) or self._leaf(module) is not None:
+            return self.call(partial(run, module), module, args, kwargs)
+        self.inside.append(self._path(module))
+        result = run(module, *args, **kwargs)
         self.inside.pop()
         return result
 
-    def create_node(self, kind: str, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
-        """Give the node its name."""
-        node = super().create_node(kind, target, *args, **kwargs)
-        name = (
-            target if kind == "call_module" else ".".join(filter(None, (self.inside[-1], _operation(node))))
-        )
-        count = self.used[name] = self.used.get(name, -1) + 1
-        self.names[node] = f"{name}_{count}" if count else name
-        return node
-
-
-def _operation(node: fx.Node) -> str:
-    """What a node does, in a word: add, relu, flatten."""
-    if node.target is getattr:  # such as x.mT
-        return str(node.args[1])
-    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
-    return name.strip("_") if node.op.startswith("call_") else name
-
-
-class _Propagation(fx.Interpreter):
-    """Runs a graph with signals in the place of tensors, and takes down what the units see."""
-
-    def __init__(self, graph: fx.GraphModule, tracer: _Tracer, sized: bool) -> None:
-        super().__init__(graph)
-        self.tracer, self.sized, self.fields = tracer, sized, ReceptiveFields()
-        self.last: _Signal | None = None
-        self.begun = False
-        self.extra_traceback = False  # our errors name the node themselves
-
-    def run_node(self, n: fx.Node) -> Any:
-        """Follow one node; where that fails, say which."""
-        if n.op == "placeholder" and self.begun and not n.args:
-            cure = "give it a default, or wrap the module in one that takes the image alone"
-            raise ValueError(f"expected a module of one argument, but it needs {str(n.target)!r}; {cure}")
-        self.begun = True
-        if n.op in ("placeholder", "get_attr"):
-            return super().run_node(n)
-        args, kwargs = self.fetch_args_kwargs_from_env(n)
-        before = _signals((args, kwargs))
-        if n.op == "output":
-            return args[0]
-        if not before:
-            return super().run_node(n)
-        name = self.tracer.names[n]
+    def call(self, function: Callable[..., Any], module: nn.Module | None, args: Any, kwargs: Any) -> Any:
+        """Do an operation, and take down what its units see."""
+        operation = _operation(function) if module is None else _kind(module)
+        given, named = _replaced((args, kwargs), _Map, lambda each: each.signal)
+        before = _found((given, named), _Signal)
         try:
-            outcome, reason = self._follow(n, args, dict(kwargs), before)
+            call = _Call(operation, module, function, given, named, before, self.sized)
+            outcome, reason = self._follow(call)
         except Exception as error:
-            raise ValueError(
-                f"cannot follow the field through node {name!r} ({_operation(n)}): {_first_line(error)}"
+            if operation in _ASKING:
+                raise
+            name = self._named(operation, module)
+            raise _Lost(
+                f"cannot follow the field through node {name!r} ({operation}): {_first_line(error)}"
             ) from error
+        if not _found(outcome, _Signal):
+            return outcome
+        name = self._named(operation, module)
+        if not all(map(_bounded, _found(outcome, _Signal))) and all(map(_bounded, before)):
+            self.fields.unbounded[name] = reason or _WHOLE
         if isinstance(outcome, _Signal):
             self.note(name, outcome)
-        if not all(map(_bounded, _signals(outcome))) and all(map(_bounded, before)):
-            self.fields.unbounded[name] = reason or _WHOLE
-        return outcome
+            if outcome.value is before[0].value and isinstance(args[0], _Map):  # done in place
+                args[0].signal = outcome
+        return _replaced(outcome, _Signal, self.map)
 
     def note(self, name: str, signal: _Signal) -> None:
         """Add a step."""
-        self.last = signal
+        self.last, self.latest = signal, name
         self.fields.append(_published(signal.y, signal.x))
         self.fields.names.append(name)
 
-    def _follow(self, n: fx.Node, args: Any, kwargs: dict[str, Any], signals: list[_Signal]) -> Outcome:
-        """The signal, or the list of them, that comes out; sizes and the like as they are."""
-        module = self.fetch_attr(cast(str, n.target)) if n.op == "call_module" else None
-        function = module or (n.target if callable(n.target) else getattr(Tensor, n.target))
+    def map(self, signal: _Signal) -> _Map:
+        """The map of a signal."""
+        found = signal.value.as_subclass(_Map)
+        found.signal, found.trail = signal, self
+        return found
 
-        def run(replace: Callable[[_Signal], Any]) -> Any:
-            plain = _replaced((args, kwargs), replace)
-            return function(*plain[0], **plain[1])
-
-        leaf = self._leaf(n, module)
+    def _follow(self, call: _Call) -> Outcome:
+        """The signal, or several in a tuple, that come out; sizes and the like as they are."""
+        before, leaf = call.signals, self._leaf(call.module)
+        if call.name == "setitem" and not all(map(_lost, before)):
+            raise _Unfollowed("it writes into a part of a map; join the parts with torch.cat instead")
         try:
-            result = run(lambda signal: signal.value) if leaf is None else _slid(leaf, signals[0].value)
+            result = call.run(lambda signal: signal.value) if leaf is None else _slid(leaf, before[0].value)
         except Exception as error:
-            if all(signal.y.infinite and signal.x.infinite for signal in signals):
+            if call.name in _ASKING:
+                raise
+            if all(map(_lost, before)):
                 # Past the end of the grid, shapes may fit one size of image only; nothing hangs on them.
-                return signals[0]._replace(value=torch.empty(0, device="meta"), grid=None), ""
+                self.ended = True
+                return before[0]._replace(value=torch.empty(0, device="meta"), grid=None), ""
             shape = "is this the input_shape that the module wants?"
             raise _Unfollowed(f"{_first_line(error)}; {shape}") from error
-        values = _tensors(result)
+        values = _found(result, Tensor)
         if not values:
-            return result, ""
-        by_size = any(not isinstance(self.env[each], _Signal | Tensor | list) for each in n.all_input_nodes)
-        call = _Call(_kind(n, module), module, run, args, kwargs, signals, result, by_size, self.sized)
-        outcome, reason = self._outcome(call, n)
+            return _side(result), ""
+        outcome, reason = self._outcome(replace(call, result=result), leaf)
         outcomes = outcome if isinstance(outcome, list) else [outcome] * len(values)
-        outcomes = [each._replace(value=value) for each, value in zip(outcomes, values, strict=True)]
-        return outcomes[0] if isinstance(result, Tensor) else outcomes, reason
+        signals = (each._replace(value=value) for each, value in zip(outcomes, values, strict=True))
+        return _replaced(result, Tensor, lambda _: next(signals)), reason
 
-    def _leaf(self, n: fx.Node, module: nn.Module | None) -> Layer | None:
-        """The window that the caller gives for a submodule."""
-        return self.tracer.leaves.get(n.target, self.tracer.leaves.get(type(module)))
-
-    def _outcome(self, call: _Call, n: fx.Node) -> Outcome:
-        """What the rule for an operation says, or the caller's own."""
-        leaf = self._leaf(n, call.module)
+    def _outcome(self, call: _Call, leaf: Layer | None) -> Outcome:
+        """What the rule for an operation says, or the caller's window."""
         if leaf is not None:
             return _through(call.image(), *_windows(leaf)), ""
-        lost = all(each.y.infinite and each.x.infinite for each in call.signals)
-        if lost and (call.name not in _RULES or not any(each.grid for each in call.signals)):
+        unknown = call.name not in _RULES or not any(each.grid for each in call.signals)
+        if unknown and all(map(_lost, call.signals)):
             return call.signals[0]._replace(grid=None), ""
         return _rule(call.name)(call)
 
+    def _leaf(self, module: nn.Module | None) -> Layer | None:
+        """The window that the caller gives for a submodule."""
+        return None if module is None else self.leaves.get(self._path(module), self.leaves.get(type(module)))
 
-class _OnMeta(nn.Module):
-    """A graph whose parameters can be exchanged for meta tensors while it is followed."""
+    def _path(self, module: nn.Module) -> str:
+        """Where a module is; one that was made on the way goes by its class."""
+        return self.paths.get(id(module), ".".join(filter(None, (self.inside[-1], type(module).__name__))))
 
-    def __init__(self, graph: fx.GraphModule) -> None:
-        super().__init__()
-        self.graph = graph
+    def _named(self, operation: str, module: nn.Module | None) -> str:
+        """A name for a step, as ``create_feature_extractor`` of torchvision gives them."""
+        name = ".".join(filter(None, (self.inside[-1], operation))) if module is None else self._path(module)
+        count = self.used[name] = self.used.get(name, -1) + 1
+        return f"{name}_{count}" if count else name
 
-    def forward(self, image: Tensor, tracer: _Tracer, sized: bool) -> ReceptiveFields:
-        propagation = _Propagation(self.graph, tracer, sized)
-        output = propagation.run(_Signal(image, _PIXELS, _PIXELS))
-        ends = list(_ends(output, "output"))
-        if not ends:
-            raise ValueError(
-                "expected a module that returns a map computed from its first argument, got none"
-            )
-        if len(ends) > 1 or ends[0][1] is not propagation.last:
-            for name, signal in reversed(ends):  # the first output is the network's
-                propagation.note(name, signal)
-        return propagation.fields
+
+# What asks a map for its numbers: a branch or a loop that depends on them.
+_ASKING = {"bool", "int", "float", "index", "item", "tolist", "numpy", "array", "contains", "len"}
+
+
+def _operation(function: Callable[..., Any]) -> str:
+    """What a function does, in a word: add, relu, flatten."""
+    name = getattr(function, "__name__", str(function))
+    if name == "__get__":  # such as x.mT
+        name = function.__self__.__name__  # type: ignore[attr-defined]
+    return name.strip("_")
+
+
+def _is_torchs(module: nn.Module) -> bool:
+    """Whether a module is a single operation of torch."""
+    return type(module).__module__.startswith("torch.nn") and not isinstance(module, nn.Sequential)
+
+
+def _kind(module: nn.Module) -> str:
+    """The nearest class of a module that the rules know."""
+    classes = [each.__name__ for each in type(module).__mro__]
+    return next((name for name in classes if name in _RULES), classes[0])
+
+
+@contextmanager
+def _calls_through(trail: _Trail) -> Iterator[None]:
+    """Have calls of modules go through a trail, for a while."""
+    run = nn.Module.__call__
+
+    def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        return trail.module(run, module, args, kwargs)
+
+    nn.Module.__call__ = call  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        nn.Module.__call__ = run  # type: ignore[method-assign]
 
 
 def _of_module(
     module: nn.Module, input_shape: Sequence[int] | None, leaves: Mapping[Any, Layer]
 ) -> ReceptiveFields:
-    """The fields of a module, from its graph."""
-    for key, layer in leaves.items():
-        if not isinstance(layer, Layer):
-            raise TypeError(
-                f"expected leaves[{key!r}] as a Layer, got {layer!r}; Layer(1) looks at one place"
-            )
-        if isinstance(key, str) and key not in dict(module.named_modules()):
-            raise ValueError(f"expected leaves to name submodules, got {key!r}; named_modules() lists them")
-    with _evaluating(module), torch.no_grad():
-        tracer = _Tracer(leaves)
-        root = nn.Sequential(module) if tracer.is_leaf_module(module, "") else module
-        graph = _OnMeta(fx.GraphModule(root, _traced(root, tracer)))
-        shape = _traced_shape(module) if input_shape is None else _image_shape(input_shape)
-        like = _example_parameter(module)
-        image = torch.empty(1, *shape[-3:], dtype=like.dtype, device="meta")
-        tensors = {**dict(graph.named_parameters()), **dict(graph.named_buffers())}
-        on_meta = {name: torch.empty_like(value, device="meta") for name, value in tensors.items()}
-        return torch.func.functional_call(graph, on_meta, (image, tracer, input_shape is not None))
+    """The fields of a module, from one run of it on the meta device."""
+    _check_leaves(module, leaves)
+    _check_arguments(module)
+    shape = _traced_shape(module) if input_shape is None else _image_shape(input_shape)
+    root = nn.Sequential(module) if _is_torchs(module) or type(module) in leaves else module
+    trail = _Trail(root, leaves, input_shape is not None)
+    image = torch.empty(1, *shape[-3:], dtype=_example_parameter(module).dtype, device="meta")
+    start = trail.map(_Signal(image, _PIXELS, _PIXELS))
+    with _evaluating(root), _on_meta(root), torch.no_grad(), torch.device("meta"), _calls_through(trail):
+        try:
+            output = root(start)
+        except _Lost:
+            raise
+        except Exception as error:
+            if not trail.ended:
+                raise ValueError(_not_followed(error, root, trail)) from error
+            output = None
+    ends = list(_ends(output, "output")) or ([("output", trail.last)] if trail.ended and trail.last else [])
+    if not ends:
+        raise ValueError("expected a module that returns a map computed from its first argument, got none")
+    if len(ends) > 1 or ends[0][1] is not trail.last:
+        for name, signal in reversed(ends):  # the first output is the network's
+            trail.note(name, signal)
+    return trail.fields
 
 
-def _traced(root: nn.Module, tracer: _Tracer) -> fx.Graph:
-    """The graph of a module; where it cannot be traced, say how far it went."""
-    try:
-        return tracer.trace(root)
-    except Exception as error:
-        where = tracer.inside[-1]
-        place = (
-            f"submodule {where!r} ({type(root.get_submodule(where)).__name__})"
-            if where
-            else type(root).__name__
-        )
-        last = next(reversed(tracer.names.values()), "the image")
-        cure = f"leaves={{{where or 'name'!r}: Layer(...)}}"
-        raise ValueError(
-            f"cannot trace {place}, after node {last!r}: {_first_line(error)}; torch.fx follows neither "
-            "branches nor loops that depend on numbers in the map. Say what the submodule's window is with "
-            f"{cure}, or describe the network as a list of Layer"
-        ) from error
+def _not_followed(error: Exception, root: nn.Module, trail: _Trail) -> str:
+    """How far a run went, and the way out."""
+    where = trail.inside[-1]
+    kind = type(dict(root.named_modules()).get(where)).__name__
+    place = f"submodule {where!r} ({kind})" if where else kind
+    size = "" if trail.sized else f" Or does it want another input_shape than {TRACED_SIZE} × {TRACED_SIZE}?"
+    return (
+        f"cannot follow {place}, after node {trail.latest!r}: {_first_line(error)}; branches and loops that "
+        "depend on numbers in the map cannot be followed. Say what the submodule's window is with "
+        f"leaves={{{where or 'name'!r}: Layer(...)}}, or describe the network as a list of Layer.{size}"
+    )
 
 
 def _traced_shape(module: nn.Module) -> tuple[int, ...]:
@@ -988,43 +1041,38 @@ def _traced_shape(module: nn.Module) -> tuple[int, ...]:
     return (3 if first is None else first.in_channels, TRACED_SIZE, TRACED_SIZE)
 
 
-def _kind(n: fx.Node, module: nn.Module | None) -> str:
-    """The name by which the rules know an operation: a function's, or of the nearest class that they know."""
-    if module is None:
-        return _operation(n)
-    classes = [each.__name__ for each in type(module).__mro__]
-    return next((name for name in classes if name in _RULES), classes[0])
-
-
 def _bounded(signal: _Signal) -> bool:
     return not (signal.y.infinite or signal.x.infinite)
 
 
-def _signals(values: Any) -> list[_Signal]:
-    """All signals in nested arguments."""
-    if isinstance(values, _Signal):
+def _lost(signal: _Signal) -> bool:
+    return signal.y.infinite and signal.x.infinite
+
+
+def _found(values: Any, kind: type) -> list[Any]:
+    """All of a kind in nested arguments."""
+    if isinstance(values, kind):
         return [values]
     if isinstance(values, Mapping):
         values = list(values.values())
-    return [each for value in values for each in _signals(value)] if isinstance(values, tuple | list) else []
+    nested = isinstance(values, tuple | list)
+    return [each for value in values for each in _found(value, kind)] if nested else []
 
 
-def _replaced(values: Any, replace: Callable[[_Signal], Any]) -> Any:
-    """Nested arguments with each signal replaced."""
-    if isinstance(values, _Signal):
-        return replace(values)
+def _replaced(values: Any, kind: type, change: Callable[[Any], Any]) -> Any:
+    """Nested arguments with all of a kind replaced."""
+    if isinstance(values, kind):
+        return change(values)
     if isinstance(values, Mapping):
-        return {key: _replaced(value, replace) for key, value in values.items()}
-    if isinstance(values, tuple | list):
-        return type(values)(_replaced(value, replace) for value in values)
+        return {key: _replaced(value, kind, change) for key, value in values.items()}
+    if isinstance(values, tuple | list) and _found(values, kind):
+        return _like(values, [_replaced(value, kind, change) for value in values])
     return values
 
 
-def _tensors(result: Any) -> list[Tensor]:
-    """The tensors of a result, which is one or several."""
-    if isinstance(result, Tensor):
-        return [result]
-    return [each for each in result if isinstance(each, Tensor)] if isinstance(result, tuple | list) else []
+def _like(form: Any, values: list[Any]) -> Any:
+    """A list, tuple or named tuple of these values."""
+    return getattr(form, "_make", type(form))(values)
 
 
 def _as_tuple(result: Any) -> tuple:
@@ -1033,8 +1081,8 @@ def _as_tuple(result: Any) -> tuple:
 
 def _ends(output: Any, name: str) -> Iterator[tuple[str, _Signal]]:
     """The signals in a module's output, with their places as names."""
-    if isinstance(output, _Signal):
-        yield name, output
+    if isinstance(output, _Map):
+        yield name, output.signal
     elif isinstance(output, Mapping):
         for key, value in output.items():
             yield from _ends(value, f"{name}.{key}")
@@ -1061,6 +1109,21 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for each in training:
             each.training = True
+
+
+@contextmanager
+def _on_meta(module: nn.Module) -> Iterator[None]:
+    """Parameters and buffers without their numbers, for a while."""
+    stores: list[Any] = [own for each in module.modules() for own in (each._parameters, each._buffers)]
+    kept = [dict(store) for store in stores]
+    try:
+        for store in stores:
+            held = {name: value for name, value in store.items() if value is not None}
+            store.update({name: torch.empty_like(value, device="meta") for name, value in held.items()})
+        yield
+    finally:
+        for store, before in zip(stores, kept, strict=True):
+            store.update(before)
 
 
 def _example_parameter(module: nn.Module) -> Tensor:
@@ -1091,7 +1154,7 @@ def _check_room(module: nn.Module, image: Tensor) -> None:
         try:
             field = receptive_field(module, shape)[-1]
             break
-        except ValueError:  # another size or another graph than fx can follow: the gradient needs neither
+        except ValueError:  # another size, or what cannot be followed: the gradient needs neither
             continue
     else:
         return
@@ -1117,6 +1180,26 @@ def _checked_unit(unit: tuple[int, int] | None, found: Tensor) -> tuple[int, int
 
 
 # --- What comes in ---
+
+
+def _check_leaves(module: nn.Module, leaves: Mapping[Any, Layer]) -> None:
+    """Refuse windows that are none, or for no submodule."""
+    for key, layer in leaves.items():
+        if not isinstance(layer, Layer):
+            raise TypeError(
+                f"expected leaves[{key!r}] as a Layer, got {layer!r}; Layer(1) looks at one place"
+            )
+        if isinstance(key, str) and key not in dict(module.named_modules()):
+            raise ValueError(f"expected leaves to name submodules, got {key!r}; named_modules() lists them")
+
+
+def _check_arguments(module: nn.Module) -> None:
+    """Refuse a module that takes more than an image."""
+    takes = inspect.signature(module.forward).parameters.values()
+    needed = [each.name for each in takes if each.default is each.empty and each.kind < each.VAR_POSITIONAL]
+    if len(needed) > 1:
+        cure = "give it a default, or wrap the module in one that takes the image alone"
+        raise ValueError(f"expected a module of one argument, but it needs {needed[1]!r}; {cure}")
 
 
 def _image_shape(shape: Sequence[int]) -> tuple[int, ...]:

@@ -242,7 +242,8 @@ class UpScore(nn.ConvTranspose2d):
         """``(N, C, H, W)`` to ``(N, C, f H, f W)``."""
         bordered = F.pad(x, (1, 1, 1, 1), mode="replicate")
         # A kernel of 64 × 64 takes many times as long in bfloat16.
-        with torch.autocast(x.device.type, enabled=False):
+        kind = x.device.type if torch.amp.is_autocast_available(x.device.type) else "cpu"
+        with torch.autocast(kind, enabled=False):
             return super().forward(bordered.to(self.weight.dtype), output_size)
 
 

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, fold, pad
+from torch.overrides import wrap_torch_function
 
 __all__ = [
     "bilinear_kernel",
@@ -312,6 +313,7 @@ def resize_bilinear(x: Tensor, size: int | tuple[int, int]) -> Tensor:
 # --- Unpooling ---
 
 
+@wrap_torch_function(lambda x, indices, *_, **__: (x, indices))  # one operation for tensor subclasses
 def max_unpool2d(
     x: Tensor,
     indices: Tensor,
@@ -510,7 +512,9 @@ def _check_indices(indices: Tensor, x: Tensor) -> None:
 
 
 def _check_range(indices: Tensor, height: int, width: int) -> None:
-    """Refuse indices outside the map."""
+    """Refuse indices outside the map, where they have values to look at."""
+    if indices.is_meta:
+        return
     outside = (indices < 0) | (indices >= height * width)
     if outside.any():
         place = tuple(outside.nonzero()[0].tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 
@@ -13,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import fx, nn
 from torchvision.models.convnext import CNBlockConfig
+from torchvision.models.feature_extraction import NodePathTracer
 
 from segcore import receptive_fields as library
+from segcore.encoder_decoders import DeconvNet, SegNet, UNet
 from segcore.receptive_fields import (
     Layer,
     ReceptiveField,
@@ -23,8 +26,10 @@ from segcore.receptive_fields import (
     input_region,
     receptive_field,
 )
+from segcore.skips import FCN8s, FCN16s, FCN32s
 
 INF = math.inf
+CALL = nn.Module.__call__
 VGG16 = [
     layer
     for convolutions in (2, 2, 3, 3, 3)
@@ -400,6 +405,77 @@ def test_outputs_of_several_maps_have_names_and_the_first_is_the_networks():
     assert fields[-1].size == 3 and fields.names == ["a", "b", "output.aux", "output.out"]
 
 
+# the course's own networks: they look at sizes, check their input, crop and write --------------------------
+
+
+@pytest.mark.parametrize(("kind", "stride"), [(FCN32s, 32), (FCN16s, 32), (FCN8s, 32)])
+def test_fcns_agree_with_the_gradient_in_every_phase(kind, stride):
+    network = kind(1, 2, width=2)
+    field = receptive_field(network)[-1]
+    assert field.stride == 1
+    assert_supported(positive(network), field, turns=stride)
+
+
+@pytest.mark.parametrize("options", [{}, {"fusion": "sum"}, {"fusion": "none"}, {"padding": "valid"}])
+def test_unets_agree_with_the_gradient_in_every_phase(options, monkeypatch):
+    network = UNet(1, 2, width=2, depth=2, **options)
+    field = receptive_field(network, (1, 84, 84))[-1]
+    assert field.stride == 1
+    monkeypatch.setattr(F, "max_pool2d", averaged)
+    module = positive(network)
+
+    class Even(nn.Module):
+        def forward(self, x):
+            return module(x[:, :, : x.shape[2] // 4 * 4, : x.shape[3] // 4 * 4])
+
+    assert_supported(Even(), field, turns=4, least=72)
+
+
+def test_unpooling_spreads_as_it_pooled():
+    down, up = Layer(2, 2), Layer(2, 2, transposed=True)
+    conv = Layer(3, padding=1)
+    layers = [conv, conv, down, conv, conv, down, up, conv, conv, up, conv, conv, Layer(1)]
+    assert receptive_field(SegNet(1, 2, width=2, depth=2))[-1] == receptive_field(layers)[-1]
+    bottom = [Layer(3), Layer(1), Layer(3, transposed=True)]
+    layers[6:6] = bottom
+    assert receptive_field(DeconvNet(1, 2, width=2, depth=2, kernel=3))[-1] == receptive_field(layers)[-1]
+
+
+def test_a_size_that_a_network_refuses_is_said_with_a_way_out():
+    network = UNet(3, 4, width=2, padding="valid")
+    with pytest.raises(ValueError, match=r"halves evenly.*another input_shape than 224 × 224\?"):
+        receptive_field(network)
+    assert receptive_field(network, (3, 220, 220))[-1].stride == 1
+
+
+class InPlace(nn.Module):
+    """Sums into a map that is read again, a loop over its size, and a constant made on the way."""
+
+    def __init__(self):
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(2, 2, 3, padding=1) for _ in range(3))
+
+    def forward(self, x):
+        total = x.clone()
+        for conv in self.convs[: x.shape[1] + 1]:
+            total.add_(conv(total))
+        total *= torch.ones(2)[:, None, None]
+        total = total + total.max(1, keepdim=True).values
+        return total.clone() if total.shape[-1] > 8 else total.mean((2, 3))
+
+
+def test_what_is_done_in_place_and_by_size_is_followed():
+    assert receptive_field(InPlace(), (2, 32, 32))[-1] == (7, 1, 3)
+    assert not receptive_field(InPlace(), (2, 8, 8))[-1].bounded
+
+
+class Writing(nn.Module):
+    def forward(self, x):
+        y = x.clone()
+        y[:, :, 1:] = x[:, :, :-1]
+        return y
+
+
 # what sees everything ----------------------------------------------------------------------------------
 
 
@@ -523,6 +599,7 @@ class Both(nn.Module):
     [
         (Both(), None, "module of one argument, but it needs 'y'"),
         (Unknown(), None, "through node 'fft_fft2'.*how far does fft_fft2 see"),
+        (Writing(), None, "through node 'setitem'.*torch.cat"),
         (Uneven(), None, "through node 'add'.*paths of stride 2 and 4 meet"),
         (nn.Conv2d(3, 4, 9), (3, 4, 4), "node '0'.*input_shape"),
         (nn.Conv2d(3, 4, 3), (1, 32, 32), "node '0'.*input_shape"),
@@ -547,6 +624,13 @@ def test_the_module_is_left_as_it_was():
     receptive_field(module)
     assert modes == [each.training for each in module.modules()]
     assert all(torch.equal(value, weights[key]) for key, value in module.state_dict().items())
+    conv = nn.Conv2d(1, 1, 3)
+    tied = nn.Sequential(conv, nn.ReLU(), conv, Gate())
+    for leaves in ({}, {Gate: Layer(1)}):
+        with contextlib.suppress(ValueError):
+            receptive_field(tied, leaves=leaves)
+        assert not conv.weight.is_meta and isinstance(conv.weight, nn.Parameter)
+    assert nn.Module.__call__ is CALL
 
 
 # bad input -----------------------------------------------------------------------------------------------
@@ -689,10 +773,10 @@ def unchanged(x, *args, **kwargs):
 
 
 def up_to(model, name):
-    """The model as far as one of its nodes."""
-    tracer = library._Tracer({})
+    """The model as far as one of its nodes, by torchvision's tracer and its names."""
+    tracer = NodePathTracer()
     graph = tracer.trace(model.eval())
-    node = next(each for each, known in tracer.names.items() if known == name)
+    node = next(each for each, known in tracer.node_to_qualname.items() if known == name)
     (end,) = (each for each in graph.nodes if each.op == "output")
     with graph.inserting_before(end):
         graph.output(node)

@@ -271,7 +271,9 @@ if rank:
     torch.nn.init.zeros_(model[0].weight)  # the first process's weights count
 history = fit(model, data(batch_size={batch}), cross_entropy, 12, checkpoint={path!r}, progress=False,
               precision="float32", device="cpu", validate=lambda m: float(weights(m).norm()))
-torch.save([weights(model), history.losses, history.scores], {path!r} + str(rank))
+again = fit(network(), data(batch_size={batch}), cross_entropy, 3, progress=False,
+            precision="float32", device="cpu")
+torch.save([weights(model), history.losses, history.scores, again.losses], {path!r} + str(rank))
 """
 
 
@@ -296,6 +298,8 @@ def test_two_processes_train_as_one(tmp_path, batch):
     assert zero[1] == one[1] == pytest.approx(history.losses, rel=1e-4)
     assert zero[2] == one[2]
     assert [s for _, s in zero[2]] == pytest.approx([s for _, s in history.scores], rel=1e-4)
+    again = fit(network(), data(batch_size=batch), cross_entropy, 3, **QUIET)
+    assert zero[3] == one[3] == pytest.approx(again.losses, rel=1e-4)  # several trainings in one script
     # One process can go on from what two wrote.
     assert fit(network(), data(), cross_entropy, 14, checkpoint=path, **QUIET).steps == 14
 
