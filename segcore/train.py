@@ -16,6 +16,7 @@ weights, models too large for one device.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import itertools
 import math
@@ -149,22 +150,22 @@ def fit(
     _check_arguments(model, steps, lr, seconds, validate_every, checkpoint_every)
     steps = _shortened(steps)
     every = _Every(validate_every or max(1, steps // 10), checkpoint_every or max(1, steps // 10))
-    with _processes(device) as (place, rank, world):
-        home = next(model.parameters()).device
-        model.to(place).to(memory_format=torch.channels_last)
-        parameters = [p for p in model.parameters() if p.requires_grad]
-        chosen = optimizer(parameters) if optimizer else AdamW(parameters, lr, weight_decay=weight_decay)
-        dtype = _precision(precision, place)
-        scaler = torch.amp.GradScaler(place.type, enabled=dtype == torch.float16)
-        state = _State(model, chosen, scaler, History(), None, Path(checkpoint) if checkpoint else None)
-        state.resume()
-        run = _Run(data, loss, steps, seconds, validate, every, dtype, rank, world, place)
-        try:
-            _loop(state, run, progress)
-        finally:
-            if state.best is not None:
-                model.load_state_dict(state.best)
-            model.to(home).eval()
+    place, rank, world = _join(device)
+    home = next(model.parameters()).device
+    model.to(place).to(memory_format=torch.channels_last)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    chosen = optimizer(parameters) if optimizer else AdamW(parameters, lr, weight_decay=weight_decay)
+    dtype = _precision(precision, place)
+    scaler = torch.amp.GradScaler(place.type, enabled=dtype == torch.float16)
+    state = _State(model, chosen, scaler, History(), None, Path(checkpoint) if checkpoint else None)
+    state.resume()
+    run = _Run(data, loss, steps, seconds, validate, every, dtype, rank, world, place)
+    try:
+        _loop(state, run, progress)
+    finally:
+        if state.best is not None:
+            model.load_state_dict(state.best)
+        model.to(home).eval()
     return state.history
 
 
@@ -578,22 +579,29 @@ def _check_same_model(model: nn.Module, weights: dict[str, Tensor], path: Path) 
 # --- Device, precision, processes ---
 
 
-@contextlib.contextmanager
-def _processes(device: str | torch.device | None) -> Iterator[tuple[torch.device, int, int]]:
-    """Join the other processes, if torchrun started several; yields device, rank and how many there are."""
+def _join(device: str | torch.device | None) -> tuple[torch.device, int, int]:
+    """Join the other processes, if torchrun started several: the device, the rank, and how many there are.
+
+    They stay together until the script ends: trainings one after the other that each joined and left would
+    wait for each other now and then.
+    """
     place = torch.device(device) if device is not None else _best_device()
-    ours = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized()
-    if ours:
-        if place.type == "cuda" and place.index is None:
-            place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-            torch.cuda.set_device(place)
+    joined = dist.is_available() and dist.is_initialized()
+    if not joined and int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return place, 0, 1
+    if place.type == "cuda" and place.index is None:
+        place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(place)
+    if not joined:
         dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
-    several = dist.is_available() and dist.is_initialized()
-    try:
-        yield place, dist.get_rank() if several else 0, dist.get_world_size() if several else 1
-    finally:
-        if ours:
-            dist.destroy_process_group()
+        atexit.register(_leave)
+    return place, dist.get_rank(), dist.get_world_size()
+
+
+def _leave() -> None:
+    """Leave the other processes, at the end of the script."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _best_device() -> torch.device:
