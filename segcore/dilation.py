@@ -405,10 +405,10 @@ def _map_size(network: Callable[[Tensor], Tensor], image: Tensor, size: Pair) ->
     try:
         with torch.no_grad():
             if isinstance(network, nn.Module):
-                tensors = itertools.chain(network.named_parameters(), network.named_buffers())
-                state = {name: value.to("meta") for name, value in tensors}
-                empty = torch.empty(1, image.shape[1], *size, dtype=image.dtype, device="meta")
-                output = torch.func.functional_call(network, state, (empty,))
+                tensors = itertools.chain(network.parameters(), network.buffers())
+                empty = {id(value): torch.empty_like(value, device="meta") for value in tensors}
+                shape = (1, image.shape[1], *size)
+                output = copy.deepcopy(network, empty)(torch.empty(shape, dtype=image.dtype, device="meta"))
             else:
                 output = network(image.new_zeros(1, image.shape[1], *size))
     except Exception:  # whatever it is, the network itself will say it better

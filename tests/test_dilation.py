@@ -128,6 +128,14 @@ def test_the_lectures_layers_strided_shifted_stitched_and_dilated_are_the_same_n
     assert torch.equal(dilated, torch.full((1, 1, 6, 6), 8 * 12.0 * 4 / 2))
 
 
+def test_a_layer_that_serves_twice_keeps_its_weights():
+    conv = nn.Conv2d(1, 1, 3)
+    network, image = nn.Sequential(conv, nn.ReLU(), conv), torch.rand(1, 1, 12, 12)
+    before = network(image)
+    torch.testing.assert_close(shift_and_stitch(network, image, stride=1), before)
+    assert torch.equal(network(image), before)
+
+
 # --- Shift and stitch ---
 
 
