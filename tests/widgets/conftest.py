@@ -29,6 +29,43 @@ html[data-theme=dark] body {{ background: #15191e; color: #dfe4ea }}</style>
 </head><body><main><h1>Widget</h1>{body}</main></body></html>"""
 
 
+# Renders a widget once more and takes it away; counts listeners on the model, observers, listeners outside.
+REMOVAL = """
+async (root) => {
+  const { module, model } = root.segcore;
+  let [listeners, outer] = [0, 0];
+  const spy = {
+    get: model.get, set() {}, save_changes() {},
+    on() { listeners += 1; }, off() { listeners -= 1; },
+  };
+  const undo = [];
+  const wrap = (owner, name, by) => {
+    const original = owner[name];
+    owner[name] = function (...args) { by(this); return original.apply(this, args); };
+    undo.push(() => { owner[name] = original; });
+  };
+  const seen = new Set();
+  for (const Observer of [MutationObserver, ResizeObserver]) {
+    wrap(Observer.prototype, "observe", (o) => seen.add(o));
+    wrap(Observer.prototype, "disconnect", (o) => seen.delete(o));
+  }
+  for (const Target of [window, document, MediaQueryList.prototype]) {
+    wrap(Target, "addEventListener", () => { outer += 1; });
+    wrap(Target, "removeEventListener", () => { outer -= 1; });
+  }
+  const el = document.createElement("div");
+  document.body.append(el);
+  const stop = module.default.render({ model: spy, el });
+  await new Promise((done) => setTimeout(done, 200));
+  const during = [listeners, seen.size, outer];
+  stop();
+  const after = [listeners, seen.size, outer];
+  undo.forEach((call) => call());
+  return { during, after, empty: el.children.length === 0 };
+}
+"""
+
+
 @dataclass
 class OpenPage:
     """A page in the browser, with what it complained of and what it asked the outside for."""
@@ -51,6 +88,12 @@ class OpenPage:
 
     def set(self, trait: str, value: Any) -> None:
         self.root.evaluate("(root, [name, value]) => root.segcore.model.set(name, value)", [trait, value])
+
+    def assert_removal_leaves_nothing(self) -> None:
+        """What `render` returns undoes it: no listener on model, page or window remains, and no observer."""
+        left = self.root.evaluate(REMOVAL.strip())
+        assert all(count > 0 for count in left["during"]), "the counts see nothing"
+        assert left["after"] == [0, 0, 0] and left["empty"]
 
     def assert_quiet(self) -> None:
         assert self.errors == [], "console errors"

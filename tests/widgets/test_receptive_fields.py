@@ -644,24 +644,7 @@ def test_nothing_moves_by_itself(open_widget: Any):
 
 def test_removal_leaves_no_listener(open_widget: Any):
     opened = open_widget(ReceptiveFieldWidget())
-    left = opened.root.evaluate(
-        """async (root) => {
-          const { module, model } = root.segcore;
-          let listeners = 0;
-          const spy = {
-            get: model.get, set() {}, save_changes() {},
-            on() { listeners += 1; }, off() { listeners -= 1; },
-          };
-          const el = document.createElement("div");
-          document.body.append(el);
-          const stop = module.default.render({ model: spy, el });
-          await new Promise((done) => setTimeout(done, 200));
-          const during = listeners;
-          stop();
-          return { during, after: listeners, empty: el.children.length === 0 };
-        }"""
-    )
-    assert left["during"] == 3 and left["after"] == 0 and left["empty"]
+    opened.assert_removal_leaves_nothing()
     opened.assert_quiet()
 
 

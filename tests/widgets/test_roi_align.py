@@ -676,45 +676,8 @@ def test_a_cancelled_drag_lets_go_and_a_second_finger_is_ignored(open_widget: An
 
 
 def test_removal_leaves_no_listener_and_no_frame(open_widget: Any):
-    """What `render` returns undoes it: no listener on model, page or window remains, no observer."""
     opened = open_widget(RoIAlignWidget())
-    left = opened.root.evaluate(
-        """async (root) => {
-          const { module, model } = root.segcore;
-          let [listeners, watching, outer] = [0, 0, 0];
-          const spy = {
-            get: model.get, set() {}, save_changes() {},
-            on() { listeners += 1; }, off() { listeners -= 1; },
-          };
-          const undo = [];
-          const wrap = (owner, name, by) => {
-            const original = owner[name];
-            owner[name] = function (...args) { by(this); return original.apply(this, args); };
-            undo.push(() => { owner[name] = original; });
-          };
-          const seen = new Set();
-          for (const Observer of [MutationObserver, ResizeObserver]) {
-            wrap(Observer.prototype, "observe", (o) => seen.add(o));
-            wrap(Observer.prototype, "disconnect", (o) => seen.delete(o));
-          }
-          for (const Target of [window, document, MediaQueryList.prototype]) {
-            wrap(Target, "addEventListener", () => { outer += 1; });
-            wrap(Target, "removeEventListener", () => { outer -= 1; });
-          }
-          const el = document.createElement("div");
-          document.body.append(el);
-          const stop = module.default.render({ model: spy, el });
-          await new Promise((done) => setTimeout(done, 200));
-          const during = [listeners, seen.size, outer];
-          stop();
-          const after = [listeners, seen.size, outer];
-          undo.forEach((call) => call());
-          return { during, after, empty: el.children.length === 0 };
-        }"""
-    )
-    assert all(count > 0 for count in left["during"])
-    assert left["after"] == [0, 0, 0]
-    assert left["empty"]
+    opened.assert_removal_leaves_nothing()
     opened.assert_quiet()
 
 

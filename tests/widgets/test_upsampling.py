@@ -673,36 +673,7 @@ def test_two_widgets_in_a_page_do_not_meddle(open_path: Any, tmp_path: Any):
 
 def test_removal_leaves_no_listener_and_no_observer(open_widget: Any):
     opened = open_widget(UpsamplingWidget())
-    left = opened.root.evaluate(
-        """async (root) => {
-          const { module, model } = root.segcore;
-          let listeners = 0;
-          const spy = {
-            get: model.get, set() {}, save_changes() {},
-            on() { listeners += 1; }, off() { listeners -= 1; },
-          };
-          const seen = new Set();
-          const undo = [];
-          for (const Observer of [MutationObserver, ResizeObserver]) {
-            const spies = { observe: (o) => seen.add(o), disconnect: (o) => seen.delete(o) };
-            for (const [name, by] of Object.entries(spies)) {
-              const original = Observer.prototype[name];
-              Observer.prototype[name] = function (...args) { by(this); return original.apply(this, args); };
-              undo.push(() => { Observer.prototype[name] = original; });
-            }
-          }
-          const el = document.createElement("div");
-          document.body.append(el);
-          const remove = module.default.render({ model: spy, el });
-          const during = [listeners, seen.size];
-          await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-          remove();
-          undo.forEach((back) => back());
-          return { during, after: [listeners, seen.size, el.children.length] };
-        }"""
-    )
-    assert left["during"][0] > 0 and left["during"][1] > 0
-    assert left["after"] == [0, 0, 0]
+    opened.assert_removal_leaves_nothing()
 
 
 @pytest.mark.parametrize(("mode", "columns"), [("paint", 3), ("paint", 8), ("zeros", 8)])
