@@ -158,7 +158,9 @@ def test_quiz_marks_right_and_wrong_in_words(quiz_page):
     marks = [
         "right" if "quiz-right" in attrs["class"] else "wrong" for attrs in page.all("div", "quiz-choice")
     ]
-    assert marks == ["wrong", "right", "wrong", "right", "wrong", "right", "wrong"]
+    assert sorted(marks[:3]) == ["right", "wrong", "wrong"]
+    assert sorted(marks[3:5]) == sorted(marks[5:]) == ["right", "wrong"]
+    assert marks[3:5] != marks[5:]  # two questions with two choices: each place once
     assert quiz_page.count(course_quiz.RIGHT) == 3
     assert quiz_page.count(course_quiz.WRONG) == 4
     assert sum(attrs.get("aria-live") == "polite" for _, attrs in page.tags) == 7
@@ -177,9 +179,64 @@ def test_quiz_parses_myst_everywhere(quiz_page):
 
 
 def test_a_choice_that_is_only_a_formula_has_a_name(quiz_page):
-    labels = {b["id"]: b.get("aria-label") for b in Tags(quiz_page).all("input") if b.get("type") == "radio"}
-    assert labels["quiz-1-a"] == "2.3125"
-    assert labels["quiz-1-b"] is None
+    labels = [b.get("aria-label") for b in Tags(quiz_page).all("input") if b.get("type") == "radio"]
+    assert [label for label in labels if label] == ["2.3125"]
+
+
+def test_an_answer_stays_with_its_choice(quiz_page):
+    order = [
+        quiz_page.index(words)
+        for words in ("To 2,", "It rounds:", "2.3125", "No: <em>", "To <strong>", "Too")
+    ]
+    for choice, answer in zip(order[::2], order[1::2], strict=True):
+        assert choice < answer
+        assert not any(choice < other < answer for other in order)
+
+
+def book_questions():
+    for path in sorted((ROOT / "book").glob("*.md")):
+        counts = {}
+        blocks = re.findall(
+            r"^:{3,}\{quiz\}\n(.*?)^:{3,}\s*$", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+        )
+        for block in blocks:
+            for question in course_quiz.read_questions(block.splitlines()):
+                count = len(question.choices)
+                serial = counts[count] = counts.get(count, -1) + 1
+                yield question, course_quiz.arrange(question, f"book/{path.stem}", serial)
+
+
+def test_right_answers_of_the_book_have_no_fixed_place():
+    shown = {}
+    for question, order in book_questions():
+        assert {id(choice) for choice in order} == {id(choice) for choice in question.choices}
+        places = shown.setdefault(len(order), [0] * len(order))
+        places[[choice.correct for choice in order].index(True)] += 1
+    assert max(shown[3]) <= 0.4 * sum(shown[3]), shown
+    assert all(min(places) > 0 for places in shown.values()), shown
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_places_of_right_answers_balance_however_many_questions_a_page_has(count):
+    for questions in range(1, 9):
+        places = [
+            course_quiz.right_place(f"book/{chapter:02d}_x", count, serial)
+            for chapter in range(1, 19)
+            for serial in range(questions)
+        ]
+        used = [places.count(place) for place in range(count)]
+        assert max(used) - min(used) <= 6, (questions, used)  # of 18 to 144 questions
+
+
+def test_an_author_can_keep_the_order(tmp_path):
+    body = ":keep-order:\n\nQ?\n\n" + "\n".join(
+        f"- [{'x' if n == 4 else ' '}] Number {n}.\n  > Answer {n}." for n in range(6)
+    )
+    for name, text in (("kept", body), ("dealt", body.replace(":keep-order:\n\n", ""))):
+        output, warnings = build(tmp_path / name, {"index.md": f"# Page\n\n:::{{quiz}}\n{text}\n:::\n"})
+        assert warnings == ""
+        order = re.findall(r"Number (\d)", (output / "index.html").read_text(encoding="utf-8"))
+        assert (order == sorted(order)) == (name == "kept")
 
 
 def test_two_builds_are_equal(quiz_page, tmp_path):

@@ -22,6 +22,10 @@ what to say to the reader who takes it::
   alone.
 - A question needs at least two choices, exactly one of them ticked, and an answer under each. What is amiss
   is a build warning at its line.
+- **Choices are shown in another order than written**, the same in every build, since authors put the right
+  one in the middle. Its places are dealt like cards, so that each comes up equally often on a page and
+  through the book. Answers must therefore not speak of "the first choice". ``:keep-order:`` under
+  ``:::{quiz}`` leaves a block as it is written.
 
 In the page these are radio buttons, and the answer to the chosen one is shown by CSS (``:has(:checked)``)
 inside a region that screen readers announce. Ids count from 1 on each page, so two builds are equal. Where
@@ -31,11 +35,13 @@ shown.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
@@ -181,10 +187,38 @@ def faults(question: Question) -> list[tuple[int, str]]:
     return found
 
 
+def _hash(*words: object) -> str:
+    return hashlib.sha256("\n".join(map(str, words)).encode()).hexdigest()
+
+
+def right_place(page: str, count: int, serial: int) -> int:
+    """Where, from 0, the right one of ``count`` choices stands in a page's ``serial``-th question with so many.
+
+    Each run of ``count`` questions uses each place once, in an order that depends on the page. Which place
+    comes first goes round with the chapter's number, so that runs cut off at a page's end balance over the
+    book.
+    """
+    run, position = divmod(serial, count)
+    numbered = re.search(r"/(\d\d)_", page)
+    first = (int(numbered[1]) if numbered else int(_hash(page), 16)) + run
+    order = sorted(range(count), key=lambda place: _hash(page, count, run, place))
+    return (order[position] - order[0] + first) % count
+
+
+def arrange(question: Question, page: str, serial: int) -> list[Choice]:
+    """The choices in the order in which they are shown: the right one in its place, the others by a hash."""
+    wrong = [choice for choice in question.choices if not choice.correct]
+    right = [choice for choice in question.choices if choice.correct]
+    wrong.sort(key=lambda choice: _hash(*question.stem.lines, *choice.text.lines))
+    place = right_place(page, max(1, len(question.choices)), serial)
+    return [*wrong[:place], *right, *wrong[place:]]
+
+
 class Quiz(SphinxDirective):
     """The directive."""
 
     has_content = True
+    option_spec: ClassVar = {"keep-order": directives.flag}
 
     def run(self) -> list[nodes.Node]:
         """Parse the content; complain of what is amiss at its line."""
@@ -203,6 +237,12 @@ class Quiz(SphinxDirective):
         """The line in the source of a line of the content."""
         return int(self.lineno + self.content_offset) + index + 1
 
+    def _shown(self, question: Question) -> list[Choice]:
+        if "keep-order" in self.options:
+            return question.choices
+        serial = self.env.new_serialno(f"quiz of {len(question.choices)}")
+        return arrange(question, self.env.docname, serial)
+
     def _parse(self, part: Part, into: nodes.Element) -> nodes.Element:
         block = StringList(part.lines, self.get_source_info()[0])
         self.state.nested_parse(block, self.content_offset + part.offset, into)
@@ -211,7 +251,7 @@ class Quiz(SphinxDirective):
     def _question(self, question: Question) -> nodes.Element:
         number = self.env.new_serialno("quiz") + 1
         node = quiz_question("", self._parse(question.stem, quiz_stem()), number=number)
-        for position, choice in enumerate(question.choices):
+        for position, choice in enumerate(self._shown(question)):
             text = quiz_text()
             parsed = self._parse(choice.text, nodes.Element())
             if len(parsed) > 1 or not all(isinstance(child, nodes.paragraph) for child in parsed):
