@@ -192,7 +192,7 @@ def _hash(*words: object) -> str:
 
 
 def right_place(page: str, count: int, serial: int) -> int:
-    """Where, from 0, the right one of ``count`` choices stands in a page's ``serial``-th question with so many.
+    """Where, from 0, the right one of ``count`` choices stands in a page's question ``serial`` with so many.
 
     Each run of ``count`` questions uses each place once, in an order that depends on the page. Which place
     comes first goes round with the chapter's number, so that runs cut off at a page's end balance over the
