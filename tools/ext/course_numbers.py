@@ -12,6 +12,8 @@ lab and on to the next chapter, and nothing leads into it but the lab's own link
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -129,8 +131,27 @@ def _set_neighbours(
         }
 
 
+def add_static(app: Sphinx, *names: str) -> None:
+    """Copy files of ``tools/ext/static`` among the book's own; those that end in ``.css`` go on every page.
+
+    Not by ``html_static_path``, for Jupyter Book loads every script that lies there on every page.
+    """
+    folder = Path(app.outdir) / "_static"
+
+    def copy(app: Sphinx) -> None:
+        if app.builder.format == "html":
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in names:
+                shutil.copyfile(Path(__file__).parent / "static" / name, folder / name)
+
+    app.connect("builder-inited", copy)
+    for name in names:
+        if name.endswith(".css"):
+            app.add_css_file(name, priority=600)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Take the place of the collector that counts positions; register the two hooks."""
+    """Take the place of the collector that counts positions; register the hooks and the sidebar's style."""
     for listener in list(app.events.listeners["env-get-updated"]):
         collector = getattr(listener.handler, "__self__", None)
         if isinstance(collector, TocTreeCollector):
@@ -138,4 +159,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_env_collector(ChapterNumbers)
     app.connect("doctree-read", _name_labs, priority=400)  # before the collector copies the contents
     app.connect("html-page-context", _set_neighbours)
+    add_static(app, "numbers.css")
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
