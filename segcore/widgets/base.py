@@ -1,21 +1,26 @@
 """The base class of every widget: one ES module, alive with a kernel and without one.
 
 A widget is an `anywidget <https://anywidget.dev>`_: traitlets in Python, one plain ES module in the
-browser. This base adds a second form to its MIME bundle, a self-contained ``text/html``: a ``<div>``, the
-styles, the module and a model of some twenty lines that stands in for the kernel's. Jupyter shows the live
-widget; the book shows the HTML, which works from a web host and from ``file://`` alike and asks nothing of
-the network.
+browser. This base adds a second form to its MIME bundle, a self-contained ``text/html``: a ``<div>`` with a
+still picture, the styles, the module and a model of some twenty lines that stands in for the kernel's.
+Jupyter shows the live widget; the book shows the HTML, which works from a web host and from ``file://``
+alike and asks nothing of the network. The still picture stands there until the widget is alive, where no
+script may run, and in print; ``tools/stills.py`` makes it.
 
 A subclass names its ``_slug`` and declares its synced traits. It brings ``static/<slug>.js`` and
-``static/<slug>.css``; ``static/kit.js`` and ``static/kit.css`` are shared. The module may open with one line
-``import { ... } from "./kit.js";``: the kit is put in its place, so that one file holds all.
+``static/<slug>.css``. What widgets share is the kit, a folder of small modules: an anywidget takes a single
+module, so those that a widget names in its import lines (``import { ... } from "./kit/figure.js";``), and
+those that they import, are put before it, each in a scope of its own.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import html
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,50 +29,60 @@ import anywidget
 __all__ = ["CourseWidget"]
 
 STATIC = Path(__file__).parent / "static"
-_KIT_IMPORT = re.compile(r'^import \{[^}]*\} from "\./kit\.js";$', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class|let)\b)", re.MULTILINE)
+_IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(?:kit/)?(\w+)\.js";$', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?:async )?(?:function\*?|const|let|class) (\w+)", re.MULTILINE)
+_EXPORT_WORD = re.compile(r"^export (?=(?:async )?(?:function|const|let|class)\b)", re.MULTILINE)
+NARROW = 600  # CSS pixels: below, the narrow still picture and the narrow height
 
-# Runs once per widget in a static page. `model` answers like anywidget's, with no kernel behind it.
-_RUNTIME = """
-const root = document.getElementById(__ID__);
-const state = JSON.parse(root.querySelector(".segcore-state").textContent);
-const listeners = new Map();
-const model = {
-  get: (name) => state[name],
-  set(name, value) {
-    if (JSON.stringify(state[name]) === JSON.stringify(value)) return;
-    state[name] = value;
-    for (const event of ["change:" + name, "change"]) {
-      for (const call of [...(listeners.get(event) ?? [])]) call();
-    }
-  },
-  on(event, call) { listeners.set(event, [...(listeners.get(event) ?? []), call]); },
-  off(event, call) {
-    listeners.set(event, (listeners.get(event) ?? []).filter((other) => call && other !== call));
-  },
-  save_changes() {},
-};
-const url = URL.createObjectURL(new Blob([__SOURCE__], { type: "text/javascript" }));
-const module = await import(url);
-URL.revokeObjectURL(url);
-const el = root.querySelector(".segcore-stage");
-el.replaceChildren();
-await module.default.render({ model, el });
-root.segcore = { module, model };
-root.dataset.ready = "true";
-"""
+
+def _bound(source: str) -> str:
+    """The source with each import line replaced by names taken out of the module's scope."""
+
+    def names(match: re.Match[str]) -> str:
+        wanted = ", ".join(name.strip() for name in match[1].split(",") if name.strip())
+        return f"const {{ {wanted.replace(' as ', ': ')} }} = kit_{match[2]};"
+
+    return _IMPORT.sub(names, source)
 
 
 def module_source(slug: str) -> str:
-    """The widget's ES module with the kit in place of its import line."""
+    """The widget's ES module with the parts of the kit that it needs put before it.
+
+    Raises:
+        ValueError: it imports a name that the kit's module does not export.
+    """
+    scopes: dict[str, str] = {}
+
+    def bring(source: str, who: str) -> None:
+        for match in _IMPORT.finditer(source):
+            wanted, kit = {name.split(" as ")[0].strip() for name in match[1].split(",")}, match[2]
+            code = (STATIC / "kit" / f"{kit}.js").read_text(encoding="utf-8")
+            offered = _EXPORT.findall(code)
+            if missing := sorted(wanted - {""} - set(offered)):
+                raise ValueError(
+                    f"{who} imports {', '.join(missing)} from kit/{kit}.js, which exports {offered}"
+                )
+            if kit not in scopes:
+                bring(code, f"kit/{kit}.js")
+                body = _EXPORT_WORD.sub("", _bound(code))
+                scopes[kit] = (
+                    f"const kit_{kit} = (() => {{\n{body}\nreturn {{ {', '.join(offered)} }};\n}})();\n"
+                )
+
     source = (STATIC / f"{slug}.js").read_text(encoding="utf-8")
-    kit = _EXPORT.sub("", (STATIC / "kit.js").read_text(encoding="utf-8"))
-    return _KIT_IMPORT.sub(lambda _: kit, source, count=1)
+    bring(source, f"{slug}.js")
+    return "".join(scopes.values()) + _bound(source)
 
 
 def style_source(slug: str) -> str:
     """The kit's styles followed by the widget's own."""
-    return "\n".join((STATIC / f"{name}.css").read_text(encoding="utf-8") for name in ("kit", slug))
+    return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in ("kit/kit.css", f"{slug}.css"))
+
+
+@cache
+def _still(path: Path) -> str:
+    """A still picture as a data URL, or an empty string where none was made yet."""
+    return "data:image/webp;base64," + base64.b64encode(path.read_bytes()).decode() if path.exists() else ""
 
 
 def _inline_json(value: Any) -> str:
@@ -106,22 +121,55 @@ class CourseWidget(anywidget.AnyWidget):
         return {name: state[name] for name in sorted(names)}
 
     def to_html(self) -> str:
-        """The self-contained form: deterministic, its id derived from its content."""
+        """The self-contained form: deterministic, and as often on a page as one likes."""
         state, source, style = self.public_state(), module_source(self._slug), style_source(self._slug)
         digest = hashlib.sha256(
             json.dumps([self._slug, state, source, style], sort_keys=True).encode()
         ).hexdigest()
-        ident = f"segcore-{self._slug.replace('_', '-')}-{digest[:10]}"
-        runtime = _RUNTIME.replace("__ID__", json.dumps(ident)).replace("__SOURCE__", _inline_json(source))
+        key = f"{self._slug}-{digest[:10]}"
+        runtime = (STATIC / "kit" / "runtime.js").read_text(encoding="utf-8")
+        runtime = runtime.replace("__KEY__", key).replace("__SOURCE__", _inline_json(source))
         return (
-            f'<div class="segcore-widget" id="{ident}" data-widget="{self._slug}" '
-            f'role="group" aria-label="{self._title}">'
-            f"<style>{style}</style>"
+            f'<div class="segcore-widget" data-key="{key}" data-widget="{self._slug}" '
+            f'role="group" aria-label="{html.escape(self._title)}">'
+            f"<style>{style}{self._reserved(key)}</style>"
             f'<script type="application/json" class="segcore-state">{_inline_json(state)}</script>'
-            '<div class="segcore-stage"><p class="segcore-fallback">'
-            f"{self._title}: this figure is interactive. "
-            "In a notebook, run its cell; in a web page, allow scripts.</p></div>"
-            f'<script type="module">{runtime}</script></div>'
+            f"{self._still_html()}"
+            f'<script type="module" async>{runtime}</script></div>'
+        )
+
+    def _sizes(self) -> dict[str, Any]:
+        """Sizes in CSS pixels of the widget as first drawn, measured when the stills were made."""
+        path = STATIC / "stills" / f"{self._slug}.json"
+        return json.loads(path.read_text(encoding="utf-8"))["sizes"] if path.exists() else {}
+
+    def _reserved(self, key: str) -> str:
+        """Rules that keep the widget's height free until it is alive, for each width that was measured."""
+        rules = [
+            f'@container (min-width:{width - 12}px){{[data-key="{key}"]:not([data-ready])>.segcore-still'
+            f"{{height:{height}px}}}}"
+            for width, height in sorted(self._sizes().get("heights", []))
+        ]
+        return "".join(rules)
+
+    def _still_html(self) -> str:
+        """What stands there before the widget is alive, without scripts, and in print."""
+        wide, narrow = (
+            _still(STATIC / "stills" / f"{self._slug}-{which}.webp") for which in ("wide", "narrow")
+        )
+        title = html.escape(self._title)
+        words = (
+            f"{title}: this figure is interactive. In a notebook, run its cell; in a web page, allow scripts."
+        )
+        if not wide:
+            return f'<div class="segcore-still"><p class="segcore-fallback">{words}</p></div>'
+        sizes = self._sizes()
+        (width, height), (small, tall) = sizes["wide"], sizes["narrow"]
+        return (
+            '<figure class="segcore-still"><picture>'
+            f'<source media="(max-width: {NARROW}px)" srcset="{narrow}" width="{small}" height="{tall}">'
+            f'<img src="{wide}" width="{width}" height="{height}" alt="{title}, as a still picture">'
+            f'</picture><figcaption class="segcore-fallback">{words}</figcaption></figure>'
         )
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:

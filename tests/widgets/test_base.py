@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import traitlets
 
 from segcore.widgets import base
-from segcore.widgets.base import CourseWidget
+from segcore.widgets.base import STATIC, CourseWidget
 
-MODULE = """import { double } from "./kit.js";
+MODULE = """import { double } from "./kit/sums.js";
 export function quadruple(x) { return double(double(x)); }
 export default { render({ model, el }) {
   const button = document.createElement("button");
@@ -22,8 +23,15 @@ export default { render({ model, el }) {
 
 
 def make_class(tmp_path, monkeypatch):
-    (tmp_path / "kit.js").write_text("export function double(x) { return 2 * x; }\n")
-    (tmp_path / "kit.css").write_text(".segcore-widget { color: inherit }\n")
+    kit = tmp_path / "kit"
+    kit.mkdir()
+    (kit / "sums.js").write_text(
+        'import { two as pair } from "./numbers.js";\n'
+        "const hidden = pair;\nexport function double(x) { return hidden * x; }\n"
+    )
+    (kit / "numbers.js").write_text("const hidden = 1;\nexport const two = 2 * hidden;\n")
+    (kit / "kit.css").write_text(".segcore-widget { color: inherit }\n")
+    (kit / "runtime.js").write_text((STATIC / "kit" / "runtime.js").read_text())
     (tmp_path / "probe.js").write_text(MODULE)
     (tmp_path / "probe.css").write_text("")
     monkeypatch.setattr(base, "STATIC", tmp_path)
@@ -53,6 +61,13 @@ def test_state_holds_synced_traits_alone(tmp_path, monkeypatch):
 def test_different_state_gives_different_id(tmp_path, monkeypatch):
     probe = make_class(tmp_path, monkeypatch)
     assert probe(count=1).to_html() != probe(count=2).to_html()
+
+
+def test_an_import_that_the_kit_lacks_is_named(tmp_path, monkeypatch):
+    make_class(tmp_path, monkeypatch)
+    (tmp_path / "probe.js").write_text('import { triple } from "./kit/sums.js";\n')
+    with pytest.raises(ValueError, match=r"probe.js imports triple from kit/sums.js"):
+        base.module_source("probe")
 
 
 def test_alive_in_a_page_without_kernel(tmp_path, monkeypatch, open_widget):

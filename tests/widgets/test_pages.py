@@ -50,7 +50,9 @@ def faults(opened, rules=()):
 def dead_links(opened):
     ids: dict[Path, str] = {}
     dead = []
-    for link in set(opened.page.eval_on_selector_all("a[href]", "nodes => nodes.map(n => n.href)")):
+    for link in set(
+        opened.page.eval_on_selector_all("a[href]:not(.figure-state)", "nodes => nodes.map(n => n.href)")
+    ):
         parts = urlsplit(link)
         if parts.scheme != "file":
             continue

@@ -1,4 +1,9 @@
-import { announcer, choice, element, fitCanvas, fixed, frameLoop, hatchPattern, onResize, onTheme, prefersStillness, setText, stage, themeColours, unpackBytes } from "./kit.js";
+import { hatchPattern, themeColours } from "./kit/colours.js";
+import { choice } from "./kit/controls.js";
+import { announcer, element, setText, stage } from "./kit/elements.js";
+import { frameLoop, onResize, onTheme, prefersStillness } from "./kit/figure.js";
+import { fixed } from "./kit/numbers.js";
+import { fitCanvas, unpackBytes } from "./kit/pictures.js";
 
 // A classifier run window by window, and over the whole image in one pass: the same numbers, and what each way costs.
 // Arithmetic first, as pure functions; what is drawn comes below.

@@ -1,4 +1,9 @@
-import { announcer, choice, element, fitCanvas, fixed, frameLoop, onResize, onTheme, prefersStillness, setText, stage, themeColours } from "./kit.js";
+import { themeColours } from "./kit/colours.js";
+import { choice } from "./kit/controls.js";
+import { announcer, element, setText, stage } from "./kit/elements.js";
+import { frameLoop, onResize, onTheme, prefersStillness } from "./kit/figure.js";
+import { fixed } from "./kit/numbers.js";
+import { fitCanvas } from "./kit/pictures.js";
 
 // From stride to dilation on a 5 x 5 image, and which pixels a stack of dilated layers touches.
 // Arithmetic first, as pure functions; what is drawn comes below.

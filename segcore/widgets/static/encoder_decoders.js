@@ -1,4 +1,7 @@
-import { announcer, element, fixed, frameLoop, onResize, prefersStillness, setText, stage, unpackBytes } from "./kit.js";
+import { announcer, element, setText, stage } from "./kit/elements.js";
+import { frameLoop, onResize, prefersStillness } from "./kit/figure.js";
+import { fixed } from "./kit/numbers.js";
+import { unpackBytes } from "./kit/pictures.js";
 
 // The up-sampling architectures as one diagram. First the arithmetic: what a network is made of, as plain data.
 //

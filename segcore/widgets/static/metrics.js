@@ -1,4 +1,9 @@
-import { announcer, choice, element, fitCanvas, fixed, frameLoop, hatchPattern, onResize, onTheme, setText, stage, themeColours } from "./kit.js";
+import { hatchPattern, themeColours } from "./kit/colours.js";
+import { choice } from "./kit/controls.js";
+import { announcer, element, setText, stage } from "./kit/elements.js";
+import { frameLoop, onResize, onTheme } from "./kit/figure.js";
+import { fixed } from "./kit/numbers.js";
+import { fitCanvas } from "./kit/pictures.js";
 
 // Paint a prediction over a truth: the confusion matrix and every score that is read from it.
 // Arithmetic first, as pure functions; what is drawn comes below.

@@ -1,4 +1,9 @@
-import { announcer, choice, element, fitCanvas, fixed, frameLoop, hatchPattern, onResize, onTheme, prefersStillness, setText, signed, stage, themeColours, uniqueId, unpackBytes } from "./kit.js";
+import { hatchPattern, themeColours } from "./kit/colours.js";
+import { choice } from "./kit/controls.js";
+import { announcer, element, setText, stage, uniqueId } from "./kit/elements.js";
+import { frameLoop, onResize, onTheme, prefersStillness } from "./kit/figure.js";
+import { fixed, signed } from "./kit/numbers.js";
+import { fitCanvas, unpackBytes } from "./kit/pictures.js";
 
 // RoIPool and RoIAlign of one box. Arithmetic first, as pure functions; what is drawn comes below.
 //

@@ -1,4 +1,9 @@
-import { announcer, choice, element, fitCanvas, fixed, frameLoop, onResize, onTheme, setText, stage, themeColours, unpackBytes } from "./kit.js";
+import { themeColours } from "./kit/colours.js";
+import { choice } from "./kit/controls.js";
+import { announcer, element, setText, stage } from "./kit/elements.js";
+import { frameLoop, onResize, onTheme } from "./kit/figure.js";
+import { fixed } from "./kit/numbers.js";
+import { fitCanvas, unpackBytes } from "./kit/pictures.js";
 
 // Which layers enter a hypercolumn. Arithmetic first, as pure functions; what is drawn comes below.
 //

@@ -1,0 +1,143 @@
+// Controls: buttons, choices, sliders, fields for numbers, keys of colours, and things to try.
+
+import { element, setText, uniqueId } from "./elements.js";
+import { same } from "./numbers.js";
+
+export function button(text, onclick, attributes = {}) {
+  return element("button", { type: "button", class: "segcore-button", text, onclick, ...attributes });
+}
+
+// One choice out of few, as a row of radio buttons: [[value, label, title]]. The value is kept as given.
+export function choice(legend, options, value, onChange) {
+  const name = uniqueId("segcore-choice");
+  const inputs = new Map();
+  const labels = options.map(([option, label, title]) => {
+    const input = element("input", { type: "radio", name, value: String(option), onchange: () => onChange(option) });
+    inputs.set(option, input);
+    return element("label", { title }, input, element("span", { text: label }));
+  });
+  const node = element("fieldset", { class: "segcore-choice" }, element("legend", { text: legend }),
+    element("div", { class: "segcore-options" }, ...labels));
+  const set = (chosen) => inputs.forEach((input, option) => (input.checked = option === chosen));
+  set(value);
+  return { node, set, inputs };
+}
+
+export function checkbox(text, onChange) {
+  const input = element("input", { type: "checkbox", onchange: () => onChange(input.checked) });
+  return { node: element("label", { class: "segcore-check" }, input, element("span", { text })), input, set: (on) => (input.checked = on) };
+}
+
+// A slider with its label and its value in words.
+export function slider(label, { min, max, step = 1 }, onInput) {
+  const input = element("input", { type: "range", min, max, step, "aria-label": label, oninput: () => onInput(input.valueAsNumber) });
+  const output = element("output");
+  const node = element("label", { class: "segcore-slider" }, element("span", { class: "segcore-label", text: label }), input, output);
+  const set = (value, text = String(value)) => {
+    if (input.valueAsNumber !== value) input.value = String(value);
+    setText(output, text);
+    input.setAttribute("aria-valuetext", text);
+  };
+  return { node, input, set };
+}
+
+// A field for a number. `onValue(value)` gets what is typed, NaN where it is none, and says what is wrong ("" if nothing).
+// A reader who is still typing never has the text rewritten under the cursor; what was wrong is put right on leaving.
+export function numberField(label, { min, max, step = 1, hidden = false }, onValue) {
+  const input = element("input", {
+    type: "number", min, max, step, inputmode: Number.isInteger(step) ? "numeric" : "decimal", "aria-label": hidden ? label : null,
+    oninput: () => input.setAttribute("aria-invalid", String(Boolean(onValue(input.valueAsNumber)))),
+    onblur: () => set(now, true),
+  });
+  let now = NaN;
+  function set(value, leaving = false) {
+    now = value;
+    if (!leaving && document.activeElement === input && input.getAttribute("aria-invalid") === "true") return;
+    if (input.valueAsNumber !== value) input.value = Number.isNaN(value) ? "" : String(value);
+    input.setAttribute("aria-invalid", "false");
+  }
+  const node = hidden ? input : element("label", { class: "segcore-field" }, element("span", { class: "segcore-label", text: label }), input);
+  return { node, input, set };
+}
+
+// A grid of fields, edited cell by cell: rows of numbers that `onRows(rows)` gets anew.
+export function matrixEditor(title, { rows, columns, min, max }, onRows) {
+  const problem = element("p", { class: "segcore-problem", role: "alert" });
+  let now = [];
+  const fields = Array.from({ length: rows * columns }, (_, n) => {
+    const [r, c] = [Math.floor(n / columns), n % columns];
+    return numberField(`${title}, row ${r + 1}, column ${c + 1}`, { min, max, step: "any", hidden: true }, (value) => {
+      const text = Number.isFinite(value) && value >= min && value <= max ? "" : `A number from ${min} to ${max}, please.`;
+      setText(problem, text);
+      if (!text) onRows(now.map((row, i) => row.map((old, j) => (i === r && j === c ? value : old))));
+      return text;
+    });
+  });
+  const node = element("div", { class: "segcore-editor", role: "group", "aria-label": title }, element("span", { class: "segcore-label", text: title }),
+    element("div", { class: "segcore-matrix", style: `--columns: ${columns}` }, ...fields.map((field) => field.node)), problem);
+  const set = (values) => {
+    now = values;
+    fields.forEach((field, n) => field.set(values[Math.floor(n / columns)][n % columns]));
+  };
+  return { node, set, inputs: fields.map((field) => field.input) };
+}
+
+// What the marks mean: [[class of the swatch, words]]. A swatch is a fill; its class may make it a line, dot, ring or hatch.
+export function key(...entries) {
+  return element("ul", { class: "segcore-key" },
+    ...entries.map(([mark, words]) => element("li", {}, element("i", { class: `segcore-mark ${mark}`, "aria-hidden": "true" }), words)));
+}
+
+// A small heading with what to see below it.
+export const heading = (text, className = "") => element("h4", { class: `segcore-heading ${className}`, text });
+
+function remembered(name) {
+  try {
+    return JSON.parse(localStorage.getItem(name) ?? "[]");
+  } catch {
+    return []; // storage is forbidden, or holds something else
+  }
+}
+
+function remember(name, list) {
+  try {
+    localStorage.setItem(name, JSON.stringify(list));
+  } catch {
+    // forbidden: the ticks last as long as the page
+  }
+}
+
+// Things to try: buttons that set the state and say what to look for, ticked once seen. A trial is
+// { label, values, note }; `values` may be a list of states that the button goes through, press after press.
+// A button is down while the state is the one that it sets, so nothing it says can go stale.
+export function trials(figure, list, rest) {
+  const store = `segcore-seen-${figure.spec.slug}`;
+  const seen = new Set(remembered(store));
+  const note = element("p", { class: "segcore-note", role: "status" });
+  const statesOf = ({ values }) => (Array.isArray(values) ? values : [values]);
+  const on = (values) => Object.entries(values).every(([name, value]) => same(figure.state[name], value));
+  const press = (trial) => {
+    const states = statesOf(trial);
+    const next = states[(states.findIndex(on) + 1) % states.length];
+    seen.add(trial.label);
+    remember(store, [...seen]);
+    trial.before?.(figure);
+    figure.set(next);
+    figure.mark("trials");
+  };
+  const buttons = list.map((trial) => button(trial.label, () => press(trial), { "aria-pressed": "false" }));
+  function draw() {
+    let text = rest;
+    list.forEach((trial, n) => {
+      const down = statesOf(trial).some(on);
+      if (down) text = trial.note;
+      buttons[n].setAttribute("aria-pressed", String(down));
+      buttons[n].classList.toggle("seen", seen.has(trial.label));
+      buttons[n].title = seen.has(trial.label) ? "Tried" : "";
+    });
+    setText(note, text);
+  }
+  const row = element("div", { class: "segcore-trials", role: "group", "aria-label": "Things to try" }, element("span", { class: "segcore-label", text: "Try" }), ...buttons);
+  figure.trials = { node: element("div", {}, row, note), draw, buttons, note };
+  return figure.trials;
+}

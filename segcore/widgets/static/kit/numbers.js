@@ -1,0 +1,33 @@
+// Numbers, for people and in arithmetic. One rule for all widgets: words count rows, columns and steps from 1; thousands
+// are parted by commas; a minus sign is a true one.
+
+export const clamp = (value, low = 0, high = 1) => Math.min(high, Math.max(low, value));
+export const ease = (t) => t * t * (3 - 2 * t);
+export const between = (a, b, t) => a + (b - a) * t;
+export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+// Fixed digits, a true minus sign, no "-0.0".
+export function fixed(value, digits = 1) {
+  const text = value.toFixed(digits);
+  return (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "\u2212");
+}
+
+export function signed(value, digits = 1) {
+  const text = fixed(value, digits);
+  return Number(value.toFixed(digits)) > 0 ? `+${text}` : text;
+}
+
+// At most `digits` decimals, none that say nothing.
+export function tidy(value, digits = 2) {
+  const text = fixed(value, digits);
+  return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+}
+
+// A whole number with its thousands parted: 1,944,100.
+export const grouped = (value) => Math.round(value).toLocaleString("en-US").replace("-", "\u2212");
+
+// "1 pixel", "1,200 pixels".
+export const plural = (count, word) => `${grouped(count)} ${word}${count === 1 ? "" : "s"}`;
+
+// Where a cell stands, counted from 1: "row 3, column 5".
+export const placeWords = (row, column) => `row ${row + 1}, column ${column + 1}`;

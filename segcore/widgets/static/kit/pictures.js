@@ -1,0 +1,115 @@
+// Pictures: canvases that stay sharp, packed images and masks, maps of values, and lines upon them.
+
+import { element } from "./elements.js";
+import { tidy } from "./numbers.js";
+
+// Bytes from base64, as Python's `base64.b64encode` writes it.
+export function unpackBytes(text) {
+  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+}
+
+// A mask, eight pixels a byte, as NumPy's `packbits` writes it: 0 or 1 for each pixel.
+export function unpackMask(text, height, width) {
+  const bits = unpackBytes(text);
+  return { data: Uint8Array.from({ length: height * width }, (_, n) => (bits[n >> 3] >> (7 - (n & 7))) & 1), height, width };
+}
+
+// An image file in base64, as a canvas of its own size, in time.
+export async function openImage(base64, type = "image/jpeg") {
+  const bitmap = await createImageBitmap(new Blob([unpackBytes(base64)], { type }));
+  const canvas = element("canvas", { width: bitmap.width, height: bitmap.height });
+  canvas.getContext("2d", { willReadFrequently: true }).drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return canvas;
+}
+
+// Match a canvas's pixels to its size on screen; drawing then happens in CSS pixels. True if anything changed.
+export function fitCanvas(canvas, width, height) {
+  const ratio = Math.min(3, window.devicePixelRatio || 1);
+  const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
+  if (canvas.width === w && canvas.height === h) return false;
+  [canvas.width, canvas.height] = [w, h];
+  [canvas.style.width, canvas.style.height] = [`${width}px`, `${height}px`];
+  canvas.getContext("2d").setTransform(ratio, 0, 0, ratio, 0, 0);
+  return true;
+}
+
+// A small picture with one pixel for each cell, to be enlarged: `colour(n)` gives red, green, blue and, if need be, alpha.
+export function picture(height, width, colour) {
+  const canvas = element("canvas", { width, height });
+  const pen = canvas.getContext("2d");
+  const pixels = pen.createImageData(width, height);
+  for (let n = 0; n < width * height; n++) {
+    const [r, g, b, a = 255] = colour(n);
+    pixels.data.set([r, g, b, a], 4 * n);
+  }
+  pen.putImageData(pixels, 0, 0);
+  return canvas;
+}
+
+// Lay a small picture over a whole canvas of the given width, each pixel a sharp square; gives the pen to draw on.
+export function enlarge(canvas, small, width) {
+  const height = (width * small.height) / small.width;
+  fitCanvas(canvas, width, height);
+  const pen = canvas.getContext("2d");
+  pen.imageSmoothingEnabled = false;
+  pen.clearRect(0, 0, width, height);
+  pen.drawImage(small, 0, 0, width, height);
+  return pen;
+}
+
+// The edges between pixels of a label map (or of any values): a path of lines along pixel borders. With `frame`, pixels
+// for which it is true are also closed off at the picture's border.
+export function edgePath(pen, labels, width, unit, frame = null) {
+  const height = labels.length / width;
+  const line = (x1, y1, x2, y2) => {
+    pen.moveTo(x1 * unit, y1 * unit);
+    pen.lineTo(x2 * unit, y2 * unit);
+  };
+  pen.beginPath();
+  for (let n = 0; n < labels.length; n++) {
+    const [y, x] = [Math.floor(n / width), n % width];
+    if (x + 1 < width ? labels[n] !== labels[n + 1] : frame?.(labels[n])) line(x + 1, y, x + 1, y + 1);
+    if (y + 1 < height ? labels[n] !== labels[n + width] : frame?.(labels[n])) line(x, y + 1, x + 1, y + 1);
+    if (frame && x === 0 && frame(labels[n])) line(0, y, 0, y + 1);
+    if (frame && y === 0 && frame(labels[n])) line(x, 0, x + 1, 0);
+  }
+}
+
+// Stroke the current path so that it reads on any ground: [colour, thickness] from below upwards.
+export function strokeAll(pen, ...strokes) {
+  for (const [colour, thickness] of strokes) {
+    pen.strokeStyle = colour;
+    pen.lineWidth = thickness;
+    pen.stroke();
+  }
+}
+
+export function outlineRect(pen, x, y, width, height, ...strokes) {
+  pen.beginPath();
+  pen.rect(x, y, width, height);
+  strokeAll(pen, ...strokes);
+}
+
+// A number in the middle of a cell, as large as fits; too small to read, it is left out.
+export function drawNumber(pen, text, x, y, unit, colour, font, scale = 1) {
+  const size = Math.min(unit * 0.42, (unit * 1.45) / Math.max(2, text.length), 17) * scale;
+  if (size < 8) return;
+  pen.fillStyle = colour;
+  pen.font = `${size.toFixed(1)}px ${font}`;
+  pen.textAlign = "center";
+  pen.textBaseline = "middle";
+  pen.fillText(text, x + unit / 2, y + unit / 2 + 0.5);
+}
+
+// A map as coloured squares with a gap, and its numbers where there is room. `colours` is a `palette`; cells for which
+// `blank` is true get no number.
+export function drawCells(pen, { data, width }, unit, { colours, font, largest, digits = unit < 30 ? 1 : 2, numbers = 24, blank = null }) {
+  const gap = unit > 12 ? 1 : 0;
+  for (let n = 0; n < data.length; n++) {
+    const [x, y] = [(n % width) * unit, Math.floor(n / width) * unit];
+    pen.fillStyle = colours.fill(data[n], largest);
+    pen.fillRect(x + gap / 2, y + gap / 2, unit - gap, unit - gap);
+    if (unit >= numbers && !blank?.[n]) drawNumber(pen, tidy(data[n], digits), x, y, unit, colours.ink(data[n], largest), font);
+  }
+}
