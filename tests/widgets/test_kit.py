@@ -146,6 +146,7 @@ def test_things_to_try_are_ticked_and_never_stale(probe, open_widget):
     assert opened.get("count") == 4
     turn.click()
     assert opened.get("count") == 5
+    opened.page.wait_for_function("document.querySelector('.segcore-note').textContent === 'It is 5.'")
     opened.set("count", 9)
     opened.page.wait_for_function("document.querySelector('.segcore-note').textContent === 'At rest.'")
     assert turn.get_attribute("aria-pressed") == "false" and "seen" in turn.get_attribute("class")

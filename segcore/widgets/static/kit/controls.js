@@ -108,7 +108,8 @@ function remember(name, list) {
 }
 
 // Things to try: buttons that set the state and say what to look for, ticked once seen. A trial is
-// { label, values, note }; `values` may be a list of states that the button goes through, press after press.
+// { label, values, note }; `values` may be a list of states that the button goes through, press after press, and `note` a
+// function of the state.
 // A button is down while the state is the one that it sets, so nothing it says can go stale.
 export function trials(figure, list, rest) {
   const store = `segcore-seen-${figure.spec.slug}`;
@@ -130,7 +131,7 @@ export function trials(figure, list, rest) {
     let text = rest;
     list.forEach((trial, n) => {
       const down = statesOf(trial).some(on);
-      if (down) text = trial.note;
+      if (down) text = typeof trial.note === "function" ? trial.note(figure.state) : trial.note;
       buttons[n].setAttribute("aria-pressed", String(down));
       buttons[n].classList.toggle("seen", seen.has(trial.label));
       buttons[n].title = seen.has(trial.label) ? "Tried" : "";
