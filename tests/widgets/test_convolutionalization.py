@@ -253,8 +253,16 @@ def test_a_reader_drags_the_window_and_sees_one_number(open_widget: Any):
     assert "The same number" in opened.root.locator(".verdict").inner_text()
     opened.root.locator("canvas.map").click(position={"x": 12.5 * scale, "y": 16.5 * scale})
     assert opened.get("window") == [1, 0]
-    opened.page.get_by_role("button", name="Best window").click()
+    best = opened.page.get_by_role("button", name="Highest score")
+    best.click()
     assert opened.get("window") == [6, 12]
+    settle(opened)
+    assert best.is_disabled(), "it has no more to do"
+    opened.root.locator("canvas.source").focus()
+    opened.page.keyboard.press("Shift+ArrowDown")
+    assert opened.get("window") == [11, 12]
+    best.click()
+    opened.root.locator("summary").first.click()
     opened.page.get_by_label("Column of the map").focus()
     opened.page.keyboard.press("ArrowRight")
     settle(opened)
@@ -270,7 +278,7 @@ def test_a_reader_drags_the_window_and_sees_one_number(open_widget: Any):
 
 def note_begins(opened: Any, words: str) -> None:
     """All 729 windows come a few in each frame: wait, on a busy machine longer."""
-    script = "(words) => document.querySelector('.note').textContent.startsWith(words)"
+    script = "(words) => document.querySelector('.readout .note').textContent.startsWith(words)"
     opened.page.wait_for_function(script, arg=words, timeout=120_000)
 
 
@@ -278,7 +286,8 @@ def test_padding_makes_them_differ(open_widget: Any):
     widget = ConvolutionalizationWidget(padding=True)
     opened = open_widget(ConvolutionalizationWidget())
     opened.page.get_by_role("radio", name="Difference").check()
-    note = opened.root.locator(".note")
+    opened.root.locator("summary").first.click()
+    note = opened.root.locator(".readout .note")
     note_begins(opened, "Zero")
     opened.page.get_by_label("Zero padding").check()
     settle(opened)
@@ -305,21 +314,68 @@ def test_padding_makes_them_differ(open_widget: Any):
 
 def test_sliding_counts_and_ends(open_widget: Any):
     opened = open_widget(ConvolutionalizationWidget(), reduced_motion="no-preference")
-    opened.page.get_by_role("button", name="Slide the window").click()
+    opened.page.get_by_role("button", name="Window by window").click()
     opened.page.wait_for_function(
-        "parseInt(document.querySelector('.note').textContent) > 40", timeout=20_000
+        "parseInt(document.querySelector('.readout .note').textContent) > 40", timeout=20_000
     )
     assert opened.get("view") == "windows"
     opened.page.get_by_role("button", name="Stop").click()
     note_begins(opened, "729 of 729")
-    assert "47.2 million" in opened.root.locator(".note").inner_text()
+    assert "47.2 million" in opened.root.locator(".readout .note").inner_text()
+    opened.assert_quiet()
+
+
+def test_what_the_trials_say_is_so(open_widget: Any):
+    """The notes under the buttons, against PyTorch's numbers."""
+    opened = open_widget(ConvolutionalizationWidget())
+
+    def press(name: str) -> ConvolutionalizationWidget:
+        opened.page.get_by_role("button", name=name, exact=True).click()
+        settle(opened)
+        traits = ("window", "padding", "view")
+        return ConvolutionalizationWidget(**{trait: opened.get(trait) for trait in traits})
+
+    face = press("On the face")
+    row, column = face.window
+    assert face.scores[row, column] > 0 and abs(face.alone - face.scores[row, column]) < 1e-9
+    alarm = press("A false alarm")
+    row, column = alarm.window
+    assert (
+        alarm.scores[row, column] > 0 and abs(row - 6) + abs(column - 12) > 13
+    )  # no pixel shared with the face
+    assert "above 0" in opened.root.locator(".verdict").inner_text()
+    padded = press("Zero padding")
+    row, column = padded.window
+    assert abs(padded.alone - padded.scores[row, column]) > 1
+    assert "zeros around it" in opened.root.locator(".verdict").inner_text()
+    opened.assert_quiet()
+
+
+def test_the_first_form_and_the_address(open_widget: Any):
+    opened = open_widget(ConvolutionalizationWidget(), width=840)
+    height = "root => root.querySelector('.segcore-first').offsetHeight"
+    assert opened.root.evaluate(height) <= 700
+    opened.page.set_viewport_size({"width": 390, "height": 844})
+    settle(opened)
+    assert opened.root.evaluate(height) <= 900
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
+    opened.page.evaluate("location.hash = 'convolutionalization:window=19,25;padding=true;cost=256,3,8'")
+    opened.page.wait_for_function(
+        "document.querySelector('[data-widget]').segcore.model.get('padding') === true"
+    )
+    assert [opened.get("window"), opened.get("cost")] == [[19, 25], [256, 3, 8]]
+    opened.page.evaluate("location.hash = 'convolutionalization:cost=256,1,8'")
+    opened.page.wait_for_function("document.querySelector('.segcore-notice').textContent !== ''")
+    assert "cost must be one of 1, 2" in opened.root.locator(".segcore-notice").inner_text()
     opened.assert_quiet()
 
 
 def test_the_bill_follows_its_sliders(open_widget: Any):
     opened = open_widget(ConvolutionalizationWidget())
+    opened.root.locator("summary").last.click()
+    settle(opened)
     assert opened.root.locator(".cost tbody tr").count() == 6
-    summary = opened.root.locator(".cost .summary")
+    summary = opened.root.locator(".summary")
     assert "28 \u00d7 28" in summary.inner_text() and "19.5 times fewer" in summary.inner_text()
     opened.page.get_by_label("Convolutions", exact=True).fill("1")
     settle(opened)
@@ -335,7 +391,9 @@ def test_the_bill_follows_its_sliders(open_widget: Any):
     opened.set("window", [0, 0])
     settle(opened)
     assert opened.page.get_by_label("Side of the image, pixels").input_value() == "1024"
-    assert opened.page.get_by_label("Row of the map").input_value() == "0"
+    opened.root.locator("summary").first.click()
+    settle(opened)
+    assert opened.page.get_by_label("Row of the map").input_value() == "1", "people count from 1"
     opened.assert_quiet()
 
 
@@ -365,7 +423,9 @@ def test_phone_touch_and_theme(open_widget: Any):
     light = opened.root.evaluate(pixel)
     opened.page.evaluate("document.documentElement.dataset.theme = 'dark'")
     settle(opened)
-    assert opened.root.evaluate(pixel) != light
+    assert opened.root.evaluate(pixel) == light, "a cell's colour means the same by day and by night"
+    rim = pixel.replace("150, 150", "1, 1")
+    assert opened.root.evaluate(rim)[3] < 255, "beyond the cells the page shows through"
 
 
 def test_two_widgets_one_hidden_and_removal(open_path: Any, tmp_path: Any):
@@ -421,11 +481,12 @@ FRAME = 1000 / 60
 # The window runs to and fro, one step in each frame, padding on: the time of each drawing, in milliseconds.
 DRAG = """async (root) => {
   const figure = root.querySelector(".convolutionalization");
+  figure.querySelector("details").open = true;
   const slider = figure.querySelectorAll("input[type=range]")[1];
   const frame = () => new Promise((done) => requestAnimationFrame(done));
   figure.frames.length = 0;
   for (let step = 1; step <= 120; step++) {
-    slider.value = Math.abs((step % 52) - 26);
+    slider.value = 1 + Math.abs((step % 52) - 26);
     slider.dispatchEvent(new Event("input"));
     await frame();
   }

@@ -1,9 +1,10 @@
-import { hatchPattern, themeColours } from "./kit/colours.js";
-import { choice } from "./kit/controls.js";
-import { announcer, element, setText, stage } from "./kit/elements.js";
-import { frameLoop, onResize, onTheme, prefersStillness } from "./kit/figure.js";
-import { fixed } from "./kit/numbers.js";
-import { fitCanvas, unpackBytes } from "./kit/pictures.js";
+import { css, hatchPattern, hexToRgb, mixRgb, viridis } from "./kit/colours.js";
+import { button, checkbox, choice, heading, key, slider, trials } from "./kit/controls.js";
+import { element, setText } from "./kit/elements.js";
+import { listOf, oneOf, prefersStillness, whole, widget, yesNo } from "./kit/figure.js";
+import { clamp, fixed, grouped, placeWords, plural, same } from "./kit/numbers.js";
+import { fitCanvas, picture, unpackBytes } from "./kit/pictures.js";
+import { draggable, onArrows, pointIn } from "./kit/pointer.js";
 
 // A classifier run window by window, and over the whole image in one pass: the same numbers, and what each way costs.
 // Arithmetic first, as pure functions; what is drawn comes below.
@@ -179,11 +180,15 @@ export function readImage({ pixels, size }) {
 const WINDOW = 25;
 const STRIDE = 4;
 const CELLS = 27; // of the map, along a side
-// The value at which the colour is full: of a score above 0, of one below, of a difference.
+const ALL = CELLS * CELLS;
+// Colours of the map, the same by day and by night, and the value at which each is full: a score above 0, one below, a gap.
+const ZERO = hexToRgb("#e8ebef");
+const HIGH = hexToRgb("#6d28d9");
+const LOW = hexToRgb("#5b6470");
 const FULL = { high: 4, low: 20, gap: 40 };
+const LEVELS = viridis(256);
 const PER_FRAME = 4; // windows while sliding
 const BUDGET = 5; // milliseconds for windows in a frame when no one watches them
-const TRAITS = ["window", "neighbour", "padding", "view", "channel", "cost"];
 const VIEWS = [["dense", "One pass"], ["windows", "Window by window"], ["difference", "Difference"]];
 const STRIDES = [1, 2, 4, 8, 16];
 
@@ -194,15 +199,24 @@ const SMALL = [
   { kind: "linear", kernel: 4, inputs: 8, outputs: 8 }, { kind: "linear", kernel: 1, inputs: 8, outputs: 2 },
 ];
 
-const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
-const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
-const percent = (part, whole) => `${Math.round((100 * part) / whole)} %`;
+const TRIALS = [
+  { label: "On the face", values: { window: [6, 12], padding: false, view: "dense" },
+    note: "Two ways to the same score, equal to the last bit. It is above 0, so the network says: a face." },
+  { label: "A false alarm", values: { window: [19, 25], padding: false, view: "dense" },
+    note: "No face is here, and the score is above 0 as well. The map is no better than the classifier that it was made from." },
+  { label: "Window by window", values: { padding: false, view: "windows" }, before: (figure) => slide(figure),
+    note: "The slow way, one window after the other. Watch the count of multiplications grow past that of one pass." },
+  { label: "Zero padding", values: { window: [6, 12], padding: true, view: "dense" },
+    note: "Now each convolution pads with zeros. The window alone has zeros at its border where the map has picture: the numbers part." },
+];
+
+const percent = (part, all) => `${Math.round((100 * part) / all)} %`;
 
 export function words(count) {
   for (const [size, name] of [[1e12, "trillion"], [1e9, "billion"], [1e6, "million"]]) {
     if (count >= size) return `${(count / size).toPrecision(3)} ${name}`;
   }
-  return Math.round(count).toLocaleString("en-US");
+  return grouped(count);
 }
 
 // The other window: so many cells to the right, or to the left where the image ends.
@@ -210,165 +224,88 @@ export function neighbourOf([row, column], by) {
   return [row, column + by < CELLS ? column + by : column - by];
 }
 
-class Figure {
-  constructor(model, root) {
-    Object.assign(this, { model, root, dirty: new Set(["all"]), announce: announcer(), sliding: 0 });
-    this.state = Object.fromEntries(TRAITS.map((name) => [name, model.get(name)]));
-    this.image = readImage(model.get("scene"));
-    this.runs = readNetwork(model.get("network")).map((network) => {
-      const layers = network.padding ? SMALL.map((layer) => (layer.kernel === 4 && layer.kind === "linear" ? { ...layer, kernel: 7 } : layer)) : SMALL;
-      return { network, layers, ...dense(this.image, network), alone: new Float64Array(CELLS * CELLS).fill(NaN), done: 0 };
-    });
-    this.loop = frameLoop((now) => this.draw(now));
-    root.frames = this.loop.times;
-  }
-
-  get run() {
-    return this.runs[this.state.padding ? 1 : 0];
-  }
-
-  mark(what) {
-    this.dirty.add(what);
-    this.loop.request();
-  }
-
-  change(news) {
-    for (const [name, value] of Object.entries(news)) {
-      if (same(this.state[name], value)) continue;
-      this.state[name] = value;
-      this.model.set(name, value);
-      this.mark(name === "cost" ? "cost" : name === "window" ? "window" : "all");
-    }
-    this.model.save_changes();
-  }
-
-  follow(name) {
-    if (same(this.state[name], this.model.get(name))) return;
-    this.state[name] = this.model.get(name);
-    this.mark("all");
-  }
-
-  pick(row, column) {
-    if (this.sliding) this.mark("all");
-    this.sliding = 0;
-    this.change({ window: [clamp(row, 0, CELLS - 1), clamp(column, 0, CELLS - 1)] });
-  }
-
-  alone(row, column, run = this.run) {
-    return classify(crop(this.image, STRIDE * row, STRIDE * column, WINDOW), run.network);
-  }
-
-  // Compute more of the map window by window: a few in each frame.
-  work() {
-    const { run, state } = this;
-    if (!this.sliding && (state.view === "dense" || run.done === CELLS * CELLS)) return;
-    const begin = performance.now();
-    const target = this.sliding ? this.sliding + PER_FRAME : CELLS * CELLS;
-    const least = run.done + PER_FRAME; // on a slow machine, too, it comes to an end
-    while (run.done < Math.min(CELLS * CELLS, target) && (run.done < least || performance.now() - begin < BUDGET)) {
-      run.alone[run.done] = this.alone(Math.floor(run.done / CELLS), run.done % CELLS).score;
-      run.done += 1;
-    }
-    if (this.sliding) this.slideOn(run.done);
-    this.mark(run.done < CELLS * CELLS ? "window" : "all");
-  }
-
-  slide() {
-    if (this.sliding) this.sliding = 0;
-    else {
-      this.run.done = 0;
-      this.run.alone.fill(NaN);
-      this.change({ view: "windows" });
-      if (!prefersStillness()) this.sliding = 1;
-    }
-    this.mark("all");
-  }
-
-  slideOn(done) {
-    this.sliding = done < CELLS * CELLS ? done : 0;
-    const n = Math.max(0, done - 1);
-    this.change({ window: [Math.floor(n / CELLS), n % CELLS] });
-  }
-
-  draw() {
-    this.work();
-    const all = this.dirty.has("all");
-    const [moved, cost] = ["window", "cost"].map((name) => all || this.dirty.has(name));
-    this.dirty.clear();
-    if (!this.root.clientWidth) return;
-    this.look ??= readLook(this.root);
-    const { parts, look } = this;
-    if (moved) this.found = this.alone(...this.state.window);
-    if (all) parts.controls.draw();
-    if (moved) for (const name of ["source", "map", "sliders", "readout", "layers"]) parts[name].draw(look);
-    if (cost) parts.cost.draw();
-  }
+// The cell whose window has its centre nearest to a place in the image.
+export function cellAt(x, y) {
+  return [y, x].map((n) => clamp(Math.round((n - WINDOW / 2) / STRIDE), 0, CELLS - 1));
 }
 
-function readLook(root) {
-  const colours = themeColours(root, ["page", "panel", "text", "muted", "line", "accent", "second", "accent-soft", "second-soft"]);
-  const own = getComputedStyle(root);
-  const rgb = (text) => text.match(/[\da-f]{2}/gi).slice(0, 3).map((pair) => parseInt(pair, 16));
-  return { ...colours, score: rgb(own.getPropertyValue("--score").trim()), low: rgb(own.getPropertyValue("--low").trim()), paper: rgb(colours.page), ink: rgb(colours.text), stamp: Math.random() };
+// ---- Both ways, computed: the map at once, the windows a few in each frame
+
+function openRuns(model, image) {
+  return readNetwork(model.get("network")).map((network) => {
+    const layers = network.padding ? SMALL.map((layer) => (layer.kernel === 4 && layer.kind === "linear" ? { ...layer, kernel: 7 } : layer)) : SMALL;
+    return { network, layers, ...dense(image, network), alone: new Float64Array(ALL).fill(NaN), done: 0 };
+  });
+}
+
+const runOf = (figure) => figure.runs[figure.state.padding ? 1 : 0];
+
+function scoreAlone(figure, [row, column]) {
+  return classify(crop(figure.image, STRIDE * row, STRIDE * column, WINDOW), runOf(figure).network);
+}
+
+function pick(figure, row, column) {
+  figure.sliding = 0;
+  figure.set({ window: [clamp(row, 0, CELLS - 1), clamp(column, 0, CELLS - 1)] });
+}
+
+function slide(figure) {
+  const run = figure.runs[0];
+  run.done = 0;
+  run.alone.fill(NaN);
+  figure.sliding = prefersStillness() ? 0 : 1;
+  figure.mark("view");
+}
+
+function work(figure) {
+  const run = runOf(figure);
+  if (!figure.sliding && (figure.state.view === "dense" || run.done === ALL)) return;
+  const begin = performance.now();
+  const target = figure.sliding ? Math.min(ALL, run.done + PER_FRAME) : ALL;
+  const least = run.done + PER_FRAME; // on a slow machine, too, it comes to an end
+  while (run.done < target && (run.done < least || performance.now() - begin < BUDGET)) {
+    run.alone[run.done] = scoreAlone(figure, [Math.floor(run.done / CELLS), run.done % CELLS]).score;
+    run.done += 1;
+  }
+  if (figure.sliding) {
+    const n = Math.max(0, run.done - 1);
+    figure.set({ window: [Math.floor(n / CELLS), n % CELLS] });
+    if (run.done === ALL) figure.sliding = 0;
+  }
+  figure.mark("view");
 }
 
 // ---- Drawing
 
-// A map as a small picture, one pixel a cell; `colour` gives [r, g, b, a] of a value.
-function picture(height, width, colour) {
-  const canvas = element("canvas", { width, height });
-  const pen = canvas.getContext("2d");
-  const pixels = pen.createImageData(width, height);
-  for (let n = 0; n < width * height; n++) pixels.data.set(colour(n), 4 * n);
-  pen.putImageData(pixels, 0, 0);
-  return canvas;
-}
-
-const mix = (a, b, t) => a.map((value, n) => Math.round(value + (b[n] - value) * t));
-
-// Pictures are kept until the theme or what they show changes.
-function keep(figure, name, key, make) {
-  figure.kept ??= {};
-  if (figure.kept[name]?.key !== key) figure.kept[name] = { key, canvas: make() };
+// Pictures are kept until what they show changes.
+function keep(figure, name, stamp, make) {
+  if (figure.kept[name]?.stamp !== stamp) figure.kept[name] = { stamp, canvas: make() };
   return figure.kept[name].canvas;
-}
-
-function photo(figure) {
-  return keep(figure, "photo", "photo", () => picture(figure.image.height, figure.image.width, (n) => {
-    const grey = Math.round(255 * figure.image.data[n]);
-    return [grey, grey, grey, 255];
-  }));
 }
 
 // A frame with a rim of the page's colour, so that it stands out from whatever lies below.
 function frame(pen, look, [x, y, side], colour, thick = 2) {
-  pen.lineWidth = thick + 2;
-  pen.strokeStyle = look.page;
-  pen.strokeRect(x, y, side, side);
-  pen.lineWidth = thick;
-  pen.strokeStyle = colour;
-  pen.strokeRect(x, y, side, side);
+  for (const [ink, width] of [[look.page, thick + 2], [colour, thick]]) {
+    pen.lineWidth = width;
+    pen.strokeStyle = ink;
+    pen.strokeRect(x, y, side, side);
+  }
+}
+
+function hatched(pen, look, x, y, width, height) {
+  for (const ink of [look["accent-soft"], hatchPattern(pen, look.accent, 1, 8, 1)]) {
+    pen.fillStyle = ink;
+    pen.fillRect(x, y, width, height);
+  }
 }
 
 // Two squares, and a hatch where they overlap: what both need.
 function twoFrames(pen, look, first, second, thick = 2) {
   const left = Math.max(first[0], second[0]);
   const width = Math.min(first[0], second[0]) + first[2] - left;
-  if (width > 0) {
-    pen.fillStyle = look["accent-soft"];
-    pen.fillRect(left, first[1], width, first[2]);
-    pen.fillStyle = hatchPattern(pen, look.accent, 1, 8, 1);
-    pen.fillRect(left, first[1], width, first[2]);
-  }
+  if (width > 0) hatched(pen, look, left, first[1], width, first[2]);
   frame(pen, look, second, look.accent, thick);
   frame(pen, look, first, look.second, thick + 0.5);
-}
-
-function surface(label, className) {
-  const canvas = element("canvas", { role: "img", class: className });
-  const title = element("h4", { text: label });
-  const node = element("div", { class: "surface" }, title, canvas);
-  return { node, canvas, title };
 }
 
 function begin(canvas, side) {
@@ -379,288 +316,251 @@ function begin(canvas, side) {
   return pen;
 }
 
-// Press or drag: the place in the image, in pixels.
-function onPoint(canvas, figure, call) {
-  const at = (event) => {
-    const box = canvas.getBoundingClientRect();
-    const scale = figure.image.width / box.width;
-    call((event.clientX - box.left) * scale, (event.clientY - box.top) * scale);
+// A square picture to point at: pressed, dragged over, or walked through with the arrow keys.
+function surface(figure, title, className) {
+  const canvas = element("canvas", { class: className, tabindex: "0", role: "application", "aria-roledescription": "picture to point at" });
+  const head = heading(title);
+  const toPick = (event) => {
+    const [x, y] = pointIn(canvas, event, canvas.clientWidth / figure.image.width);
+    pick(figure, ...cellAt(x, y));
   };
-  canvas.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
-    canvas.setPointerCapture(event.pointerId);
-    at(event);
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    if (canvas.hasPointerCapture(event.pointerId)) at(event);
-  });
+  draggable(canvas, { start: (event) => { toPick(event); return true; }, move: (_, event) => toPick(event) });
+  onArrows(canvas, ([x, y]) => pick(figure, figure.state.window[0] + y, figure.state.window[1] + x));
+  return { node: element("div", { class: "surface" }, head, canvas), canvas, head };
 }
 
-// The cell whose window has its centre nearest to a place in the image.
-export function cellAt(x, y) {
-  return [y, x].map((n) => clamp(Math.round((n - WINDOW / 2) / STRIDE), 0, CELLS - 1));
+function photo(figure) {
+  return keep(figure, "photo", "", () => picture(figure.image.height, figure.image.width, (n) => Array(3).fill(Math.round(255 * figure.image.data[n]))));
 }
+
+const bothPlaces = ({ state }, square) => [square(state.window), square(neighbourOf(state.window, state.neighbour))];
 
 function buildSource(figure) {
-  const { node, canvas } = surface("The window", "source");
-  onPoint(canvas, figure, (x, y) => figure.pick(...cellAt(x, y)));
+  const { node, canvas } = surface(figure, "The image and a window", "source");
   function draw(look) {
     const side = node.clientWidth;
     const pen = begin(canvas, side);
     const scale = side / figure.image.width;
     pen.imageSmoothingEnabled = true;
     pen.drawImage(photo(figure), 0, 0, side, side);
-    const square = ([row, column]) => [column * STRIDE * scale, row * STRIDE * scale, WINDOW * scale];
-    twoFrames(pen, look, square(figure.state.window), square(neighbourOf(figure.state.window, figure.state.neighbour)));
-    canvas.setAttribute("aria-label", `A photograph of an astronaut; the window's upper left pixel is in row ${STRIDE * figure.state.window[0]}, column ${STRIDE * figure.state.window[1]}`);
+    twoFrames(pen, look, ...bothPlaces(figure, ([row, column]) => [column * STRIDE * scale, row * STRIDE * scale, WINDOW * scale]));
+    const [row, column] = figure.state.window;
+    canvas.setAttribute("aria-label", `A photograph of an astronaut with the window at ${placeWords(STRIDE * row, STRIDE * column)} of its pixels. The arrow keys move it by ${STRIDE} pixels.`);
   }
   return { node, draw };
 }
 
 // What the map shows at a cell, in the chosen view; NaN where no window has been there yet.
-function shownValue(figure, n) {
-  const { run, state } = figure;
-  if (state.view === "dense") return run.scores.data[n];
-  return state.view === "windows" ? run.alone[n] : Math.abs(run.alone[n] - run.scores.data[n]);
+function shownValue(run, view, n) {
+  if (view === "dense") return run.scores.data[n];
+  return view === "windows" ? run.alone[n] : Math.abs(run.alone[n] - run.scores.data[n]);
 }
 
-function mapPicture(figure, look) {
-  const { run, state } = figure;
-  return keep(figure, "map", `${look.stamp} ${state.view} ${state.padding} ${run.done}`, () => picture(CELLS, CELLS, (n) => {
-    const value = shownValue(figure, n);
+function mapPicture(figure) {
+  const [run, { view }] = [runOf(figure), figure.state];
+  return keep(figure, "map", `${view} ${figure.state.padding} ${run.done}`, () => picture(CELLS, CELLS, (n) => {
+    const value = shownValue(run, view, n);
     if (Number.isNaN(value)) return [0, 0, 0, 0];
-    const full = state.view === "difference" ? FULL.gap : value > 0 ? FULL.high : FULL.low;
-    return [...mix(look.paper, value > 0 ? look.score : look.low, clamp(Math.abs(value) / full, 0, 1)), 255];
+    const full = view === "difference" ? FULL.gap : value > 0 ? FULL.high : FULL.low;
+    return mixRgb(ZERO, value > 0 ? HIGH : LOW, clamp(Math.abs(value) / full));
   }));
 }
 
 function buildMap(figure) {
-  const { node, canvas, title } = surface("The map", "map");
-  const note = element("p", { class: "note" });
-  node.append(note);
-  onPoint(canvas, figure, (x, y) => figure.pick(...cellAt(x, y)));
+  const { node, canvas, head } = surface(figure, "The map", "map");
+  const scale = key(["scale score", ""], ["ring second", "its cell"]);
+  const meaning = scale.firstChild.appendChild(element("span"));
   function draw(look) {
     const side = node.clientWidth;
     const pen = begin(canvas, side);
-    const scale = side / figure.image.width;
+    const unit = side / figure.image.width;
     pen.globalAlpha = 0.28;
     pen.drawImage(photo(figure), 0, 0, side, side);
     pen.globalAlpha = 1;
-    const edge = ((WINDOW - STRIDE) / 2) * scale;
-    pen.drawImage(mapPicture(figure, look), edge, edge, CELLS * STRIDE * scale, CELLS * STRIDE * scale);
-    const square = ([row, column]) => [edge + column * STRIDE * scale, edge + row * STRIDE * scale, STRIDE * scale];
-    frame(pen, look, square(neighbourOf(figure.state.window, figure.state.neighbour)), look.accent);
-    frame(pen, look, square(figure.state.window), look.second, 2.5);
-    setText(title, figure.state.view === "difference" ? "Window alone minus map" : "The map");
-    setText(note, mapNote(figure));
-    canvas.setAttribute("aria-label", `Map of ${CELLS} by ${CELLS} scores. ${mapNote(figure)}`);
+    const edge = ((WINDOW - STRIDE) / 2) * unit;
+    pen.drawImage(mapPicture(figure), edge, edge, CELLS * STRIDE * unit, CELLS * STRIDE * unit);
+    const [own, other] = bothPlaces(figure, ([row, column]) => [edge + column * STRIDE * unit, edge + row * STRIDE * unit, STRIDE * unit]);
+    frame(pen, look, other, look.accent);
+    frame(pen, look, own, look.second, 2.5);
+    const gap = figure.state.view === "difference";
+    setText(head, gap ? "How far the two are apart" : `The map, ${CELLS} \u00d7 ${CELLS} scores`);
+    scale.firstChild.firstChild.classList.toggle("gap", gap);
+    setText(meaning, gap ? `0 to ${FULL.gap}` : `\u2212${FULL.low}, 0, +${FULL.high}: above 0 is a face`);
+    canvas.setAttribute("aria-label", `${head.textContent}. ${mapNote(figure)} The arrow keys move the cell.`);
   }
-  return { node, draw };
+  return { node: element("div", {}, node, scale), draw };
 }
 
+// What the map, or as much of it as there is, has cost; or how far apart the two ways are.
 function mapNote(figure) {
-  const { run, state } = figure;
+  const [run, { state }] = [runOf(figure), figure];
   const cost = compare(run.layers, figure.image.width);
-  const counts = state.padding ? paddedCounts(figure) : { one: cost.one, pass: cost.totals[1] };
-  if (state.view === "dense") return `One pass: ${words(counts.pass)} multiplications for all ${CELLS * CELLS} cells.`;
-  if (state.view === "windows") return `${run.done} of ${CELLS * CELLS} windows: ${words(run.done * counts.one)} multiplications.`;
-  if (run.done < CELLS * CELLS) return `Computing window ${run.done} of ${CELLS * CELLS} \u2026`;
+  const counts = state.padding ? paddedCounts(figure.image.width) : { one: cost.one, pass: cost.totals[1] };
+  if (state.view === "dense") return `One pass: ${words(counts.pass)} multiplications for all ${ALL} cells. Window by window: ${words(ALL * counts.one)}.`;
+  if (state.view === "windows") return `${run.done} of ${ALL} windows: ${words(run.done * counts.one)} multiplications. One pass: ${words(counts.pass)}.`;
+  if (run.done < ALL) return `Computing window ${run.done + 1} of ${ALL} \u2026`;
   const most = run.alone.reduce((top, value, n) => Math.max(top, Math.abs(value - run.scores.data[n])), 0);
   return most === 0 ? "Zero in every cell." : most < 1e-9 ? "Below 0.000000001 in every cell." : `Up to ${fixed(most, 1)}.`;
 }
 
 // With padding of 2 the 4 x 4 convolutions give one more than they take.
-function paddedCounts(figure) {
+function paddedCounts(side) {
   const count = (size) => {
     const [a, b] = [size + 1, Math.floor((size + 1) / 2) + 1];
     const c = Math.floor(b / 2) - 6;
     return a * a * 64 + b * b * 512 + c * c * (49 * 64 + 16);
   };
-  return { one: count(WINDOW), pass: count(figure.image.width) };
-}
-
-function range(label, min, max, onInput, step = 1) {
-  const input = element("input", { type: "range", min, max, step, "aria-label": label });
-  input.addEventListener("input", () => onInput(input.valueAsNumber));
-  const output = element("output");
-  const node = element("label", { class: "slider" }, element("span", { class: "segcore-label", text: label }), input, output);
-  const set = (value, text) => {
-    if (input.valueAsNumber !== value) input.value = String(value);
-    setText(output, text);
-    input.setAttribute("aria-valuetext", text);
-  };
-  return { node, set };
-}
-
-function buildSliders(figure) {
-  const row = range("Row of the map", 0, CELLS - 1, (value) => figure.pick(value, figure.state.window[1]));
-  const column = range("Column of the map", 0, CELLS - 1, (value) => figure.pick(figure.state.window[0], value));
-  const distance = range("Neighbour at", 1, 7, (value) => figure.change({ neighbour: value }));
-  const node = element("div", { class: "sliders" }, row.node, column.node, distance.node);
-  function draw() {
-    const { window, neighbour } = figure.state;
-    row.set(window[0], `${window[0]}`);
-    column.set(window[1], `${window[1]}`);
-    distance.set(neighbour, `${neighbour} ${neighbour === 1 ? "cell" : "cells"}, ${STRIDE * neighbour} pixels`);
-  }
-  return { node, draw };
+  return { one: count(WINDOW), pass: count(side) };
 }
 
 function buildControls(figure) {
-  const slide = element("button", { type: "button", class: "segcore-button", onclick: () => figure.slide() });
-  const best = element("button", { type: "button", class: "segcore-button", text: "Best", "aria-label": "Best window", onclick: () => {
-    const { data } = figure.run.scores;
+  const choose = (values) => {
+    figure.sliding = 0;
+    figure.set(values);
+  };
+  const view = choice("The map, computed", VIEWS, figure.state.view, (value) => choose({ view: value }));
+  const padding = checkbox("Zero padding", (on) => choose({ padding: on }));
+  const stop = button("Stop", () => choose({}));
+  const best = button("Highest score", () => {
+    const { data } = runOf(figure).scores;
     const n = data.indexOf(Math.max(...data));
-    figure.pick(Math.floor(n / CELLS), n % CELLS);
-  } });
-  const view = choice("The map, computed", VIEWS, figure.state.view, (value) => {
-    figure.sliding = 0;
-    figure.change({ view: value });
+    pick(figure, Math.floor(n / CELLS), n % CELLS);
   });
-  const box = element("input", { type: "checkbox", onchange: () => {
-    figure.sliding = 0;
-    figure.change({ padding: box.checked });
-  } });
-  const node = element("div", { class: "bar" }, view.node,
-    element("label", { class: "check" }, box, element("span", { text: "Zero padding" })), slide, best);
   function draw() {
     view.set(figure.state.view);
-    box.checked = figure.state.padding;
-    setText(slide, figure.sliding ? "Stop" : "Slide \u25b8");
-    slide.setAttribute("aria-label", figure.sliding ? "Stop" : "Slide the window");
+    padding.set(figure.state.padding);
+    stop.hidden = !figure.sliding;
+    const { data } = runOf(figure).scores;
+    const [row, column] = figure.state.window;
+    best.disabled = data[row * CELLS + column] === Math.max(...data);
   }
-  return { node, draw };
+  return { node: element("div", { class: "segcore-bar" }, view.node, padding.node, best, stop), draw };
 }
 
 function buildReadout(figure) {
-  const cells = ["Window alone", "Cell of the map", "Difference"].map((text, n) => {
+  const cells = [["alone", "The window, cut out and classified alone"], ["cell", "Its cell of the map, from one pass"], ["gap", "Difference"]].map(([name, text]) => {
     const value = element("b");
-    return { value, node: element("div", { class: `value ${["alone", "cell", "gap"][n]}` }, element("span", { class: "segcore-label", text }), value) };
+    return { value, node: element("div", { class: `value ${name}` }, element("span", { class: "segcore-label", text }), value) };
   });
-  const verdict = element("p", { class: "verdict" });
-  const node = element("div", { class: "readout" }, ...cells.map((cell) => cell.node), verdict);
+  const [verdict, note] = [element("p", { class: "verdict" }), element("p", { class: "note" })];
+  const node = element("div", { class: "readout" }, ...cells.map((cell) => cell.node), verdict, note);
   function draw() {
     const [row, column] = figure.state.window;
     const alone = figure.found.score;
-    const cell = figure.run.scores.data[row * CELLS + column];
-    const gap = alone - cell;
-    [fixed(alone, 6), fixed(cell, 6), gap === 0 ? "0" : fixed(gap, 6)].forEach((text, n) => setText(cells[n].value, text));
-    node.dataset.equal = String(Math.abs(gap) < 1e-9);
-    const text = Math.abs(gap) < 1e-9
-      ? `The same number. ${alone > 0 ? "It is above 0: the network calls this a face." : "It is below 0: no face."}`
-      : "Not the same: the window alone has zeros around it, where the map has the picture.";
+    const cell = runOf(figure).scores.data[row * CELLS + column];
+    const equal = Math.abs(alone - cell) < 1e-9;
+    [fixed(alone, 6), fixed(cell, 6), alone === cell ? "0" : fixed(alone - cell, 6)].forEach((text, n) => setText(cells[n].value, text));
+    node.dataset.equal = String(equal);
+    const text = equal
+      ? `The same number, ${alone > 0 ? "above 0: the network says \u201ca face\u201d." : "below 0: no face."}`
+      : "Not the same: the window alone has zeros around it, where the map has picture.";
     setText(verdict, text);
-    if (!figure.sliding) figure.announce.say(`Window alone ${fixed(alone, 3)}, cell of the map ${fixed(cell, 3)}. ${text}`);
+    setText(note, mapNote(figure));
+    if (!figure.sliding) figure.say(`Window alone ${fixed(alone, 3)}, cell of the map ${fixed(cell, 3)}. ${text}`);
   }
   return { node, draw };
 }
 
-// ---- The layers below
+// ---- The layers below: what two windows share
 
-function featurePicture(figure, look, name, map, channel) {
-  return keep(figure, name, `${look.stamp} ${figure.state.padding} ${channel} ${name.startsWith("alone") ? figure.state.window : ""}`, () => {
-    const own = figure.run.maps[Number(name.at(-1))];
+function featurePicture(figure, name, map, channel) {
+  const stamp = `${figure.state.padding} ${channel} ${name.startsWith("alone") ? figure.state.window : ""}`;
+  return keep(figure, name, stamp, () => {
+    const own = runOf(figure).maps[Number(name.at(-1))];
     const area = own.height * own.width;
     const top = own.data.subarray(channel * area, (channel + 1) * area).reduce((a, b) => Math.max(a, b), 1e-9);
     const cells = map.height * map.width;
-    return picture(map.height, map.width, (n) => [...mix(look.paper, look.ink, Math.sqrt(clamp(map.data[channel * cells + n] / top, 0, 1))), 255]);
+    return picture(map.height, map.width, (n) => LEVELS[Math.round(255 * Math.sqrt(clamp(map.data[channel * cells + n] / top)))]);
   });
 }
 
 function buildLayer(figure, index, name) {
-  const title = element("h4");
-  const [whole, alone] = ["whole", "alone"].map((kind) => element("canvas", { role: "img", class: kind }));
+  const title = heading("");
+  const [wide, small] = ["whole", "alone"].map((kind) => element("canvas", { role: "img", class: kind }));
   const caption = element("p", { class: "prose" });
   const labels = ["whole image, one pass", "window alone"].map((text) => element("span", { class: "segcore-label", text }));
   const node = element("div", { class: "layer" }, title,
-    element("div", { class: "maps" }, element("div", {}, labels[0], whole), element("div", {}, labels[1], alone)), caption);
+    element("div", { class: "maps" }, element("div", {}, labels[0], wide), element("div", {}, labels[1], small)), caption);
   const step = index ? 1 : 2; // cells of this layer for one cell of the output
   function draw(look) {
-    const { state, run, found } = figure;
-    const [map, own] = [run.maps[index], found.maps[index]];
-    const channel = state.channel;
-    const wide = Math.floor(Math.min(200, node.clientWidth * 0.54));
-    const small = Math.floor(wide * 0.66);
-    let pen = begin(whole, wide);
-    pen.drawImage(featurePicture(figure, look, `whole${index}`, map, channel), 0, 0, wide, wide);
-    const square = ([row, column]) => [column * step * (wide / map.width), row * step * (wide / map.width), own.width * (wide / map.width)];
-    twoFrames(pen, look, square(state.window), square(neighbourOf(state.window, state.neighbour)), 1.5);
-    pen = begin(alone, small);
-    pen.drawImage(featurePicture(figure, look, `alone${index}`, own, channel), 0, 0, small, small);
+    const { state, found } = figure;
+    const [map, own] = [runOf(figure).maps[index], found.maps[index]];
+    const side = Math.floor(Math.min(200, node.clientWidth * 0.54));
+    const unit = side / map.width;
+    const pen = begin(wide, side);
+    pen.drawImage(featurePicture(figure, `whole${index}`, map, state.channel), 0, 0, side, side);
+    twoFrames(pen, look, ...bothPlaces(figure, ([row, column]) => [column * step * unit, row * step * unit, own.width * unit]), 1.5);
     const changed = differing(figure, index, step);
-    markShared(pen, look, own.width, small / own.width, step * (neighbourOf(state.window, state.neighbour)[1] - state.window[1]));
-    markChanged(pen, look, own.width, small / own.width, changed);
-    frame(pen, look, [1.25, 1.25, small - 2.5], look.second, 2.5);
+    drawAlone(figure, small, look, { side: Math.floor(side * 0.66), own, index, step, changed });
     setText(title, `${name}: ${map.width} \u00d7 ${map.height} cells`);
     setText(caption, layerCaption(own.width, shared(own.width, step, state.neighbour), changed.length, state.padding));
-    whole.setAttribute("aria-label", `${name}, channel ${channel + 1}, of the whole image, with the cells of both windows framed`);
-    alone.setAttribute("aria-label", `${name}, channel ${channel + 1}, of the window alone. ${caption.textContent}`);
+    wide.setAttribute("aria-label", `${name}, channel ${state.channel + 1}, of the whole image, with the cells of both windows framed`);
+    small.setAttribute("aria-label", `${name}, channel ${state.channel + 1}, of the window alone. ${caption.textContent}`);
   }
   return { node, draw };
 }
 
-function layerCaption(side, common, changed, padding) {
-  const text = `${side} \u00d7 ${side} of them make one score. Shared with the neighbour: ${common} of ${side * side}, ${percent(common, side * side)}.`;
-  return padding ? `${text} Changed by zeros around the window: ${changed} cells (marked).` : text;
-}
-
-// The cells in which the window alone and its part of the whole map differ, in any channel.
-function differing(figure, index, step) {
-  const [map, own] = [figure.run.maps[index], figure.found.maps[index]];
-  const [top, left] = figure.state.window.map((n) => n * step);
-  const cells = [];
-  for (let n = 0; n < own.height * own.width; n++) {
-    const [y, x] = [Math.floor(n / own.width), n % own.width];
-    for (let c = 0; c < own.channels; c++) {
-      const gap = own.data[c * own.height * own.width + n] - map.data[(c * map.height + top + y) * map.width + left + x];
-      if (Math.abs(gap) > 1e-9) {
-        cells.push(n);
-        break;
-      }
-    }
-  }
-  return cells;
-}
-
-function markShared(pen, look, side, cell, by) {
-  const columns = side - Math.abs(by);
-  if (columns <= 0) return;
-  pen.fillStyle = look["accent-soft"];
-  pen.fillRect(Math.max(0, by) * cell, 0, columns * cell, side * cell);
-  pen.fillStyle = hatchPattern(pen, look.accent, 1, 8, 1);
-  pen.fillRect(Math.max(0, by) * cell, 0, columns * cell, side * cell);
-}
-
-function markChanged(pen, look, side, cell, changed) {
+// The layer of the window alone: hatched what the neighbour needs too, crossed what zeros at the border have changed.
+function drawAlone(figure, canvas, look, { side, own, index, step, changed }) {
+  const { state } = figure;
+  const cell = side / own.width;
+  const pen = begin(canvas, side);
+  pen.drawImage(featurePicture(figure, `alone${index}`, own, state.channel), 0, 0, side, side);
+  const by = step * (neighbourOf(state.window, state.neighbour)[1] - state.window[1]);
+  const columns = own.width - Math.abs(by);
+  if (columns > 0) hatched(pen, look, Math.max(0, by) * cell, 0, columns * cell, side);
   pen.lineWidth = 1.6;
-  pen.strokeStyle = `rgb(${look.score})`;
+  pen.strokeStyle = css([255, 255, 255]);
   for (const n of changed) {
-    const [y, x] = [Math.floor(n / side) * cell, (n % side) * cell];
+    const [y, x] = [Math.floor(n / own.width) * cell, (n % own.width) * cell];
     pen.strokeRect(x + 2, y + 2, cell - 4, cell - 4);
     pen.beginPath();
     pen.moveTo(x + 3, y + 3);
     pen.lineTo(x + cell - 3, y + cell - 3);
     pen.stroke();
   }
+  frame(pen, look, [1.25, 1.25, side - 2.5], look.second, 2.5);
+}
+
+function layerCaption(side, common, changed, padding) {
+  const text = `${side} \u00d7 ${side} of them make one score. Shared with the neighbour: ${common} of ${side * side}, ${percent(common, side * side)}.`;
+  return padding ? `${text} Changed by zeros around the window: ${plural(changed, "cell")} (crossed).` : text;
+}
+
+// The cells in which the window alone and its part of the whole map differ, in any channel.
+function differing(figure, index, step) {
+  const [map, own] = [runOf(figure).maps[index], figure.found.maps[index]];
+  const [top, left] = figure.state.window.map((n) => n * step);
+  const at = (c, n) => (c * map.height + top + Math.floor(n / own.width)) * map.width + left + (n % own.width);
+  const area = own.height * own.width;
+  const differs = (n) => Array.from({ length: own.channels }, (_, c) => Math.abs(own.data[c * area + n] - map.data[at(c, n)])).some((gap) => gap > 1e-9);
+  return Array.from({ length: area }, (_, n) => n).filter(differs);
 }
 
 function buildLayers(figure) {
-  const channels = choice("Channel", [0, 1, 2, 3].map((n) => [n, `${n + 1}`]), figure.state.channel, (value) => figure.change({ channel: value }));
+  const channels = choice("Channel", [0, 1, 2, 3].map((n) => [n, `${n + 1}`]), figure.state.channel, (value) => figure.set({ channel: value }));
+  const place = ["Row", "Column"].map((name, axis) =>
+    slider(`${name} of the map`, { min: 1, max: CELLS }, (value) => pick(figure, ...figure.state.window.map((n, i) => (i === axis ? value - 1 : n)))));
+  const distance = slider("Neighbour at", { min: 1, max: 7 }, (value) => figure.set({ neighbour: value }));
   const cards = [buildLayer(figure, 0, "After pooling 1"), buildLayer(figure, 1, "After pooling 2")];
-  const node = element("section", { class: "layers" },
-    element("header", {}, element("h3", { text: "What the two windows share" }), channels.node),
-    element("div", { class: "cards" }, ...cards.map((card) => card.node)));
+  const crossed = key(["line second", "the window"], ["line", "its neighbour"], ["hatch shared", "what both need"], ["scale feature", "0 to the layer\u2019s largest value"], ["crossed", "changed by zeros around the window"]);
   function draw(look) {
-    channels.set(figure.state.channel);
+    const { channel, neighbour, window: at } = figure.state;
+    channels.set(channel);
+    place.forEach((each, axis) => each.set(at[axis] + 1, `${at[axis] + 1} of ${CELLS}`));
+    distance.set(neighbour, `${plural(neighbour, "cell")}, ${STRIDE * neighbour} pixels`);
+    crossed.lastChild.hidden = !figure.state.padding;
     cards.forEach((card) => card.draw(look));
   }
-  return { node, draw };
+  const nodes = [element("div", { class: "sliders" }, ...place.map((each) => each.node), distance.node), channels.node,
+    element("div", { class: "cards" }, ...cards.map((card) => card.node)), crossed];
+  return { nodes, draw };
 }
 
 // ---- What it costs
 
 function barRow(name) {
-  const bars = ["alone", "pass"].map((kind) => ({ kind, fill: element("i", { class: kind }), text: element("span") }));
+  const bars = ["alone", "pass"].map((kind) => ({ fill: element("i", { class: kind }), text: element("span") }));
   const ratio = element("td", { class: "ratio" });
   const node = element("tr", {}, element("th", { scope: "row", text: name }),
     element("td", {}, ...bars.map(({ fill, text }) => element("div", { class: "meter" }, fill, text))), ratio);
@@ -675,81 +575,96 @@ function barRow(name) {
 }
 
 function layerNames(layers) {
-  let conv = 0;
-  let fc = 0;
-  return layers.filter(({ kind }) => kind !== "pool").map((layer) =>
-    layer.kind === "conv" ? `Convolution ${++conv}, ${layer.outputs} maps` : `Linear ${++fc}, ${layer.outputs} outputs`);
+  const count = { conv: 0, linear: 0 };
+  return layers.filter(({ kind }) => kind !== "pool").map(({ kind, outputs }) => {
+    count[kind] += 1;
+    return kind === "conv" ? `Convolution ${count[kind]}, ${outputs} maps` : `Linear ${count[kind]}, ${outputs} outputs`;
+  });
 }
 
 function buildCost(figure) {
   const set = (index, value) => {
     const cost = figure.state.cost.map((old, n) => (n === index ? value : old));
-    cost[2] = Math.min(cost[2], 2 ** cost[1]);
-    figure.change({ cost });
+    figure.set({ cost: [cost[0], cost[1], Math.min(cost[2], 2 ** cost[1])] });
   };
-  const image = range("Side of the image, pixels", 64, 1024, (value) => set(0, value), 16);
-  const depth = range("Convolutions", 1, 8, (value) => set(1, value));
-  const stride = range("Stride, pixels", 0, 4, (value) => set(2, STRIDES[value]));
+  const image = slider("Side of the image, pixels", { min: 64, max: 1024, step: 16 }, (value) => set(0, value));
+  const depth = slider("Convolutions", { min: 1, max: 8 }, (value) => set(1, value));
+  const stride = slider("Stride, pixels", { min: 0, max: 4 }, (value) => set(2, STRIDES[value]));
   const summary = element("p", { class: "summary" });
   const body = element("tbody");
   const table = element("table", {},
     element("thead", {}, element("tr", {}, element("th", { scope: "col", text: "Layer" }),
       element("th", { scope: "col" }, element("span", { class: "alone", text: "window by window" }), " and ", element("span", { class: "pass", text: "one pass" })),
       element("th", { scope: "col", text: "ratio" }))), body);
-  const node = element("section", { class: "cost" }, element("h3", { text: "What it costs" }),
-    element("div", { class: "sliders" }, image.node, depth.node, stride.node), summary, table);
-  let rows = [];
+  let [rows, shown] = [[], []];
   function draw() {
     const [side, count, by] = figure.state.cost;
     const layers = family(count, by);
     const found = compare(layers, side);
     const names = layerNames(layers);
-    if (!same(names, rows.names)) {
-      rows = names.map(barRow);
-      rows.names = names;
+    if (!same(names, shown)) {
+      [rows, shown] = [names.map(barRow), names];
       body.replaceChildren(...rows.map((row) => row.node));
     }
-    image.set(side, `${side}`);
-    depth.set(count, `${count}`);
-    stride.set(STRIDES.indexOf(by), `${by}`);
+    image.set(side, grouped(side));
+    depth.set(count);
+    stride.input.max = String(Math.min(4, count));
+    stride.set(STRIDES.indexOf(by), String(by));
     const top = Math.max(...found.alone);
     rows.forEach((row, n) => row.set(found.alone[n], found.pass[n], top));
     setText(summary, costSentence(found, side));
   }
-  return { node, draw };
+  return { nodes: [element("div", { class: "sliders" }, image.node, depth.node, stride.node), summary, element("div", { class: "cost" }, table)], draw };
 }
 
 export function costSentence(found, side) {
   if (!found.windows) return `The window is ${found.window} \u00d7 ${found.window} pixels: larger than the image.`;
   const [alone, pass] = found.totals;
-  return `A window is ${found.window} \u00d7 ${found.window} pixels; ${words(found.windows)} of them fit into ${side} \u00d7 ${side}. One by one: ${words(alone)} multiplications. One pass: ${words(pass)}, ${(alone / pass).toPrecision(3)} times fewer.`;
+  return `A window is ${found.window} \u00d7 ${found.window} pixels; ${words(found.windows)} of them fit into ${grouped(side)} \u00d7 ${grouped(side)}. One by one: ${words(alone)} multiplications. One pass: ${words(pass)}, ${(alone / pass).toPrecision(3)} times fewer.`;
 }
 
 // ---- Together
 
-function render({ model, el }) {
-  const root = stage(el, "convolutionalization");
-  const figure = new Figure(model, root);
-  const parts = (figure.parts = {
-    controls: buildControls(figure), source: buildSource(figure), map: buildMap(figure), readout: buildReadout(figure),
-    sliders: buildSliders(figure), layers: buildLayers(figure), cost: buildCost(figure),
-  });
-  root.append(parts.controls.node, element("div", { class: "views" }, parts.source.node, parts.map.node), parts.readout.node,
-    parts.sliders.node, parts.layers.node, parts.cost.node, figure.announce.node);
-  const stops = TRAITS.map((name) => {
-    const follow = () => figure.follow(name);
-    model.on(`change:${name}`, follow);
-    return () => model.off(`change:${name}`, follow);
-  });
-  stops.push(onTheme(() => { figure.look = null; figure.mark("all"); }));
-  stops.push(onResize(root, () => figure.mark("all")));
-  figure.draw();
-  return () => {
-    figure.loop.stop();
-    figure.announce.stop();
-    stops.forEach((stop) => stop());
-    root.remove();
+function build(figure) {
+  Object.assign(figure, { image: readImage(figure.model.get("scene")), sliding: 0, kept: {} });
+  figure.runs = openRuns(figure.model, figure.image);
+  const parts = {
+    source: buildSource(figure), map: buildMap(figure), readout: buildReadout(figure), controls: buildControls(figure),
+    layers: buildLayers(figure), cost: buildCost(figure),
   };
+  const rest = "Drag the orange window over the photograph, or point at a cell of the map. Are the two numbers ever different?";
+  const frames = key(["ring second", "the window"], ["ring", "its neighbour"], ["hatch shared", "pixels that both need"]);
+  figure.first(
+    element("p", { class: "lead", text: "Cut out one window and classify it, or run the network once over the whole image and read the score from its map." }),
+    trials(figure, TRIALS, rest).node,
+    element("div", { class: "views" }, element("div", {}, parts.source.node, frames), parts.map.node, parts.readout.node),
+    parts.controls.node);
+  parts.folds = [
+    figure.more("What two neighbouring windows share, layer by layer", parts.layers.nodes),
+    figure.more("What it costs in larger networks, and which layers gain", parts.cost.nodes)];
+  return parts;
 }
 
-export default { render };
+function draw(figure, changed) {
+  work(figure);
+  const { parts, look } = figure;
+  const moved = changed("window", "neighbour", "padding", "view", "channel");
+  if (moved) figure.found = scoreAlone(figure, figure.state.window);
+  if (moved) for (const name of ["controls", "source", "map", "readout"]) parts[name].draw(look);
+  if (moved && parts.folds[0].open) parts.layers.draw(look);
+  if (changed("cost") && parts.folds[1].open) parts.cost.draw();
+}
+
+const costCheck = (cost) =>
+  listOf(whole(1, 1024), 3)(cost) || whole(64, 1024)(cost[0]) || whole(1, 8)(cost[1]) || oneOf(...STRIDES.filter((by) => by <= 2 ** cost[1]))(cost[2]);
+
+export default widget({
+  slug: "convolutionalization",
+  traits: {
+    window: listOf(whole(0, CELLS - 1), 2), neighbour: whole(1, 7), padding: yesNo, view: oneOf("dense", "windows", "difference"),
+    channel: whole(0, 3), cost: costCheck,
+  },
+  colours: ["page", "text", "accent", "second", "accent-soft"],
+  build,
+  draw,
+});
