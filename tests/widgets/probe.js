@@ -42,6 +42,7 @@ function build(figure) {
   const tried = trials(figure, [
     { label: "Three", values: { count: 3 }, note: "Look: three." },
     { label: "Turn", values: [{ count: 4 }, { count: 5 }], note: ({ count }) => `It is ${count}.` },
+    { label: "There", values: { count: 6 }, back: { count: 8 }, note: "Six." },
   ], "At rest.");
   figure.first(tried.node, text, count.node, box, canvas, key(["line second", "the line"]));
   figure.more("More", [field.node, play.node]);

@@ -150,6 +150,10 @@ def test_things_to_try_are_ticked_and_never_stale(probe, open_widget):
     opened.set("count", 9)
     opened.page.wait_for_function("document.querySelector('.segcore-note').textContent === 'At rest.'")
     assert turn.get_attribute("aria-pressed") == "false" and "seen" in turn.get_attribute("class")
+    there = opened.page.get_by_role("button", name="There")
+    for count in (6, 8, 6):
+        there.click()
+        assert opened.get("count") == count, "one press there, one press back"
 
 
 def test_without_storage_it_works_all_the_same(probe, browser, tmp_path):

@@ -109,7 +109,8 @@ function remember(name, list) {
 
 // Things to try: buttons that set the state and say what to look for, ticked once seen. A trial is
 // { label, values, note }; `values` may be a list of states that the button goes through, press after press, and `note` a
-// function of the state.
+// function of the state. With `back`, a state that is none of them, a press of a button that is down and has no further
+// state leads there.
 // A button is down while the state is the one that it sets, so nothing it says can go stale.
 export function trials(figure, list, rest) {
   const store = `segcore-seen-${figure.spec.slug}`;
@@ -119,7 +120,8 @@ export function trials(figure, list, rest) {
   const on = (values) => Object.entries(values).every(([name, value]) => same(figure.state[name], value));
   const press = (trial) => {
     const states = statesOf(trial);
-    const next = states[(states.findIndex(on) + 1) % states.length];
+    const at = states.findIndex(on);
+    const next = trial.back && at === states.length - 1 ? trial.back : states[(at + 1) % states.length];
     seen.add(trial.label);
     remember(store, [...seen]);
     trial.before?.(figure);
