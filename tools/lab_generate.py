@@ -1,6 +1,9 @@
 """From a solution notebook to its lab: what is taken out and put in, and when a lab on disk may be replaced.
 
-`labs.py` says how a solution is written; this module holds what it does with one.
+`labs.py` says how a solution is written; this module holds what it does with one. The folder `labs/` belongs
+to the reader: whatever lies there and is not, to the last output and attachment, what was generated, is
+somebody's work. So the book and the tests do not look there; they take the clean labs, made from the
+solutions into `_build/labs/`.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import hashlib
 import html
 import json
 import os
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -17,6 +21,7 @@ import nbformat
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
+CLEAN = "_build/labs"  # where the book and the tests find the labs as their solutions make them
 CODE_STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")
 TEXT_STUB = ("YOUR ANSWER HERE",)
 
@@ -90,10 +95,11 @@ def picture(cell: NotebookNode, cell_id: str) -> NotebookNode:
     return made
 
 
-def source_hash(notebook: NotebookNode) -> str:
-    """A hash over what a reader writes: kinds and sources of the cells that are not empty."""
-    sources = [[cell.cell_type, cell.source] for cell in notebook.cells if cell.source.strip()]
-    return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
+def content_hash(notebook: NotebookNode) -> str:
+    """A hash over all that stands in a lab, outputs, attachments and metadata too; not over the record."""
+    content = copy.deepcopy(notebook)
+    content.metadata.get("course", {}).pop("generated", None)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def lab_from(solution: NotebookNode, slug: str) -> NotebookNode:
@@ -122,7 +128,8 @@ def lab_from(solution: NotebookNode, slug: str) -> NotebookNode:
     lab.cells = cells
     for field in ("celltoolbar", "widgets"):
         lab.metadata.pop(field, None)
-    lab.metadata["course"] = {**lab.metadata.get("course", {}), "slug": slug, "generated": source_hash(lab)}
+    lab.metadata["course"] = {**lab.metadata.get("course", {}), "slug": slug}
+    lab.metadata["course"]["generated"] = content_hash(lab)
     return lab
 
 
@@ -155,49 +162,101 @@ def read(path: Path) -> NotebookNode:
         raise LabError(f"{path.name} is not a notebook that can be read: {error}") from error
 
 
-def edited(lab: NotebookNode) -> bool:
-    """Whether a reader has changed a lab since it was generated. A lab without a record counts as edited."""
-    return bool(lab.metadata.get("course", {}).get("generated") != source_hash(lab))
+def made_here(content: bytes) -> bool:
+    """Whether a lab's file is still, to the last output, what was once generated: its own record says so.
+
+    How its JSON is laid out does not count. A lab without a record, or none at all, is somebody's work.
+    """
+    try:
+        lab = nbformat.v4.reads(content.decode())  # as it stands: nothing is converted or mended
+        return bool(lab.metadata["course"]["generated"] == content_hash(lab))
+    except Exception:  # not UTF-8, not JSON, no cells, nested too deeply: whatever it is, it is not ours
+        return False
+
+
+def state(target: Path, text: str) -> str:
+    """What lies in a lab's place: ``missing``, ``clean``, ``stale`` or ``worked in``.
+
+    Stale is a lab that an older solution made and nobody touched. A folder, a link to another file, or a file
+    that cannot be read is the reader's.
+    """
+    if not os.path.lexists(target):
+        return "missing"
+    try:
+        content = target.read_bytes() if target.is_file() else b""
+    except OSError:
+        return "worked in"
+    if content.replace(b"\r\n", b"\n") == text.encode():
+        return "clean"
+    return "stale" if not target.is_symlink() and made_here(content) else "worked in"
+
+
+def made(slug: str, root: Path = ROOT) -> str:
+    """The text of the lab that a solution makes."""
+    return text_of(lab_from(read(root / "solutions" / f"{slug}.ipynb"), slug))
 
 
 def generate(slug: str, root: Path = ROOT, *, force: bool = False) -> str:
     """Make one lab; return what was done: ``new``, ``updated``, ``unchanged``, ``kept`` or ``replaced``."""
-    target = root / "labs" / f"{slug}.ipynb"
-    text = text_of(lab_from(read(root / "solutions" / f"{slug}.ipynb"), slug))
-    if not target.exists():
-        write(target, text)
-        return "new"
-    if target.read_text(encoding="utf-8") == text:
+    target, text = root / "labs" / f"{slug}.ipynb", made(slug, root)
+    found = state(target, text)
+    if found == "clean":
         return "unchanged"
-    try:
-        touched = edited(read(target))
-    except LabError:
-        touched = True  # what cannot be read may still be somebody's work
-    if touched and not force:
-        return "kept"
-    if touched:
+    if found == "worked in":
+        if not force:
+            return "kept"
         number = 1
-        while (aside := target.with_name(f"{slug}.edited-{number}.ipynb")).exists():
+        while os.path.lexists(aside := target.with_name(f"{slug}.edited-{number}.ipynb")):
             number += 1
         target.rename(aside)
     write(target, text)
-    return "replaced" if touched else "updated"
+    return {"missing": "new", "stale": "updated", "worked in": "replaced"}[found]
 
 
-def difference(slug: str, root: Path = ROOT) -> str | None:
-    """Why the lab on disk is not what its solution generates, or None where it is."""
-    target = root / "labs" / f"{slug}.ipynb"
-    if not target.exists():
-        return f"labs/{slug}.ipynb is missing: run `make notebooks`"
-    made = lab_from(read(root / "solutions" / f"{slug}.ipynb"), slug)
-    if target.read_text(encoding="utf-8") == text_of(made):
+def write_clean(slug: str, root: Path = ROOT) -> Path:
+    """The clean lab of a solution, whatever lies in `labs/`. Its file is touched only where it changes."""
+    target, text = root / CLEAN / f"{slug}.ipynb", made(slug, root)
+    if not target.is_file() or target.read_bytes() != text.encode():
+        write(target, text)
+    return target
+
+
+def as_committed(path: Path, root: Path) -> bool | None:
+    """Whether a file is in the state that git has of it (both may lack it); None where git cannot say."""
+    if not (root / ".git").exists():
         return None
-    lab = read(target)
-    if edited(lab):
-        return f"labs/{slug}.ipynb was edited; change its solution instead, then run `make notebooks`"
-    if source_hash(lab) != source_hash(made):
-        return f"labs/{slug}.ipynb is older than its solution: run `make notebooks`"
-    return f"labs/{slug}.ipynb holds outputs or metadata that a lab does not have: run `make notebooks`"
+    try:
+        status = subprocess.run(
+            ["git", "--no-optional-locks", "-C", str(root), "status", "--porcelain", "--", str(path)],
+            capture_output=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return not status.stdout.strip()
+
+
+def difference(slug: str, root: Path = ROOT, *, strict: bool = False) -> tuple[bool, str] | None:
+    """How the lab on disk differs from what its solution makes, and whether that is a fault; None if alike.
+
+    A lab that was worked in, or deleted, is the reader's affair. In CI, where nobody works, it is a fault if
+    it was committed so; with ``strict`` always. A lab that nobody touched and that its solution would now
+    make otherwise is a fault everywhere, and so is one that was never made.
+    """
+    target = root / "labs" / f"{slug}.ipynb"
+    found = state(target, made(slug, root))
+    if found == "clean":
+        return None
+    if found == "stale":
+        return True, f"labs/{slug}.ipynb is older than its solution: run `make notebooks`"
+    committed = as_committed(target, root)
+    strict = strict or bool(os.environ.get("CI") and committed is not False)
+    if found == "missing":
+        words = f"labs/{slug}.ipynb is missing: `python tools/labs.py generate {slug[:2]}` makes it"
+        return strict or committed is True, words
+    if strict:
+        return True, f"labs/{slug}.ipynb was edited; change its solution instead, then run `make notebooks`"
+    return False, f"labs/{slug}.ipynb was worked in: book and tests take the clean lab"
 
 
 def slugs(root: Path, asked: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-r"""Labs from solutions: ``python tools/labs.py generate | check | execute | lint [SLUG ...]``.
+r"""Labs from solutions: ``python tools/labs.py generate | check | clean | execute | lint [SLUG ...]``.
 
 ``solutions/NN_slug.ipynb`` is the one source of a lab. From it comes ``labs/NN_slug.ipynb``: solutions
 taken out as nbgrader 0.9 takes them out, outputs cleared, pictures of the right result put in. Never edit a
@@ -29,9 +29,12 @@ So the only metadata to write by hand are tags and ``course.alt``. ``course.exer
 where a cell belongs to another exercise than the rules say; ``annotate`` leaves it. Checks come in the
 order of their ids, and no cell uses a reader's function before its check (``lint`` says so).
 
-What a reader has edited is never overwritten: a lab records the hash of the sources that were generated.
-Where the lab on disk no longer has that hash, ``generate`` keeps it and says so; ``--force`` moves it to
-``NN_slug.edited-1.ipynb``.
+What a reader has made of a lab is never overwritten: a lab records a hash over all that was generated. Where
+the lab on disk no longer has that hash, be it for one output or one attachment, ``generate`` keeps it and
+says so; ``--force`` moves it to ``NN_slug.edited-1.ipynb``. The book and the tests take the labs that
+``clean`` makes from the solutions into ``_build/labs/``, so whatever a reader does in ``labs/`` breaks
+neither. ``check`` passes a lab that was worked in, with a word; ``--strict`` does not, and CI does not pass
+what was committed so.
 """
 
 from __future__ import annotations
@@ -43,12 +46,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from lab_author import annotate, execute
-from lab_generate import ROOT, LabError, difference, generate, read, slugs, text_of, write
+from lab_generate import CLEAN, ROOT, LabError, difference, generate, read, slugs, text_of, write, write_clean
 from lab_lint import lint
 
 COMMANDS = {
     "generate": "make the labs from their solutions",
-    "check": "exit 1 where a lab is not what its solution generates",
+    "check": "exit 1 where a lab is not what its solution generates and nobody has worked in it",
+    "clean": f"make the labs into {CLEAN}/, for the book and the tests, whatever lies in labs/",
     "annotate": "add nbgrader's and the course's metadata to the solutions",
     "execute": "annotate the solutions, re-run them and store their outputs",
     "lint": "look for faults in solutions and labs",
@@ -72,8 +76,13 @@ def run(options: argparse.Namespace, slug: str) -> list[str]:
         seconds = execute(slug, root, timeout=options.timeout)
         print(f"solutions/{slug}.ipynb: executed in {seconds:.0f} s")
     elif options.command == "check":
-        fault = difference(slug, root)
-        return [fault] if fault else []
+        if found := difference(slug, root, strict=options.strict):
+            fault, words = found
+            if fault:
+                return [words]
+            print(words)
+    elif options.command == "clean":
+        write_clean(slug, root)
     else:
         return lint(slug, root)
     return []
@@ -93,6 +102,8 @@ def main(arguments: list[str] | None = None) -> int:
             command.add_argument(
                 "--force", action="store_true", help="move edited labs aside and make new ones"
             )
+        if name == "check":
+            command.add_argument("--strict", action="store_true", help="labs that were worked in fail too")
         if name == "execute":
             command.add_argument("--timeout", type=float, default=300, help="seconds a cell may take (300)")
     options = parser.parse_args(arguments)
@@ -102,10 +113,14 @@ def main(arguments: list[str] | None = None) -> int:
         chosen, faults = [], [str(error)]
     else:
         faults = []
+    if options.command == "clean" and not options.slug:
+        for path in (options.root / CLEAN).glob("*.ipynb"):
+            if path.stem not in chosen:
+                path.unlink()  # its solution is gone
     for slug in chosen:
         try:
             faults += run(options, slug)
-        except LabError as error:
+        except (LabError, OSError) as error:
             faults.append(str(error))
     for fault in faults:
         print(f"labs.py: {fault}", file=sys.stderr)
