@@ -1,7 +1,12 @@
 """Build the book, serve what was built, or try its links: ``python tools/book.py build|serve|links``.
 
-A build is a no-op to the reader when nothing changed. Jupyter Book's cache does not see the library: when
-`segcore` or the lock file changes, the stored outputs of the chapters are stale, so the cache is dropped.
+A build is a no-op to the reader when nothing changed. Two things that it leaves are used by the next:
+
+- the chapters' outputs. Jupyter Book's cache does not see the library, so it is dropped as soon as `segcore`,
+  the stored results or the lock file change; `.library-hash` says which library the cache belongs to. What
+  ran well stays there, also when the build ends with an error: the next one runs the other chapters only.
+- the pages as they were read. They are used only after a build that went well (`.pages-hash`), since Sphinx
+  repeats no warning for a page that it does not read again: a second try would pass what the first refused.
 """
 
 from __future__ import annotations
@@ -18,39 +23,62 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
-STAMP = BUILD / ".library-hash"
+LIBRARY = BUILD / ".library-hash"
+PAGES = BUILD / ".pages-hash"
 
 
 def library_hash() -> str:
     """A hash over what the chapters' outputs depend on beside their own text."""
-    files = [p for p in (ROOT / "segcore").rglob("*") if p.suffix in {".py", ".js", ".css", ".json"}]
-    return _hash([*files, *(ROOT / "book" / "results").glob("*.json"), ROOT / "requirements.lock"])
+    return _hash([ROOT / "segcore", ROOT / "book" / "results", ROOT / "requirements.lock"])
 
 
 def look_hash() -> str:
     """A hash over what all pages are made with. Sphinx copies nothing where no page has changed."""
-    folders = (ROOT / "book" / "_static", ROOT / "tools" / "ext")
-    files = [p for folder in folders for p in folder.rglob("*") if p.suffix in {".py", ".css", ".svg"}]
-    return _hash([*files, *(ROOT / "book").glob("*.svg")])
+    pictures = (ROOT / "book").glob("*.svg")
+    return _hash([ROOT / "book" / "_static", ROOT / "tools" / "ext", *pictures])
 
 
-def _hash(files: list[Path]) -> str:
+def _hash(places: list[Path]) -> str:
+    """Over every file below the places, but for what Python or an editor leaves beside them."""
+    files = {file for place in places for file in ([place] if place.is_file() else place.rglob("*"))}
     digest = hashlib.sha256()
     for path in sorted(files):
-        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+        name = path.relative_to(ROOT)
+        if path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in name.parts):
+            digest.update(name.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def _says(stamp: Path, hashes: str) -> bool:
+    return stamp.is_file() and stamp.read_text() == hashes
+
+
+def _drop(folder: Path) -> None:
+    """Remove a folder, or fail: what is stale must not survive half removed."""
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def drop_what_is_stale(library: str, look: str) -> bool:
+    """Drop outputs of another library, pages of another look; return whether pages are left to use."""
+    if not _says(LIBRARY, library):
+        LIBRARY.unlink(missing_ok=True)  # first: if we are stopped here, the rest is dropped the next time
+        _drop(BUILD / ".jupyter_cache")
+        BUILD.mkdir(exist_ok=True)
+        LIBRARY.write_text(library)
+    current = _says(PAGES, f"{library}\n{look}\n")
+    PAGES.unlink(missing_ok=True)
+    if not current:
+        _drop(BUILD / ".doctrees")
+    return current
 
 
 def build(*, clean: bool = False, links: bool = False) -> int:
     """Build with warnings as errors, stale outputs dropped first; with ``links``, try the outside links."""
     if clean:
-        shutil.rmtree(BUILD, ignore_errors=True)
-    now = f"{library_hash()}\n{look_hash()}\n"
-    before = STAMP.read_text() if STAMP.exists() else ""
-    if before != now:
-        shutil.rmtree(BUILD / ".doctrees", ignore_errors=True)
-    if before.split("\n")[0] != now.split("\n")[0]:
-        shutil.rmtree(BUILD / ".jupyter_cache", ignore_errors=True)
+        _drop(BUILD)
+    library, look = library_hash(), look_hash()
+    current = drop_what_is_stale(library, look)
     environment = {
         **os.environ,
         "SEGCORE_STATIC": "1",
@@ -64,11 +92,12 @@ def build(*, clean: bool = False, links: bool = False) -> int:
     if links:
         command += ["--builder", "linkcheck"]
     code = subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode
-    if links:
-        return code
-    if code == 0:
-        BUILD.mkdir(exist_ok=True)
-        STAMP.write_text(now)
+    if library_hash() != library:
+        LIBRARY.unlink()  # some chapters ran with the one, some with the other
+        print("segcore changed while the book was built: the next build runs every chapter again.")
+    elif code == 0 and (current or not links):  # a try of the links alone writes no pages
+        PAGES.write_text(f"{library}\n{look}\n")
+    if code == 0 and not links:
         print(f"The book is built: {(BUILD / 'html' / 'index.html').relative_to(ROOT)}")
     return code
 
