@@ -36,6 +36,7 @@ serve: book ## build the book and serve it on localhost
 	$(PY) tools/book.py serve
 
 lab: $(READY) ## open JupyterLab on the labs
+	@mkdir -p labs
 	$(PY) -m jupyterlab labs
 
 test: lint unit nbval book browser ## lint, unit tests, notebooks, book and browser tests
@@ -50,9 +51,10 @@ lint: $(READY) ## ruff (lint and format), mypy, labs against their solutions
 unit: $(READY) ## unit tests and the examples in docstrings
 	$(THREADS) $(PY) -m pytest -n 2 --dist loadscope tests --ignore tests/widgets segcore --doctest-modules
 
-nbval: $(READY) ## re-run labs and solutions; the solutions' outputs must be what is stored
+nbval: $(READY) ## re-run clean labs and solutions; the solutions' outputs must be what is stored
 	$(STATIC) $(PY) -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg solutions
-	$(STATIC) SEGCORE_STEPS=0.02 $(PY) -m pytest --nbval-lax labs
+	$(PY) tools/labs.py clean
+	$(STATIC) SEGCORE_STEPS=0.02 $(PY) -m pytest --nbval-lax _build/labs
 
 browser: book ## widgets and the built pages in Chromium, JupyterLab included
 	$(PY) -m pytest -n 2 tests/widgets
@@ -76,4 +78,4 @@ lock: $(READY) ## pin the newest versions that pyproject.toml allows
 
 clean: ## remove what was built; .venv, progress and edited labs stay
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './.venv/*' -not -path './labs/*' -prune -exec rm -rf {} +

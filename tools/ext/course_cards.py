@@ -185,12 +185,12 @@ def _outside(address: str, text: str) -> nodes.Node:
     )
 
 
-def _links(name: str, repository: str, *, here: str) -> nodes.paragraph:
+def _links(name: str, config: Config, *, here: str) -> nodes.paragraph:
     """The row of links of a lab, without the page that it stands on."""
-    lab, solved = f"labs/{name}", f"solutions/{name}"
+    lab, solved, repository = f"labs/{name}", f"solutions/{name}", config.course_repository
     row = [
         _page(lab, "Read the lab") if here != lab else None,
-        _download(f"{lab}.ipynb", "Download the lab (.ipynb)"),
+        _download(f"{config.course_lab_folder}/{name}.ipynb", "Download the lab (.ipynb)"),
         *(_outside(address, text) for text, address in launch_links(repository, f"{lab}.ipynb")),
         _page(solved, "See it solved") if here != solved else None,
         _page(f"book/{name}", "Read the chapter") if here != f"book/{name}" else None,
@@ -242,7 +242,7 @@ class LabCard(SphinxDirective):
         if lab.exercises:
             items = [nodes.list_item("", nodes.paragraph("", text)) for text in lab.exercises]
             card += nodes.bullet_list("", *items, bullet="-", classes=["lab-exercises"])
-        card += _links(name, repository, here=self.env.docname)
+        card += _links(name, self.config, here=self.env.docname)
         return [card]
 
 
@@ -300,7 +300,7 @@ class LabBar(SphinxTransform):
             words = [nodes.Text("This is the solved lab, with its outputs. Try the lab yourself first.")]
             title += nodes.Text(", solved")  # the notebook's own title is the lab's
         bar = nodes.container(
-            "", nodes.paragraph("", "", *words), _links(name, repository, here=self.env.docname)
+            "", nodes.paragraph("", "", *words), _links(name, self.config, here=self.env.docname)
         )
         bar["classes"].append("lab-bar")
         title.parent.insert(title.parent.index(title) + 1, bar)
@@ -316,6 +316,7 @@ def _configure(app: Sphinx, config: Config) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives, the bar, and the two facts that every page depends on."""
     app.add_config_value("course_repository", "", "env", types=[str])
+    app.add_config_value("course_lab_folder", "labs", "env", types=[str])
     app.add_config_value("course_standing", [], "env", types=[list])
     app.connect("config-inited", _configure)
     app.add_directive("lab-card", LabCard)
