@@ -251,3 +251,22 @@ def test_trying_links_neither_makes_pages_current_nor_stale(house, monkeypatch):
     change(house, "tools/ext/a.py")
     builds(house, monkeypatch, 0, links=True)
     assert builds(house, monkeypatch, 0) == [True, False]
+
+
+def test_jupyter_book_runs_a_chapter_once_however_often_another_fails(house, capfd):
+    """The same with Jupyter Book itself: a warning is repeated until it is mended, and nothing runs twice."""
+    config = "title: Test\nonly_build_toc_files: true\nexclude_patterns: ['_build/*']\n"
+    config += "execute: {execute_notebooks: cache}\n"
+    lab_generate.write(house / "_config.yml", config)
+    lab_generate.write(house / "_toc.yml", "format: jb-book\nroot: a\nchapters:\n  - file: b\n")
+    top = "---\nfile_format: mystnb\nkernelspec: {name: python3, display_name: Python 3}\n---\n"
+    runs = house / "runs"
+    cell = f"```{{code-cell}}\nwith open({str(runs)!r}, 'a') as file:\n    print('ran', file=file)\n```\n"
+    lab_generate.write(house / "a.md", f"{top}# A\n\n{cell}")
+    lab_generate.write(house / "b.md", "# B\n\n{ref}`nowhere`\n")
+    for _ in range(2):
+        assert book.build() == 1
+        assert "undefined label: 'nowhere'" in capfd.readouterr().err
+    lab_generate.write(house / "b.md", "# B\n\nMended.\n")
+    assert book.build() == 0
+    assert runs.read_text() == "ran\n"
