@@ -23,6 +23,7 @@ LARGEST = 64  # pixels along a side
 MOST_CLASSES = 6
 LARGEST_TOLERANCE = 6
 STREET = (42, 56)  # height and width of the default
+EXAMPLES = ("guess", "perfect", "background", "missed", "shifted", "blocks", "swapped")
 
 
 def _ellipse(y: float, x: float, ry: float, rx: float) -> Tensor:
@@ -76,6 +77,9 @@ class MetricsWidget(CourseWidget):
         prediction: rows of digits, as many and as long as the truth's.
         classes: names of the classes, two to six; digits count from the first.
         tolerance: of the boundary F-score, 0 to 6 pixels.
+        example: a prediction that the figure makes from the truth and then sets: "guess" (the one it was
+            given), "perfect", "background", "missed" (the smallest class), "shifted", "blocks" or "swapped";
+            "" once something was painted.
 
     Truth and prediction of another size are set together, inside
     ``with widget.hold_trait_notifications():``.
@@ -99,6 +103,7 @@ class MetricsWidget(CourseWidget):
         sync=True
     )
     tolerance = traitlets.Int(2).tag(sync=True)
+    example = traitlets.Enum(("", *EXAMPLES), default_value=EXAMPLES[0]).tag(sync=True)
 
     @traitlets.default("truth")
     def _street(self) -> list[str]:

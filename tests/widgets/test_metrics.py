@@ -218,7 +218,7 @@ def shown_scores(opened: Any) -> dict[str, list[float]]:
     """All numbers of the figure, as they stand there."""
     root = opened.root
     overall = [number(text) for text in root.locator(".score .value").all_text_contents()]
-    matrix = [int(text) for text in root.locator(".matrix .cell").all_text_contents()]
+    matrix = [int(text.replace(",", "")) for text in root.locator(".matrix .cell").all_text_contents()]
     classes = [number(text) for text in root.locator(".classes .cell").all_text_contents()]
     return {"overall": overall, "matrix": matrix, "classes": classes}
 
@@ -249,9 +249,9 @@ def assert_shows_the_librarys(opened: Any) -> dict[str, list[float]]:
     return shown
 
 
-def press(opened: Any, name: str, group: str | None = None) -> None:
-    scope = opened.page if group is None else opened.page.get_by_role("group", name=f"{group}: examples")
-    scope.get_by_role("button", name=name, exact=True).click()
+def press(opened: Any, name: str) -> None:
+    opened.root.evaluate("root => root.querySelectorAll('details').forEach(fold => { fold.open = true; })")
+    opened.page.get_by_role("button", name=name, exact=True).click()
     settle(opened)
 
 
@@ -410,7 +410,7 @@ def test_a_number_lights_its_pixels_and_a_pixel_its_number(open_widget: Any):
     settle(opened)
     assert words.inner_text().startswith("Outline of car, within 2: ")
     press(opened, "Errors")
-    assert words.inner_text() == "Wrong: 214 of 2352 pixels that count."
+    assert words.inner_text() == "Wrong: 214 of 2,352 pixels that count."
     assert opened.root.get_by_role("button", name="Errors").get_attribute("aria-pressed") == "true"
     opened.assert_quiet()
 
@@ -457,7 +457,7 @@ def test_keyboard_alone(open_widget: Any):
     keyboard.press("ArrowDown")
     settle(opened)
     assert "pixels of tree" in opened.root.locator(".words").inner_text()
-    tab_to(".tolerance input")
+    tab_to(".classes + label input")
     keyboard.press("ArrowRight")
     assert opened.get("tolerance") == 3
     assert_shows_the_librarys(opened)
@@ -480,6 +480,51 @@ def test_the_widget_follows_its_model(open_widget: Any):
     shown = assert_shows_the_librarys(opened)
     assert shown["matrix"] == [3, 0, 1, 1]
     assert opened.root.locator(".metrics").count() == 1
+    opened.assert_quiet()
+
+
+def test_what_the_trials_say_and_the_address(open_widget: Any):
+    """The notes give the library's numbers; an address names an answer; what was painted has no address."""
+    opened = open_widget(MetricsWidget(), width=840)
+    height = "root => root.querySelector('.segcore-first').offsetHeight"
+    assert opened.root.evaluate(height) <= 700
+    note = opened.root.locator(".segcore-note")
+    found = {}
+    for name in ("All background", "person missed", "Shifted by 3", "8 \u00d7 8 blocks", "tree \u2194 car"):
+        press(opened, name)
+        truth, prediction = labels_of(opened.get("truth")), labels_of(opened.get("prediction"))
+        matrix = confusion_matrix(prediction, truth, 4)
+        accuracy, mean = pixel_accuracy(matrix).item(), mean_iou(matrix).item()
+        outline = boundary_f1(prediction, truth, 2, 4).nanmean().item()
+        found[name] = (accuracy, mean, outline)
+        said = note.inner_text()
+        assert f"{mean:.2f}" in said
+        assert (
+            f"pixel accuracy {accuracy:.2f}" in said or f"boundary F {outline:.2f}" in said or name[0] == "t"
+        )
+    assert found["All background"][0] > 0.7 > 3 * found["All background"][1]
+    assert found["person missed"][0] > 0.95 and found["person missed"][1] < 0.8
+    shifted, blocks = found["Shifted by 3"], found["8 \u00d7 8 blocks"]
+    assert abs(shifted[0] - blocks[0]) < 0.01 and abs(shifted[1] - blocks[1]) < 0.04, "what the chapter says"
+    truth = labels_of(opened.get("truth"))
+    press(opened, "Shifted by 3")
+    assert boundary_f1(labels_of(opened.get("prediction")), truth, 3, 4).nanmean() == 1
+    press(opened, "8 \u00d7 8 blocks")
+    assert boundary_f1(labels_of(opened.get("prediction")), truth, 3, 4).nanmean() < 0.95
+    press(opened, "tree \u2194 car")
+    opened.page.wait_for_function("location.hash === '#metrics:example=swapped'")
+    drag(opened, "prediction", (3, 3))
+    assert opened.get("example") == ""
+    opened.page.wait_for_function("location.hash === ''")
+    opened.page.evaluate("location.hash = 'metrics:example=blocks;tolerance=0'")
+    opened.page.wait_for_function(
+        "document.querySelector('[data-widget]').segcore.model.get('tolerance') === 0"
+    )
+    assert len({opened.get("prediction")[4][n] for n in range(8)}) == 1
+    assert_shows_the_librarys(opened)
+    opened.page.set_viewport_size({"width": 390, "height": 844})
+    settle(opened)
+    assert opened.root.evaluate(height) <= 900
     opened.assert_quiet()
 
 
@@ -549,7 +594,7 @@ def test_two_widgets_in_a_page_do_not_meddle_and_a_hidden_one_comes_alive(open_p
     assert maps == [first.truth, second.prediction]
     other = opened.page.locator("#tab")
     assert other.locator(".score .value").first.inner_text() == "0.909"
-    assert other.locator(".truth canvas").bounding_box()["width"] > 300
+    assert other.locator(".truth canvas").bounding_box()["width"] > 250
     opened.assert_quiet()
 
 

@@ -1,9 +1,10 @@
-import { hatchPattern, themeColours } from "./kit/colours.js";
-import { choice } from "./kit/controls.js";
-import { announcer, element, setText, stage } from "./kit/elements.js";
-import { frameLoop, onResize, onTheme } from "./kit/figure.js";
-import { fixed } from "./kit/numbers.js";
-import { fitCanvas } from "./kit/pictures.js";
+import { hatchPattern, hexToRgb } from "./kit/colours.js";
+import { button, choice, heading, slider, trials } from "./kit/controls.js";
+import { element, setText } from "./kit/elements.js";
+import { whole, widget } from "./kit/figure.js";
+import { clamp, fixed, grouped, placeWords, plural, same } from "./kit/numbers.js";
+import { edgePath, fitCanvas, strokeAll } from "./kit/pictures.js";
+import { arrowOf, draggable, pointIn, walkCells } from "./kit/pointer.js";
 
 // Paint a prediction over a truth: the confusion matrix and every score that is read from it.
 // Arithmetic first, as pure functions; what is drawn comes below.
@@ -182,14 +183,11 @@ const COLUMNS = [
   ["dice", "Dice", "union"],
   ["boundary", "Boundary F", "boundary"],
 ];
+const EXAMPLES = ["guess", "perfect", "background", "missed", "shifted", "blocks", "swapped"];
 const ADVICE = "Paint on either picture. Point at a number to see its pixels.";
 const NOTHING = "not counted";
 
-const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
-const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const score = (value) => (Number.isNaN(value) ? NOTHING : fixed(value, 3));
-const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
-
 const labelsOf = (rows) => [...rows.join("")].map((letter) => (letter === "-" ? IGNORE : Number(letter)));
 
 function rowsOf(labels, width) {
@@ -197,69 +195,54 @@ function rowsOf(labels, width) {
   return Array.from({ length: labels.length / width }, (_, row) => letters.slice(row * width, (row + 1) * width));
 }
 
-function hexToRgb(hex) {
-  return [1, 3, 5].map((n) => parseInt(hex.slice(n, n + 2), 16));
+function compute(figure) {
+  const { prediction, truth, height, width, state } = figure;
+  figure.result = scores(prediction, truth, { height, width, tolerance: state.tolerance, count: figure.names.length });
 }
 
-// Everything that the parts of the figure share: the two label maps, their past, and what is pointed at.
-function createFigure(model, root) {
-  const figure = {
-    model, root,
-    names: model.get("classes"),
-    brush: 1, size: 5,
-    past: [], future: [], before: null,
-    acted: false, hovered: null, pinned: null, cursor: null, complaint: "",
-    dirty: new Set(["all"]),
-    stops: [],
-    announce: announcer(),
-  };
-  figure.mark = (...what) => {
-    what.forEach((name) => figure.dirty.add(name));
-    figure.frames?.request();
-  };
-  followModel(figure);
-  addHistory(figure);
-  addPointing(figure);
-  return figure;
-}
-
-// The model's traits, read and written; what this figure writes itself does not come back to it.
-function followModel(figure) {
-  const { model } = figure;
-  figure.adopt = () => {
-    const rows = { truth: model.get("truth"), prediction: model.get("prediction") };
-    const sizes = [rows.truth, rows.prediction].map((lines) => [lines.length, lines[0].length]);
-    if (!same(...sizes)) return; // the other map is still to come
-    figure.tolerance = model.get("tolerance");
-    [figure.truth, figure.prediction] = [labelsOf(rows.truth), labelsOf(rows.prediction)];
-    if (!same(sizes[0], [figure.height, figure.width])) {
-      [figure.height, figure.width] = sizes[0];
-      figure.start = { truth: figure.truth, prediction: figure.prediction };
-      [figure.past, figure.future, figure.before] = [[], [], null];
-    }
-    figure.mark("all");
-  };
-  figure.save = (traits) => {
-    figure.saving = true;
-    for (const [name, value] of Object.entries(traits)) {
-      if (!same(value, model.get(name))) model.set(name, value);
-    }
-    figure.saving = false;
-    model.save_changes();
-  };
-  figure.adopt();
-  for (const name of ["truth", "prediction", "tolerance"]) {
-    const follow = () => { if (!figure.saving) figure.adopt(); };
-    model.on(`change:${name}`, follow);
-    figure.stops.push(() => model.off(`change:${name}`, follow));
+// The label maps as the model has them; the past is of no use where the pictures' size is new.
+function adopt(figure) {
+  const { truth, prediction } = figure.state;
+  const sizes = [truth, prediction].map((rows) => [rows.length, rows[0].length]);
+  if (!same(...sizes)) return; // the other map is still to come
+  [figure.truth, figure.prediction] = [labelsOf(truth), labelsOf(prediction)];
+  if (!same(sizes[0], [figure.height, figure.width])) {
+    [figure.height, figure.width] = sizes[0];
+    figure.start = { truth: figure.truth, prediction: figure.prediction };
+    [figure.past, figure.future, figure.before] = [[], [], null];
   }
+  compute(figure);
+  figure.mark("labels");
 }
 
-// Changes come as actions: a stroke or a button. Each can be undone; the scores before the last one stay marked.
+// After a trait has changed, but not by the figure's own saving: other classes make another figure; an example is laid
+// over the truth as it stands.
+function settled(figure, names) {
+  if (figure.saving) return;
+  if (names.includes("classes")) return rebuild(figure);
+  if (names.includes("truth") || names.includes("prediction")) {
+    adopt(figure);
+    figure.keepOut(() => figure.set({ example: "" })); // they came from elsewhere
+  }
+  if (names.includes("example") && figure.state.example) {
+    figure.act({ prediction: exampleOf(figure, figure.state.example) }, figure.state.example);
+  }
+  if (names.includes("tolerance")) compute(figure);
+}
+
+// Changes come as actions: a stroke, a button, an example. Each can be undone; the scores before the last one stay marked.
 function addHistory(figure) {
-  const moment = () => ({ truth: figure.truth, prediction: figure.prediction });
-  const put = (labels) => {
-    Object.assign(figure, labels);
+  const moment = () => ({ truth: figure.truth, prediction: figure.prediction, example: figure.state.example });
+  figure.keepOut = (change) => {
+    figure.saving = true;
+    change();
+    figure.saving = false;
+  };
+  const save = (example) => {
+    const rows = { truth: rowsOf(figure.truth, figure.width), prediction: rowsOf(figure.prediction, figure.width) };
+    figure.keepOut(() => figure.set({ example, ...rows })); // another view of the same model makes the same example
+    figure.acted = true;
+    compute(figure);
     figure.mark("labels");
   };
   figure.begin = () => {
@@ -267,31 +250,28 @@ function addHistory(figure) {
     if (figure.past.length > MOST_UNDO) figure.past.shift();
     figure.before = figure.result.overall;
   };
-  figure.commit = () => {
+  figure.commit = (example = "") => {
     const last = figure.past.at(-1);
-    if (last && last.truth === figure.truth && last.prediction === figure.prediction) figure.past.pop();
+    const idle = last && last.truth === figure.truth && last.prediction === figure.prediction;
+    if (idle) figure.past.pop();
     else figure.future = [];
-    save();
-    figure.mark("labels");
+    save(idle && !example ? figure.state.example : example);
   };
-  figure.act = (labels) => {
+  figure.act = (labels, example = "") => {
     figure.begin();
-    put(labels);
-    figure.commit();
+    Object.assign(figure, labels);
+    figure.commit(example);
   };
   const travel = (from, to) => () => {
     if (!from().length) return;
     to().push(moment());
     figure.before = figure.result.overall;
-    put(from().pop());
-    save();
+    const { truth, prediction, example } = from().pop();
+    Object.assign(figure, { truth, prediction });
+    save(example);
   };
   figure.undo = travel(() => figure.past, () => figure.future);
   figure.redo = travel(() => figure.future, () => figure.past);
-  function save() {
-    figure.save({ truth: rowsOf(figure.truth, figure.width), prediction: rowsOf(figure.prediction, figure.width) });
-    figure.acted = true;
-  }
 }
 
 // What is lit: under the pointer or the focus, else what was clicked.
@@ -319,10 +299,6 @@ function addPointing(figure) {
 
 // ---- Tools
 
-function button(text, onclick, attributes = {}) {
-  return element("button", { type: "button", class: "segcore-button", text, onclick, ...attributes });
-}
-
 function buildTools(figure) {
   const options = [...figure.names.map((name, k) => [k, name]), [IGNORE, "ignored"]];
   const brush = choice("Brush", options, figure.brush, (k) => figure.choose(k));
@@ -332,8 +308,8 @@ function buildTools(figure) {
   const size = choice("Size", SIZES.map((n) => [n, String(n)]), figure.size, (n) => { figure.size = n; figure.mark("cursor"); });
   const undo = button("Undo", () => figure.undo());
   const redo = button("Redo", () => figure.redo());
-  const reset = button("Reset", () => { figure.pinned = null; figure.act(figure.start); });
-  const node = element("div", { class: "tools" }, brush.node, size.node, element("div", { class: "bar" }, undo, redo, reset));
+  const reset = button("Reset", () => { figure.pinned = null; figure.act(figure.start, "guess"); });
+  const node = element("div", { class: "tools" }, brush.node, size.node, element("div", { class: "segcore-bar" }, undo, redo, reset));
   figure.choose = (k) => {
     figure.complaint = "";
     figure.brush = k;
@@ -343,36 +319,57 @@ function buildTools(figure) {
   function update() {
     undo.disabled = !figure.past.length;
     redo.disabled = !figure.future.length;
+    reset.disabled = ["truth", "prediction"].every((which) => same(figure[which], figure.start[which]));
   }
   return { node, update };
 }
 
-// What the two rows of buttons do. A prediction starts from the truth as it stands; where that is ignored, from the first one.
-function presetsFor(figure, which) {
-  const drawn = () => figure.truth.map((k, n) => (k === IGNORE ? Math.min(figure.start.truth[n], figure.names.length - 1) : k));
-  const counted = classCounts(confusionMatrix(figure.start.truth, figure.start.truth, figure.names.length), figure.names.length)
-    .map((k, n) => [n, k.truth]).filter(([n, size]) => n > 0 && size > 0).sort((a, b) => a[1] - b[1]).map(([n]) => n);
-  const [small, large, next] = [counted[0], counted.at(-1), counted.at(-2)];
-  const name = (k) => figure.names[k];
-  const without = (text) => (small === undefined ? null : [text(name(small)), (labels) => withoutClass(labels, small)]);
-  const list = which === "truth"
-    ? [["As drawn", (labels) => labels], without((k) => `No ${k}`), ["All ignored", (labels) => labels.map(() => IGNORE)]]
-    : [
-        ["Perfect", (labels) => labels],
-        [`All ${name(0)}`, (labels) => labels.map(() => 0)],
-        ["Shifted by 3", (labels) => shiftRight(labels, figure.width, 3)],
-        ["8 \u00d7 8 blocks", (labels) => coarsen(labels, figure, 8)],
-        without((k) => `${k} missed`),
-        next === undefined ? null : [`${name(large)} \u2194 ${name(next)}`, (labels) => swapClasses(labels, large, next)],
-      ];
-  const base = which === "truth" ? () => figure.start.truth : drawn;
-  return list.filter(Boolean).map(([text, make]) => button(text, () => figure.act({ [which]: make(base()) })));
+// The classes beside the background by their size in the truth as it was at the start: the smallest, the largest, the next.
+function leading(figure) {
+  const counts = classCounts(confusionMatrix(figure.start.truth, figure.start.truth, figure.names.length), figure.names.length);
+  const found = counts.map((k, n) => [n, k.truth]).filter(([n, size]) => n > 0 && size > 0).sort((a, b) => a[1] - b[1]).map(([n]) => n);
+  return { small: found[0], large: found.at(-1), next: found.at(-2) };
 }
 
-function buildPresets(figure) {
-  const row = (title, which) => element("div", { class: "bar presets", role: "group", "aria-label": `${title}: examples` },
-    element("span", { class: "segcore-label", text: title }), ...presetsFor(figure, which));
-  return element("div", { class: "examples" }, row("Truth", "truth"), row("Prediction", "prediction"));
+// A prediction made from the truth as it stands; where that is ignored, from the first one.
+function exampleOf(figure, name) {
+  const drawn = figure.truth.map((k, n) => (k === IGNORE ? Math.min(figure.start.truth[n], figure.names.length - 1) : k));
+  const { small, large, next } = leading(figure);
+  return {
+    guess: () => figure.start.prediction,
+    perfect: () => drawn,
+    background: () => drawn.map(() => 0),
+    missed: () => withoutClass(drawn, small),
+    shifted: () => shiftRight(drawn, figure.width, 3),
+    blocks: () => coarsen(drawn, figure, 8),
+    swapped: () => swapClasses(drawn, large, next),
+  }[name]();
+}
+
+// The same as things to try, with the numbers that they come to.
+function trialsOf(figure) {
+  const { small, large, next } = leading(figure);
+  const name = (k) => figure.names[k];
+  const now = (which) => fixed(figure.result.overall[which], 2);
+  const both = () => `pixel accuracy ${now("pixelAccuracy")}, mean IoU ${now("meanIou")}`;
+  const list = [
+    ["background", `All ${name(0)}`, () => `An answer that never looked: ${both()}. Most pixels are ${name(0)}, and accuracy asks for nothing else.`],
+    small === undefined ? null : ["missed", `${name(small)} missed`, () => `One class is gone: ${both()}. Few pixels, so accuracy hardly sees it; one class of ${figure.names.length}, so mean IoU does.`],
+    ["shifted", "Shifted by 3", () => `Everything is there, 3 pixels aside: mean IoU ${now("meanIou")}, boundary F ${now("meanBoundary")}. Raise the tolerance below to 3 pixels: what becomes of the outlines?`],
+    ["blocks", "8 \u00d7 8 blocks", () => `Coarse outlines: mean IoU ${now("meanIou")}, boundary F ${now("meanBoundary")}. Is a tolerance of 3 pixels enough here as well?`],
+    next === undefined ? null : ["swapped", `${name(large)} \u2194 ${name(next)}`, () => `Right outlines, wrong names: two classes have IoU 0, and mean IoU is ${now("meanIou")}.`],
+    ["perfect", "Perfect", () => `Every score is 1. Now paint a single pixel wrong, and see which moves most.`],
+  ];
+  return list.filter(Boolean).map(([example, label, note]) => ({ label, values: { example }, note }));
+}
+
+function buildTruths(figure) {
+  const { small } = leading(figure);
+  const list = [["As drawn", (labels) => labels], small === undefined ? null : [`No ${figure.names[small]}`, (labels) => withoutClass(labels, small)],
+    ["All ignored", (labels) => labels.map(() => IGNORE)]];
+  return element("div", { class: "segcore-bar", role: "group", "aria-label": "Truth: examples" },
+    ...list.filter(Boolean).map(([text, make]) => button(text, () => figure.act({ truth: make(figure.start.truth) }))),
+    element("span", { class: "prose", text: "A class that is in neither picture is not counted; one that is only predicted has IoU 0." }));
 }
 
 // ---- The two pictures
@@ -380,11 +377,8 @@ function buildPresets(figure) {
 function buildPicture(figure, which) {
   const title = which === "truth" ? "Truth" : "Prediction";
   const canvas = element("canvas", { tabindex: "0", role: "application", "aria-roledescription": "picture to paint" });
-  const heading = element("h3", { text: title });
   const errors = which === "truth" ? null : button("Errors", () => figure.pin({ kind: "wrong" }), { class: "segcore-button small" });
-  const node = element("section", { class: `picture ${which}` },
-    element("header", {}, heading, errors),
-    canvas);
+  const node = element("section", { class: `picture ${which}` }, element("header", {}, heading(title), errors), canvas);
   const view = { node, canvas, which, unit: 1, small: element("canvas") };
   addPainting(figure, view);
   addKeys(figure, view);
@@ -413,54 +407,44 @@ function paint(figure, which, from, to) {
 
 function addPainting(figure, view) {
   const { canvas, which } = view;
-  let pressed = null;
-  let last = null;
-  const pixel = (event) => {
-    const frame = canvas.getBoundingClientRect();
-    return [event.clientX - frame.left, event.clientY - frame.top].map((n) => Math.floor(n / view.unit));
-  };
+  const pixel = (event) => pointIn(canvas, event, view.unit).map(Math.floor);
   const inside = ([x, y]) => x >= 0 && y >= 0 && x < figure.width && y < figure.height;
-  canvas.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || pressed !== null) return;
-    pressed = event.pointerId;
-    canvas.setPointerCapture(pressed);
-    figure.pinned = null;
-    figure.begin();
-    last = pixel(event);
-    paint(figure, which, last, last);
-    figure.moveCursor({ which, at: last });
+  const drag = draggable(canvas, {
+    start(event) {
+      const at = pixel(event);
+      figure.pinned = null;
+      figure.begin();
+      paint(figure, which, at, at);
+      figure.moveCursor({ which, at });
+      return { last: at };
+    },
+    move(grip, event) {
+      const now = pixel(event);
+      if (!same(now, grip.last)) paint(figure, which, grip.last, now);
+      grip.last = now;
+      figure.moveCursor(inside(now) ? { which, at: now } : null);
+    },
+    end: () => figure.commit(),
   });
   canvas.addEventListener("pointermove", (event) => {
+    if (drag.active || event.pointerType === "touch") return;
     const now = pixel(event);
-    if (pressed === event.pointerId) {
-      if (!same(now, last)) paint(figure, which, last, now);
-      last = now;
-    } else if (pressed !== null || event.pointerType === "touch") return;
     figure.moveCursor(inside(now) ? { which, at: now } : null);
   });
-  for (const type of ["pointerup", "pointercancel", "lostpointercapture"]) {
-    canvas.addEventListener(type, (event) => {
-      if (event.pointerId !== pressed) return;
-      pressed = null;
-      figure.commit();
-    });
-  }
-  canvas.addEventListener("pointerleave", () => { if (pressed === null) figure.moveCursor(null); });
+  canvas.addEventListener("pointerleave", () => { if (!drag.active) figure.moveCursor(null); });
 }
 
 function addKeys(figure, view) {
   const { canvas, which } = view;
   let down = false;
   const lift = () => {
-    if (!down) return;
+    if (down) figure.commit();
     down = false;
-    figure.commit();
   };
   const at = () => (figure.cursor?.which === which ? figure.cursor.at : [figure.width >> 1, figure.height >> 1]);
   canvas.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const step = event.shiftKey ? 5 : 1;
-    const move = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }[event.key];
+    const move = arrowOf(event)?.map((step) => step * (event.shiftKey ? 5 : 1));
     const digit = Number(event.key) - 1;
     if (move) {
       const from = at();
@@ -488,54 +472,7 @@ function addKeys(figure, view) {
 
 // ---- Drawing the pictures
 
-// The edges between pixels of a set and the rest, as one path; the border of the picture counts as rest.
-function outlinePath(pen, inside, { height, width }, unit) {
-  pen.beginPath();
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const n = y * width + x;
-      if (!inside(n)) continue;
-      const [left, top, right, bottom] = [x, y, x + 1, y + 1].map((v) => v * unit);
-      const sides = [
-        [x === 0 || !inside(n - 1), left, top, left, bottom],
-        [x === width - 1 || !inside(n + 1), right, top, right, bottom],
-        [y === 0 || !inside(n - width), left, top, right, top],
-        [y === height - 1 || !inside(n + width), left, bottom, right, bottom],
-      ];
-      for (const [open, x1, y1, x2, y2] of sides) {
-        if (!open) continue;
-        pen.moveTo(x1, y1);
-        pen.lineTo(x2, y2);
-      }
-    }
-  }
-}
-
-function strokeTwice(pen, under, over, thickness) {
-  pen.strokeStyle = under;
-  pen.lineWidth = thickness + 2;
-  pen.stroke();
-  pen.strokeStyle = over;
-  pen.lineWidth = thickness;
-  pen.stroke();
-}
-
-// The lines between the classes of the truth.
-function truthPath(pen, truth, { height, width }, unit) {
-  pen.beginPath();
-  for (let n = 0; n < truth.length; n++) {
-    const [x, y] = [n % width, Math.floor(n / width)];
-    const apart = (other) => truth[n] !== truth[other];
-    if (x < width - 1 && apart(n + 1)) {
-      pen.moveTo((x + 1) * unit, y * unit);
-      pen.lineTo((x + 1) * unit, (y + 1) * unit);
-    }
-    if (y < height - 1 && apart(n + width)) {
-      pen.moveTo(x * unit, (y + 1) * unit);
-      pen.lineTo((x + 1) * unit, (y + 1) * unit);
-    }
-  }
-}
+const outlineSet = (pen, inside, { width, truth }, unit) => edgePath(pen, Uint8Array.from(truth, (_, n) => (inside(n) ? 1 : 0)), width, unit, (value) => value === 1);
 
 // The colour of each pixel, mixed with the page's where it is not meant: veil 0 is the class's own colour.
 function fillPixels(view, figure, look, veil) {
@@ -556,7 +493,7 @@ function drawPicture(view, figure, look) {
   const { canvas, which } = view;
   const { height, width, truth } = figure;
   const ratio = Math.min(3, window.devicePixelRatio || 1);
-  const room = Math.min(view.node.clientWidth, 7 * width);
+  const room = Math.min(view.node.clientWidth, 7 * width, (230 * width) / height);
   const whole = Math.max(1, Math.floor((room * ratio) / width)) / ratio;
   view.unit = whole * width > 0.92 * room ? whole : room / width; // sharp where that costs little room
   fitCanvas(canvas, width * view.unit, height * view.unit);
@@ -569,17 +506,15 @@ function drawPicture(view, figure, look) {
   pen.drawImage(view.small, 0, 0, width * view.unit, height * view.unit);
   drawIgnored(pen, figure, look, view);
   if (which === "prediction") {
-    truthPath(pen, truth, figure, view.unit);
-    pen.strokeStyle = look.text;
-    pen.lineWidth = 1;
+    edgePath(pen, truth, width, view.unit);
     pen.globalAlpha = lit ? 0.35 : 0.75;
-    pen.stroke();
+    strokeAll(pen, [look.text, 1]);
     pen.globalAlpha = 1;
   }
   if (lit && target.kind === "boundary") drawBoundary(pen, figure, look, view, target);
   else if (lit) {
-    outlinePath(pen, (n) => lit[n] > 0, figure, view.unit);
-    strokeTwice(pen, look.page, look.text, 1.5);
+    outlineSet(pen, (n) => lit[n] > 0, figure, view.unit);
+    strokeAll(pen, [look.page, 3.5], [look.text, 1.5]);
   }
   drawCursor(pen, figure, look, view);
 }
@@ -615,8 +550,8 @@ function drawCursor(pen, figure, look, view) {
   if (!figure.cursor) return;
   const { which, at } = figure.cursor;
   const touched = new Set(strokePixels(at, at, which === view.which ? figure.size : 1, figure));
-  outlinePath(pen, (n) => touched.has(n), figure, view.unit);
-  strokeTwice(pen, look.page, look.text, 1.5);
+  outlineSet(pen, (n) => touched.has(n), figure, view.unit);
+  strokeAll(pen, [look.page, 3.5], [look.text, 1.5]);
 }
 
 // ---- The numbers
@@ -630,10 +565,11 @@ function buildOverall(figure) {
       element("div", { class: "track", "aria-hidden": "true" }, fill, tick), value);
     return { key, fill, tick, value, node };
   });
-  const node = element("section", { class: "overall" }, element("h3", { text: "Scores of the whole picture" }),
-    element("div", { class: "scores" }, ...rows.map((row) => row.node)),
-    element("p", { class: "prose", text: "The small mark is the score before your last step." }));
+  const mark = element("p", { class: "prose", text: "The small mark is the score before your last step." });
+  const node = element("section", { class: "overall" }, heading("Scores of it all"),
+    element("div", { class: "scores" }, ...rows.map((row) => row.node)), mark);
   function update() {
+    mark.style.visibility = figure.before ? "visible" : "hidden";
     for (const { key, fill, tick, value, node: row } of rows) {
       const now = figure.result.overall[key];
       const before = figure.before?.[key] ?? NaN;
@@ -649,27 +585,15 @@ function buildOverall(figure) {
 
 // Cells that light up pixels: one tab stop a table, arrow keys within, a click keeps the light on.
 function lightCells(figure, table, cells) {
-  const flat = cells.flat();
-  flat.forEach(({ node, target }, n) => {
-    node.tabIndex = n ? -1 : 0;
+  const nodes = cells.map((row) => row.map(({ node }) => node));
+  cells.flat().forEach(({ node, target }) => {
     node.addEventListener("pointerenter", (event) => { if (event.pointerType !== "touch") figure.hover(target); });
     node.addEventListener("pointerleave", () => figure.hover(null));
-    node.addEventListener("focus", () => {
-      flat.forEach((other) => (other.node.tabIndex = other.node === node ? 0 : -1));
-      if (node.matches(":focus-visible")) figure.hover(target);
-    });
-    node.addEventListener("blur", () => figure.hover(null));
     node.addEventListener("click", () => figure.pin(target));
   });
-  table.addEventListener("keydown", (event) => {
-    const row = cells.findIndex((line) => line.some(({ node }) => node === document.activeElement));
-    const move = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-    if (row < 0 || !move) return;
-    const column = cells[row].findIndex(({ node }) => node === document.activeElement);
-    const next = cells[clamp(row + move[0], 0, cells.length - 1)];
-    next[clamp(column + move[1], 0, next.length - 1)].node.focus();
-    event.preventDefault();
-  });
+  walkCells(table, () => nodes, {
+    enter: (row, column, byKeys) => byKeys && figure.hover(cells[row][column].target), leave: () => figure.hover(null),
+  }).stopAt(nodes[0][0]);
 }
 
 const swatch = (k) => element("i", { class: "swatch", "data-class": k });
@@ -692,7 +616,7 @@ function buildMatrix(figure) {
     const { matrix, counts } = figure.result;
     cells.flat().forEach(({ node, truth, predicted }) => {
       const pixels = matrix[truth * names.length + predicted];
-      setText(node, String(pixels));
+      setText(node, grouped(pixels));
       node.style.setProperty("--share", counts[truth].truth ? Math.sqrt(pixels / counts[truth].truth) : 0);
       node.setAttribute("aria-label", `truth ${names[truth]}, predicted ${names[predicted]}: ${plural(pixels, "pixel")}`);
     });
@@ -719,12 +643,7 @@ function buildClasses(figure) {
     ...cells[k].map(({ node }) => element("td", {}, node))));
   const table = element("table", { class: "classes" }, element("caption", { text: "Scores of each class" }),
     element("thead", {}, head), element("tbody", {}, ...lines));
-  const slider = element("input", { type: "range", min: 0, max: 6, step: 1, "aria-label": "Tolerance of the boundary F-score", oninput: () => {
-    figure.tolerance = slider.valueAsNumber;
-    figure.save({ tolerance: figure.tolerance });
-    figure.mark("labels");
-  } });
-  const reading = element("span");
+  const tolerance = slider("Tolerance of the boundary F-score", { min: 0, max: 6 }, (value) => figure.set({ tolerance: value }));
   lightCells(figure, table, cells);
   function update() {
     cells.flat().forEach(({ node, key, index }) => {
@@ -734,8 +653,7 @@ function buildClasses(figure) {
       node.style.setProperty("--share", Number.isNaN(value) ? 0 : value);
       node.setAttribute("aria-label", `${names[index]}, ${COLUMNS.find(([name]) => name === key)[1]}: ${score(value)}`);
     });
-    if (slider.valueAsNumber !== figure.tolerance) slider.value = String(figure.tolerance);
-    setText(reading, `Tolerance: ${plural(figure.tolerance, "pixel")}`);
+    tolerance.set(figure.state.tolerance, plural(figure.state.tolerance, "pixel"));
   }
   function point() {
     cells.flat().forEach(({ node, target }) => {
@@ -743,7 +661,7 @@ function buildClasses(figure) {
       node.setAttribute("aria-pressed", String(same(figure.pinned, target)));
     });
   }
-  return { node: element("section", { class: "panel" }, table, element("label", { class: "tolerance" }, reading, slider)), update, point };
+  return { node: element("section", { class: "panel" }, table, tolerance.node), update, point };
 }
 
 // ---- What is lit, in words
@@ -752,12 +670,13 @@ function describe(figure) {
   const { names, cursor, result } = figure;
   if (figure.complaint && figure.brush === IGNORE && cursor?.which !== "truth") return figure.complaint;
   const target = figure.hovered ?? (cursor ? null : figure.pinned);
-  if (target) return describeTarget(target, result, names, figure.tolerance);
+  if (target) return describeTarget(target, result, names, figure.state.tolerance);
   if (!cursor) return ADVICE;
   const [x, y] = cursor.at;
   const n = y * figure.width + x;
   const [truth, predicted] = [figure.truth[n], figure.prediction[n]];
-  const place = `Row ${y + 1}, column ${x + 1}: `;
+  const words = placeWords(y, x);
+  const place = `${words[0].toUpperCase()}${words.slice(1)}: `;
   if (truth === IGNORE) return `${place}ignored. Predicted ${names[predicted]}, which is not looked at.`;
   return `${place}truth ${names[truth]}, predicted ${names[predicted]}.`;
 }
@@ -767,7 +686,7 @@ function describeTarget(target, { matrix, counts, boundary, classes }, names, to
   if (kind === "wrong") {
     const all = counts.reduce((sum, k) => sum + k.truth, 0);
     const wrong = all - counts.reduce((sum, k) => sum + k.right, 0);
-    return `Wrong: ${wrong} of ${plural(all, "pixel")} that count.`;
+    return `Wrong: ${grouped(wrong)} of ${plural(all, "pixel")} that count.`;
   }
   if (kind === "cell") {
     const pixels = matrix[target.truth * names.length + target.predicted];
@@ -776,7 +695,7 @@ function describeTarget(target, { matrix, counts, boundary, classes }, names, to
   const { right, truth, predicted } = counts[index];
   const name = names[index];
   if (kind === "truth") {
-    return truth ? `Of ${plural(truth, "pixel")} of ${name}, ${right} (full colour) are called ${name}.` : `The truth has no ${name}: 0 of 0 is not counted.`;
+    return truth ? `Of ${plural(truth, "pixel")} of ${name}, ${grouped(right)} (full colour) are called ${name}.` : `The truth has no ${name}: 0 of 0 is not counted.`;
   }
   if (kind === "union") {
     const either = truth + predicted - right;
@@ -790,45 +709,67 @@ function describeTarget(target, { matrix, counts, boundary, classes }, names, to
 
 // ---- All together
 
-const COLOURS = ["page", "text", "control", "accent", "second", ...Array.from({ length: 6 }, (_, k) => `class-${k}`)];
-
-function readLook(root) {
-  const look = themeColours(root, COLOURS);
-  look.classes = Array.from({ length: 6 }, (_, k) => hexToRgb(look[`class-${k}`]));
-  look.pageRgb = hexToRgb(look.page);
-  look.hatch = hatchPattern(document.createElement("canvas").getContext("2d"), look.control, 1, 5, 1.2);
-  return look;
+function lookOf(colours) {
+  const classes = Array.from({ length: 6 }, (_, k) => hexToRgb(colours[`class-${k}`]));
+  const hatch = hatchPattern(document.createElement("canvas").getContext("2d"), colours.control, 1, 5, 1.2);
+  return { ...colours, classes, pageRgb: hexToRgb(colours.page), hatch };
 }
 
-function compute(figure) {
-  const { prediction, truth, height, width, tolerance } = figure;
-  figure.result = scores(prediction, truth, { height, width, tolerance, count: figure.names.length });
+// What a reader who does not see the picture wants to hear: where the brush is, and the scores after each action.
+function speak(figure, text) {
+  const { pixelAccuracy: accuracy, meanIou } = figure.result.overall;
+  const news = figure.acted ? `Pixel accuracy ${score(accuracy)}, mean IoU ${score(meanIou)}.` : "";
+  figure.acted = false;
+  if (text || news) figure.say([text, news].filter(Boolean).join(" "));
 }
 
-function assemble(figure, root) {
-  const tools = buildTools(figure);
-  const pictures = ["truth", "prediction"].map((which) => buildPicture(figure, which));
-  const overall = buildOverall(figure);
-  const matrix = buildMatrix(figure);
-  const classes = buildClasses(figure);
-  const words = element("p", { class: "words" });
-  root.append(tools.node, element("div", { class: "pictures" }, ...pictures.map((view) => view.node)), buildPresets(figure), words,
-    overall.node, element("div", { class: "tables" }, matrix.node, classes.node), figure.announce.node);
-  return { tools, pictures, overall, matrix, classes, words };
-}
-
-function drawFigure(figure, parts) {
-  const asked = new Set(figure.dirty);
-  figure.dirty.clear();
-  if (!figure.root.clientWidth) return;
-  const { tools, pictures, overall, matrix, classes, words } = parts;
-  if (asked.has("all")) parts.look = readLook(figure.root);
-  if (asked.has("all") || asked.has("labels")) {
-    compute(figure);
-    [tools, overall, matrix, classes, ...pictures].forEach((part) => part.update());
+function build(figure) {
+  Object.assign(figure, {
+    names: figure.state.classes, brush: 1, size: 5, past: [], future: [], before: null, height: 0, width: 0,
+    acted: false, saving: false, hovered: null, pinned: null, cursor: null, complaint: "",
+  });
+  addHistory(figure);
+  addPointing(figure);
+  adopt(figure);
+  if (!["", "guess"].includes(figure.state.example)) figure.prediction = exampleOf(figure, figure.state.example);
+  compute(figure);
+  const parts = {
+    tools: buildTools(figure), pictures: ["truth", "prediction"].map((which) => buildPicture(figure, which)), overall: buildOverall(figure),
+    matrix: buildMatrix(figure), classes: buildClasses(figure), words: element("p", { class: "words" }),
+  };
+  const rest = "Paint on the prediction, and watch which scores care. Or start from one of these answers.";
+  figure.first(
+    element("p", { class: "lead", text: "Paint a prediction over a truth, and every score follows." }),
+    trials(figure, trialsOf(figure), rest).node, parts.tools.node,
+    element("div", { class: "pictures" }, ...parts.pictures.map((view) => view.node), parts.overall.node), parts.words);
+  figure.more("Confusion matrix, and the scores of each class", [element("div", { class: "tables" }, parts.matrix.node, parts.classes.node)], { open: true });
+  figure.more("Another truth: a class that is nowhere, pixels that do not count", [buildTruths(figure)]);
+  if (!figure.listens) {
+    figure.listens = true;
+    figure.root.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && figure.pinned) figure.pin(figure.pinned);
+      if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z") return;
+      (event.shiftKey ? figure.redo : figure.undo)();
+      event.preventDefault();
+    });
   }
-  if (asked.has("target")) pictures.forEach((view) => view.update());
-  pictures.forEach((view) => drawPicture(view, figure, parts.look));
+  return parts;
+}
+
+// Other classes make another figure.
+function rebuild(figure) {
+  figure.firstForm.replaceChildren();
+  figure.rest.replaceChildren();
+  figure.parts = build(figure);
+  figure.mark("all");
+}
+
+function draw(figure, changed) {
+  const { tools, pictures, overall, matrix, classes, words } = figure.parts;
+  if (changed("labels")) compute(figure);
+  if (changed("labels", "tolerance")) [tools, overall, matrix, classes, ...pictures].forEach((part) => part.update());
+  if (changed("target")) pictures.forEach((view) => view.update());
+  pictures.forEach((view) => drawPicture(view, figure, figure.look));
   const { cursor } = figure;
   matrix.point(cursor ? cursor.at[1] * figure.width + cursor.at[0] : null);
   classes.point();
@@ -837,48 +778,14 @@ function drawFigure(figure, parts) {
   speak(figure, cursor?.keys || figure.hovered ? text : "");
 }
 
-// What a reader who does not see the picture wants to hear: where the brush is, and the scores after each action.
-function speak(figure, text) {
-  const { pixelAccuracy: accuracy, meanIou } = figure.result.overall;
-  const news = figure.acted ? `Pixel accuracy ${score(accuracy)}, mean IoU ${score(meanIou)}.` : "";
-  figure.acted = false;
-  if (text || news) figure.announce.say([text, news].filter(Boolean).join(" "));
-}
+const exampleCheck = (value) => (EXAMPLES.includes(value) ? "" : `one of ${EXAMPLES.join(", ")}`);
 
-function build(model, el) {
-  const root = stage(el, "metrics");
-  const figure = createFigure(model, root);
-  compute(figure);
-  const parts = assemble(figure, root);
-  root.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && figure.pinned) figure.pin(figure.pinned);
-    if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z") return;
-    (event.shiftKey ? figure.redo : figure.undo)();
-    event.preventDefault();
-  });
-  figure.frames = frameLoop(() => drawFigure(figure, parts));
-  root.frames = figure.frames.times;
-  figure.stops.push(() => figure.frames.stop(), () => figure.announce.stop());
-  figure.stops.push(onTheme(() => figure.mark("all")), onResize(root, () => figure.mark("all")));
-  drawFigure(figure, parts);
-  return () => {
-    figure.stops.forEach((stop) => stop());
-    root.remove();
-  };
-}
-
-// Other classes make another figure.
-function render({ model, el }) {
-  let stop = build(model, el);
-  const again = () => {
-    stop();
-    stop = build(model, el);
-  };
-  model.on("change:classes", again);
-  return () => {
-    model.off("change:classes", again);
-    stop();
-  };
-}
-
-export default { render };
+export default widget({
+  slug: "metrics",
+  traits: { truth: null, prediction: null, classes: null, tolerance: whole(0, 6), example: exampleCheck },
+  colours: ["page", "text", "control", "accent", "second", ...Array.from({ length: 6 }, (_, k) => `class-${k}`)],
+  look: lookOf,
+  settled,
+  build,
+  draw,
+});

@@ -45,10 +45,11 @@ function writeValue(value) {
   return flat ? text.slice(1, -1) : text;
 }
 
-// The address of a state: what differs from `start` alone; "" where nothing does.
+// The address of a state: what differs from `start` alone; "" where nothing does. An empty word stands for what no
+// address can say, such as a picture that was painted.
 export function formatAddress(name, state, start) {
   const parts = Object.keys(state)
-    .filter((trait) => JSON.stringify(state[trait]) !== JSON.stringify(start[trait]))
+    .filter((trait) => state[trait] !== "" && JSON.stringify(state[trait]) !== JSON.stringify(start[trait]))
     .map((trait) => `${trait}=${writeValue(state[trait])}`);
   return parts.length ? `#${name}:${encodeURI(parts.join(";")).replaceAll("#", "%23")}` : "";
 }

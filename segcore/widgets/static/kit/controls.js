@@ -133,7 +133,7 @@ export function trials(figure, list, rest) {
     let text = rest;
     list.forEach((trial, n) => {
       const down = statesOf(trial).some(on);
-      if (down) text = typeof trial.note === "function" ? trial.note(figure.state) : trial.note;
+      if (down) text = typeof trial.note === "function" ? trial.note(figure.state, figure) : trial.note;
       buttons[n].setAttribute("aria-pressed", String(down));
       buttons[n].classList.toggle("seen", seen.has(trial.label));
       buttons[n].title = seen.has(trial.label) ? "Tried" : "";
