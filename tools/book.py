@@ -35,7 +35,8 @@ def library_hash() -> str:
 def look_hash() -> str:
     """A hash over what all pages are made with. Sphinx copies nothing where no page has changed."""
     pictures = (ROOT / "book").glob("*.svg")
-    return _hash([ROOT / "book" / "_static", ROOT / "tools" / "ext", *pictures])
+    folders = (ROOT / "book" / "_static", ROOT / "book" / "_templates", ROOT / "tools" / "ext")
+    return _hash([*folders, *pictures])
 
 
 def _hash(places: list[Path]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -95,6 +96,77 @@ def test_page(name, open_path):
     opened.assert_quiet()
 
 
+CHAPTER, NEXT = "book/04_convolutionalization.html", "05_receptive_fields.html"
+
+
+@pytest.mark.parametrize(("width", "touch"), [(390, True), (768, True), (1280, False)])
+def test_menu_and_contents(width, touch, open_path):
+    """By finger on a phone and a tablet, by mouse on a wide page: to the next chapter, to a section of it."""
+    page = (opened := open_path(HTML / CHAPTER, width=width, touch=touch)).page
+    press = page.tap if touch else page.click
+    menu, contents = page.locator(".primary-toggle"), page.locator(".secondary-toggle")
+    narrow = width < 960
+    assert menu.get_attribute("aria-expanded") == ("false" if narrow else "true")
+    press(".primary-toggle")  # opens a drawer, or puts the sidebar away
+    assert menu.get_attribute("aria-expanded") == ("true" if narrow else "false")
+    link = page.locator(f"nav.bd-links a[href$='{NEXT}']").first
+    assert link.is_visible() == narrow
+    if not narrow:
+        press(".primary-toggle")
+    press(f"nav.bd-links a[href$='{NEXT}']")
+    page.wait_for_url(f"**/{NEXT}")
+    settle(opened)
+    if narrow:
+        assert contents.get_attribute("aria-expanded") == "false"
+        press(".secondary-toggle")
+        assert contents.get_attribute("aria-expanded") == "true"
+    section = page.locator("#pst-page-toc-nav a").nth(2)
+    name = section.get_attribute("href").removeprefix("#")
+    (section.tap if touch else section.click)()
+    page.wait_for_function("name => location.hash === '#' + name", arg=name)
+    assert page.locator("dialog[open]").count() == 0, "the drawer lies over the section"
+    heading = page.locator(f"[id='{name}'] > :is(h2, h3)")
+    page.wait_for_function(
+        "h => h.getBoundingClientRect().top < innerHeight / 3", arg=heading.element_handle()
+    )
+    header = page.locator(".bd-header-article").bounding_box()
+    assert heading.bounding_box()["y"] >= header["y"] + header["height"] - 1, (
+        "the header lies over the heading"
+    )
+    opened.assert_quiet()
+
+
+def test_menu_and_contents_by_key(open_path):
+    """Enter and Space open, the focus goes in and stays in, Escape closes, the focus comes back."""
+    page = (opened := open_path(HTML / CHAPTER, width=390)).page
+    for toggle, key in ((".primary-toggle", "Enter"), (".secondary-toggle", "Space")):
+        button = page.locator(toggle)
+        button.focus()
+        page.keyboard.press(key)
+        inside = "() => document.querySelector('dialog[open]')?.contains(document.activeElement)"
+        assert page.evaluate(inside), "the focus is left behind"
+        page.keyboard.press("Tab")
+        assert page.evaluate("() => document.activeElement.tagName") == "A"
+        assert page.evaluate(inside)
+        page.keyboard.press("Escape")
+        assert page.locator("dialog[open]").count() == 0
+        assert page.evaluate("toggle => document.activeElement.matches(toggle)", toggle)
+        assert button.get_attribute("aria-expanded") == "false"
+    opened.assert_quiet()
+
+
+def test_each_page_has_one_menu_button():
+    """Two of them, one hidden, was how both were dead: what looks for "the" button found the hidden one."""
+    for name in PAGES:
+        text = (HTML / name).read_text(encoding="utf-8")
+        if 'http-equiv="Refresh"' not in text:
+            counts = [
+                len(re.findall(rf'<button[^>]*class="[^"]*\b{kind}-toggle\b', text))
+                for kind in ("primary", "secondary")
+            ]
+            assert counts[0] == 1 and counts[1] <= 1, name
+
+
 def test_the_search_finds_a_word(open_path):
     opened = open_path(HTML / "search.html")
     opened.page.goto((HTML / "search.html").as_uri() + "?q=RoIPool")
@@ -104,8 +176,6 @@ def test_the_search_finds_a_word(open_path):
 
 def test_no_page_names_an_address_it_would_load():
     """Links may lead outside; scripts, styles, images and fonts may not come from there."""
-    import re
-
     loads = re.compile(
         r'<(?:script|img|iframe|source)[^>]+src="https?://|<link[^>]+rel="(?:stylesheet|preload|icon)"[^>]+href="https?://'
     )

@@ -1,31 +1,163 @@
-"""Last touches on each built page: faults of the stock theme mended, dead weight left out.
+"""The frame of each built page: faults of the stock theme mended, dead weight left out.
 
+- The theme's scripts (1.6 MB with its icon font, more than the text, figures and widgets of any chapter)
+  are left out: ``frame.js`` does what they did, and ``layout.html`` leaves out the hidden header whose menu
+  buttons they bound.
+- What only some pages need (formulas, code to copy, tabs) is loaded by those alone, and no script holds a
+  page up.
 - myst-nb writes the state of all ipywidgets, random ids included, into every page. Our widgets carry their
   own HTML, so it is dropped: pages become smaller, and two builds equal to the byte.
 - The theme's nested sidebar has ``<summary>`` elements with no name, and its bibliography lists a role whose
   children do not fit it: both are mended, so that a screen reader can read them out.
+- Folded boxes are ``<details>``: they stand folded from the first moment, with scripts and without.
+- Long names in code may break after a dot or an underscore, and nowhere else.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.builders.html._assets import _JavaScript
 
 _SUMMARY = re.compile(r"<summary>(?=<span class=\"toctree-toggle\")")
 _LIST_ROLE = re.compile(r' role="(?:list|doc-biblioentry|doc-backlink)"')
 _STATE = "application/vnd.jupyter.widget-state+json"
 
+# Runs before anything is drawn. Where storage is forbidden, reading it throws: every script on the page then
+# gets a store that lasts as long as the page. The theme is set here, or a dark page would flash white.
+_EARLY_SCRIPT = """
+for (const name of ["localStorage", "sessionStorage"]) {
+  try { window[name].setItem("probe", ""); window[name].removeItem("probe"); } catch {
+    const kept = new Map();
+    const value = {
+      getItem: (key) => kept.get(key) ?? null,
+      setItem: (key, text) => { kept.set(key, String(text)); },
+      removeItem: (key) => { kept.delete(key); },
+      clear: () => { kept.clear(); },
+    };
+    Object.defineProperty(window, name, { value, configurable: true });
+  }
+}
+{
+  const page = document.documentElement;
+  const mode = localStorage.getItem("mode");
+  page.dataset.mode = mode === "light" || mode === "dark" ? mode : "auto";
+  page.dataset.theme = page.dataset.mode !== "auto" ? page.dataset.mode
+    : matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+}
+"""
+
+# Without scripts the menu stands below the text, where the button leads.
+_NO_SCRIPT_STYLE = """
+.pst-js-only { display: none !important; }
+@media (max-width: 959.98px) {
+  .bd-container__inner { flex-direction: column-reverse; }
+  .bd-sidebar-primary {
+    position: static; visibility: visible; margin: 0;
+    width: auto; max-width: none; height: auto; max-height: none;
+  }
+}
+"""
+
+
+def _needs(body: str, pagename: str) -> dict[str, bool]:
+    """Which files that some pages need this one needs, by a piece of their names."""
+    code = '<div class="highlight' in body
+    return {
+        "scripts/sphinx-book-theme.js": False,
+        "togglebutton": False,
+        "clipboard": code,
+        "copybutton": code,
+        "design-tabs": "sd-tab-set" in body,
+        "sphinx-design": re.search(r'class="[^"]*\bsd-', body) is not None,
+        "mathjax": 'class="math' in body,
+        "mystnb": 'class="cell ' in body,
+        "searchtools": pagename == "search",
+    }
+
+
+def _inline_needed(body: str | None, needs: dict[str, bool]) -> bool:
+    text = body or ""
+    if "window.MathJax" in text:
+        return needs["mathjax"]
+    if "DOCUMENTATION_OPTIONS" in text:  # of the search and of the theme's scripts
+        return needs["searchtools"]
+    return "toggle" not in text  # of sphinx-togglebutton, which has no work left
+
+
+def _wanted(files: Iterable[Any], needs: dict[str, bool]) -> list[Any]:
+    """The files that the page needs."""
+    kept = []
+    for file in files:
+        attributes = getattr(file, "attributes", {})
+        name = str(getattr(file, "filename", file) or "")
+        wanted = (
+            all(wanted for piece, wanted in needs.items() if piece in Path(name).as_posix())
+            if name
+            else _inline_needed(attributes.get("body"), needs)
+        )
+        if wanted and attributes.get("type") != _STATE:
+            kept.append(file)
+    return kept
+
+
+def _deferred(script: Any) -> Any:
+    """The same script, run when the page has been read."""
+    if not getattr(script, "filename", "") or "body" in script.attributes:
+        return script
+    return _JavaScript(script.filename, priority=script.priority, **{**script.attributes, "defer": "defer"})
+
+
+_FOLDED = re.compile(
+    r'<div class="(?P<kind>[^"]*\bdropdown\b[^"]*)"(?P<rest>[^>]*)>\s*'
+    r'<p class="admonition-title">(?P<title>.*?)</p>',
+    re.S,
+)
+
+
+def fold(body: str) -> str:
+    """Boxes of the class ``dropdown`` as ``<details>``, whose title opens them."""
+    while found := _FOLDED.search(body):
+        depth, end = 1, found.end()
+        for tag in re.compile(r"<(/?)div\b[^>]*>").finditer(body, found.end()):
+            depth += -1 if tag[1] else 1
+            if depth == 0:
+                inside, end = body[found.end() : tag.start()], tag.end()
+                break
+        else:
+            return body
+        kind = " ".join(name for name in found["kind"].split() if name != "dropdown")
+        title = _LINK.sub("", found["title"])  # a link inside what opens the box would be two controls in one
+        summary = f'<summary class="admonition-title">{title}</summary>'
+        details = f'<details class="{kind}"{found["rest"]}>{summary}{inside}</details>'
+        body = body[: found.start()] + details + body[end:]
+    return body
+
+
+_LINK = re.compile(r"</?a\b[^>]*>")
+_NAME = re.compile(r'(?<=<span class="pre">)[^<]{9,}(?=</span>)')
+_JOINT = re.compile(r"(?<=[\w)\]])([._/=,-]|::)(?=[A-Za-z0-9(\[*])")
+
+
+def breakable(body: str) -> str:
+    """Long names in code with places to break: after a dot, an underscore, a slash, never inside a word."""
+    return _NAME.sub(lambda name: _JOINT.sub(r"\1<wbr>", name[0]), body)
+
 
 def _tidy(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
-    context["script_files"] = [
-        script
-        for script in context.get("script_files", [])
-        if getattr(script, "attributes", {}).get("type") != _STATE
-    ]
-    if "body" in context:
-        context["body"] = _LIST_ROLE.sub("", context["body"])
+    body = context.get("body", "")
+    needs = _needs(body, pagename)
+    context["early_script"] = _EARLY_SCRIPT
+    context["no_script_style"] = _NO_SCRIPT_STYLE
+    scripts = _wanted(context.get("script_files", []), needs)
+    context["script_files"] = scripts if pagename == "search" else [_deferred(script) for script in scripts]
+    context["css_files"] = _wanted(context.get("css_files", []), needs)
+    if body:
+        context["body"] = breakable(fold(_LIST_ROLE.sub("", body)))
     render = context.get("generate_toctree_html")
     if render is not None:
 
@@ -46,6 +178,7 @@ _NO_SUMMARY = 'if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEA
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the page hook, after the theme's own."""
     app.connect("html-page-context", _tidy, priority=900)
+    app.add_js_file("frame.js", priority=100)
     # Search fetches each hit's page for a summary, which browsers refuse from file://. There it does without.
     app.add_js_file(None, body=_NO_SUMMARY, priority=201)  # right after documentation_options.js
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
