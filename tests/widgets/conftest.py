@@ -1,15 +1,49 @@
-"""The browser test kit: a widget's static form in Chromium, from ``file://``, with the network off."""
+"""The browser test kit: widgets and pages in Chromium, from ``file://``, with the network off.
+
+Fixtures (here):
+
+- ``open_widget(widget, *more, width=1280, height=900, theme="light", touch=False, scripts=True,
+  storage=True, fragment="", scale=1, reduced_motion="reduce", wait=True)``: the static form of one widget, or
+  of several, in a page of its own, alive. ``fragment="#slug:trait=value"`` opens it at that address; `PHONE`
+  holds the options of a phone.
+- ``open_path(path, ...)``: any HTML file, with the same options.
+- ``shared_widget(WidgetClass)``: one page for all tests of a session that only call the module's arithmetic:
+  it is opened once. A test that leaves the widget's state changed fails.
+
+What they give is an `OpenPage`: ``page`` (Playwright's), ``root``, ``call(function, *args)``, ``get(trait)``,
+``set(trait, value)``, ``state(names)``, ``assert_quiet()``, ``assert_removal_leaves_nothing()``,
+``assert_no_sideways_scroll(width)``.
+
+Functions (``from .kit import ...``), each of an open page:
+
+- ``settle``: fonts are there and two frames have passed; ``unfold``: all ``<details>`` open;
+  ``turn(opened, "dark")``: the theme of the open page.
+- ``centre(locator)``, ``tab_to(opened, selector)``, ``touch_drag(opened, start, *points)``,
+  ``thumb(opened, x, y)``: how far a thumb scrolls the page.
+- ``faults``: what axe finds serious; ``assert_accessible``: none in light and dark.
+- ``keyboard_walk``: Tab through the widget; controls missed, and stops whose focus cannot be seen.
+- ``move_a_control(opened, names)``: the first control that changes the state, by key.
+- ``measure_frames(opened, moves)``: processor time of script and page per frame; ``.assert_smooth()``.
+- ``first_form_height``, ``alive_after``, ``layout_shift``.
+- ``widget_classes()``: all widgets; ``other_value(widget)``: a trait and another value that it takes.
+
+What every widget must pass is in ``test_every_widget.py``: a widget's own test does not repeat it.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+
+from .kit import PAGE, WATCH, OpenPage, settle
+
+torch.set_num_threads(1)  # a browser works beside each worker
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(
     (
@@ -22,82 +56,9 @@ CHROMIUM = os.environ.get("CHROMIUM") or next(
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 LOCAL = ("file:", "data:", "blob:", "about:")
 
-PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><head><meta charset="utf-8">
-<title>Widget</title><meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
-<style>body {{ margin: 16px; font-family: sans-serif }}
-html[data-theme=dark] body {{ background: #15191e; color: #dfe4ea }}</style>
-</head><body><main><h1>Widget</h1>{body}</main></body></html>"""
-
-
-# Renders a widget once more and takes it away; counts listeners on the model, observers, listeners outside.
-REMOVAL = """
-async (root) => {
-  const { module, model } = root.segcore;
-  let [listeners, outer] = [0, 0];
-  const spy = {
-    get: model.get, set() {}, save_changes() {},
-    on() { listeners += 1; }, off() { listeners -= 1; },
-  };
-  const undo = [];
-  const wrap = (owner, name, by) => {
-    const original = owner[name];
-    owner[name] = function (...args) { by(this); return original.apply(this, args); };
-    undo.push(() => { owner[name] = original; });
-  };
-  const seen = new Set();
-  for (const Observer of [MutationObserver, ResizeObserver]) {
-    wrap(Observer.prototype, "observe", (o) => seen.add(o));
-    wrap(Observer.prototype, "disconnect", (o) => seen.delete(o));
-  }
-  for (const Target of [window, document, MediaQueryList.prototype]) {
-    wrap(Target, "addEventListener", () => { outer += 1; });
-    wrap(Target, "removeEventListener", () => { outer -= 1; });
-  }
-  const el = document.createElement("div");
-  document.body.append(el);
-  const stop = module.default.render({ model: spy, el });
-  await new Promise((done) => setTimeout(done, 200));
-  const during = [listeners, seen.size, outer];
-  stop();
-  const after = [listeners, seen.size, outer];
-  undo.forEach((call) => call());
-  return { during, after, empty: el.children.length === 0 };
-}
-"""
-
-
-@dataclass
-class OpenPage:
-    """A page in the browser, with what it complained of and what it asked the outside for."""
-
-    page: Any
-    errors: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-    @property
-    def root(self) -> Any:
-        return self.page.locator(".segcore-widget[data-widget]").first
-
-    def call(self, function: str, *args: Any) -> Any:
-        """Call a function that the widget's module exports, with JSON arguments."""
-        script = "(root, [name, args]) => root.segcore.module[name](...args)"
-        return self.root.evaluate(script, [function, list(args)])
-
-    def get(self, trait: str) -> Any:
-        return self.root.evaluate("(root, name) => root.segcore.model.get(name)", trait)
-
-    def set(self, trait: str, value: Any) -> None:
-        self.root.evaluate("(root, [name, value]) => root.segcore.model.set(name, value)", [trait, value])
-
-    def assert_removal_leaves_nothing(self) -> None:
-        """What `render` returns undoes it: no listener on model, page or window remains, and no observer."""
-        left = self.root.evaluate(REMOVAL.strip())
-        assert all(count > 0 for count in left["during"]), "the counts see nothing"
-        assert left["after"] == [0, 0, 0] and left["empty"]
-
-    def assert_quiet(self) -> None:
-        assert self.errors == [], "console errors"
-        assert self.requests == [], "requests outside the page's own folder"
+# As in a browser that keeps nothing of a site: merely naming the storage is an error.
+NO_STORAGE = """for (const name of ["localStorage", "sessionStorage", "indexedDB"])
+  Object.defineProperty(window, name, { get() { throw new DOMException("denied", "SecurityError"); } });"""
 
 
 @pytest.fixture(scope="session")
@@ -116,47 +77,104 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+def open_in(
+    browser: Any,
+    contexts: list[Any],
+    path: Path,
+    *,
+    width: int = 1280,
+    height: int = 900,
+    theme: str = "light",
+    touch: bool = False,
+    scripts: bool = True,
+    storage: bool = True,
+    fragment: str = "",
+    scale: float = 1,
+    reduced_motion: str = "reduce",
+) -> OpenPage:
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme=theme,
+        has_touch=touch,
+        is_mobile=touch,
+        java_script_enabled=scripts,
+        device_scale_factor=scale,
+        reduced_motion=reduced_motion,
+    )
+    contexts.append(context)
+    page = context.new_page()
+    opened = OpenPage(page)
+
+    def route(request_route: Any) -> None:
+        url = request_route.request.url
+        if url.startswith(LOCAL):
+            request_route.continue_()
+        else:
+            opened.requests.append(url)
+            request_route.abort()
+
+    context.route("**/*", route)
+    page.on("console", lambda m: opened.errors.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: opened.errors.append(str(error)))
+    page.add_init_script(WATCH)
+    keep = f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
+    page.add_init_script(keep if storage else NO_STORAGE)
+    page.goto(path.resolve().as_uri() + fragment)
+    return opened
+
+
+def write_page(path: Path, *widgets: Any, theme: str = "light") -> Path:
+    body = "".join(widget.to_html() for widget in widgets)
+    path.write_text(PAGE.format(theme=theme, body=body), encoding="utf-8")
+    return path
+
+
+def wait_until_alive(opened: OpenPage, count: int, timeout: float = 20_000) -> None:
+    opened.page.wait_for_function(
+        "(count) => document.querySelectorAll('.segcore-widget[data-ready=true]').length === count",
+        arg=count,
+        timeout=timeout,
+    )
+
+
 @pytest.fixture
 def open_path(browser: Any) -> Iterator[Callable[..., OpenPage]]:
     """Open an HTML file from ``file://``; everything that is not local is refused and noted."""
-    contexts = []
+    contexts: list[Any] = []
+    yield lambda path, **options: open_in(browser, contexts, path, **options)
+    for context in contexts:
+        context.close()
 
-    def _open(
-        path: Path,
-        *,
-        width: int = 1280,
-        height: int = 900,
-        theme: str = "light",
-        touch: bool = False,
-        reduced_motion: str = "reduce",
-    ) -> OpenPage:
-        context = browser.new_context(
-            viewport={"width": width, "height": height},
-            color_scheme=theme,
-            has_touch=touch,
-            is_mobile=touch,
-            reduced_motion=reduced_motion,
-        )
-        contexts.append(context)
-        page = context.new_page()
-        opened = OpenPage(page)
 
-        def route(request_route: Any) -> None:
-            url = request_route.request.url
-            if url.startswith(LOCAL):
-                request_route.continue_()
-            else:
-                opened.requests.append(url)
-                request_route.abort()
+@pytest.fixture
+def open_widget(open_path: Callable[..., OpenPage], tmp_path: Path) -> Callable[..., OpenPage]:
+    """Write widgets' static forms into a page of their own, open it and wait until they are alive."""
+    count = 0
 
-        context.route("**/*", route)
-        page.on("console", lambda m: opened.errors.append(m.text) if m.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: opened.errors.append(str(error)))
-        page.add_init_script(
-            f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
-        )
-        page.goto(path.resolve().as_uri())
+    def _open(*widgets: Any, theme: str = "light", wait: bool = True, **options: Any) -> OpenPage:
+        nonlocal count
+        count += 1
+        path = write_page(tmp_path / f"widget-{count}.html", *widgets, theme=theme)
+        opened = open_path(path, theme=theme, **options)
+        if wait:
+            wait_until_alive(opened, len(widgets))
         return opened
+
+    return _open
+
+
+@pytest.fixture(scope="session")
+def _shared(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    folder, contexts, pages = tmp_path_factory.mktemp("shared"), [], {}
+
+    def _open(widget_class: Any) -> tuple[OpenPage, dict[str, Any]]:
+        if widget_class not in pages:
+            widget = widget_class()
+            path = write_page(folder / f"{widget_class.__name__}.html", widget)
+            opened = open_in(browser, contexts, path)
+            wait_until_alive(opened, 1)
+            pages[widget_class] = opened, opened.state(widget.public_state())
+        return pages[widget_class]
 
     yield _open
     for context in contexts:
@@ -164,17 +182,17 @@ def open_path(browser: Any) -> Iterator[Callable[..., OpenPage]]:
 
 
 @pytest.fixture
-def open_widget(open_path: Callable[..., OpenPage], tmp_path: Path) -> Callable[..., OpenPage]:
-    """Write a widget's static form into a page of its own, open it and wait until it is alive."""
-    count = 0
+def shared_widget(_shared: Callable[..., Any]) -> Iterator[Callable[..., OpenPage]]:
+    """One page per widget and session, for tests that only call its module: they must leave it as it was."""
+    used = []
 
-    def _open(widget: Any, *, theme: str = "light", **options: Any) -> OpenPage:
-        nonlocal count
-        count += 1
-        path = tmp_path / f"widget-{count}.html"
-        path.write_text(PAGE.format(theme=theme, body=widget.to_html()), encoding="utf-8")
-        opened = open_path(path, theme=theme, **options)
-        opened.page.wait_for_selector(".segcore-widget[data-ready=true]", timeout=20_000)
+    def _open(widget_class: Any) -> OpenPage:
+        opened, state = _shared(widget_class)
+        used.append((opened, state))
         return opened
 
-    return _open
+    yield _open
+    for opened, state in used:
+        settle(opened)
+        assert opened.state(state) == state, "a test that changes the state needs `open_widget`"
+        opened.assert_quiet()

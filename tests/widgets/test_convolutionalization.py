@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from typing import Any
 
 import pytest
@@ -14,6 +13,8 @@ from torch import nn
 from segcore.convolutionalization import convolutionalize, sliding_window, windows
 from segcore.data.images import faces
 from segcore.widgets.convolutionalization import ConvolutionalizationWidget
+
+from .kit import PHONE, assert_accessible, measure_frames, settle
 
 # ---- Python ----------------------------------------------------------------------------------------------
 
@@ -103,8 +104,8 @@ def randoms(generator: torch.Generator, *size: int) -> torch.Tensor:
     return torch.randn(*size, generator=generator, dtype=torch.float64)
 
 
-def test_layers_equal_torch(open_widget: Any):
-    opened = open_widget(ConvolutionalizationWidget())
+def test_layers_equal_torch(shared_widget: Any):
+    opened = shared_widget(ConvolutionalizationWidget)
     generator = torch.Generator().manual_seed(4)
     for kernel in (1, 2, 3, 4):
         for padding in (0, 1, 2):
@@ -177,9 +178,9 @@ def count(modules: Any, size: int) -> list[int]:
     return counts
 
 
-def test_counts_are_those_of_real_networks(open_widget: Any):
+def test_counts_are_those_of_real_networks(shared_widget: Any):
     """Windows, strides and multiplications of the whole family, counted from what PyTorch's layers give."""
-    opened = open_widget(ConvolutionalizationWidget())
+    opened = shared_widget(ConvolutionalizationWidget)
     tried = 0
     for depth in (1, 3, 8):
         for stride in (1, 2, 4, 8, 16):
@@ -205,8 +206,8 @@ def test_counts_are_those_of_real_networks(open_widget: Any):
     assert "larger than the image" in call(opened, "costSentence", small, 64)
 
 
-def test_shared_cells_are_counted_one_by_one(open_widget: Any):
-    opened = open_widget(ConvolutionalizationWidget())
+def test_shared_cells_are_counted_one_by_one(shared_widget: Any):
+    opened = shared_widget(ConvolutionalizationWidget)
     for side, step in ((25, 4), (11, 2), (4, 1)):
         for right in range(8):
             first = {(y, x) for y in range(side) for x in range(side)}
@@ -219,12 +220,6 @@ def test_shared_cells_are_counted_one_by_one(open_widget: Any):
 
 
 # ---- The figure ------------------------------------------------------------------------------------------
-
-
-def settle(opened: Any) -> None:
-    opened.page.evaluate(
-        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-    )
 
 
 def readout(opened: Any) -> list[str]:
@@ -397,23 +392,12 @@ def test_the_bill_follows_its_sliders(open_widget: Any):
     opened.assert_quiet()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_serious_accessibility_fault(open_widget: Any, theme: str):
-    from axe_playwright_python.sync_playwright import Axe
-
-    opened = open_widget(ConvolutionalizationWidget(padding=True), theme=theme)
-    results = Axe().run(opened.page)
-    faults = [
-        (violation["id"], [node["html"][:160] for node in violation["nodes"]][:3])
-        for violation in results.response["violations"]
-        if violation["impact"] in ("serious", "critical")
-    ]
-    assert faults == []
+def test_accessible_with_padding(open_widget: Any):
+    assert_accessible(open_widget(ConvolutionalizationWidget(padding=True)))
 
 
 def test_phone_touch_and_theme(open_widget: Any):
-    opened = open_widget(ConvolutionalizationWidget(), width=390, touch=True)
-    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
+    opened = open_widget(ConvolutionalizationWidget(), **PHONE)
     opened.root.locator("canvas.map").tap(position={"x": 20, "y": 20})
     settle(opened)
     assert opened.get("window")[0] < 3
@@ -427,56 +411,6 @@ def test_phone_touch_and_theme(open_widget: Any):
     rim = pixel.replace("150, 150", "1, 1")
     assert opened.root.evaluate(rim)[3] < 255, "beyond the cells the page shows through"
 
-
-def test_two_widgets_one_hidden_and_removal(open_path: Any, tmp_path: Any):
-    first, second = ConvolutionalizationWidget(), ConvolutionalizationWidget(window=[2, 3])
-    path = tmp_path / "two.html"
-    path.write_text(
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Two</title>'
-        f'<link rel="icon" href="data:,"></head><body>{first.to_html()}<div id="tab" style="display: none">'
-        f"{second.to_html()}</div></body></html>",
-        encoding="utf-8",
-    )
-    opened = open_path(path)
-    opened.page.wait_for_function("document.querySelectorAll('[data-ready=true]').length === 2")
-    ids = opened.page.evaluate("Array.from(document.querySelectorAll('[id]'), (node) => node.id)")
-    assert len(ids) == len(set(ids))
-    opened.page.evaluate("document.querySelector('#tab').style.display = 'block'")
-    settle(opened)
-    settle(opened)
-    assert opened.page.locator("#tab canvas.map").bounding_box()["width"] > 200
-    left = opened.root.evaluate(REMOVAL)
-    assert all(count > 0 for count in left["during"])
-    assert left["after"] == [0, 0]
-    assert left["empty"]
-    opened.assert_quiet()
-
-
-REMOVAL = """async (root) => {
-  const { module, model } = root.segcore;
-  let listeners = 0;
-  const [on, off] = [() => { listeners += 1; }, () => { listeners -= 1; }];
-  const spy = { get: model.get, set() {}, save_changes() {}, on, off };
-  const seen = new Set();
-  const undo = [];
-  for (const Observer of [MutationObserver, ResizeObserver]) {
-    for (const [name, by] of [["observe", (o) => seen.add(o)], ["disconnect", (o) => seen.delete(o)]]) {
-      const original = Observer.prototype[name];
-      Observer.prototype[name] = function (...args) { by(this); return original.apply(this, args); };
-      undo.push(() => { Observer.prototype[name] = original; });
-    }
-  }
-  const el = document.createElement("div");
-  document.body.append(el);
-  const stop = module.default.render({ model: spy, el });
-  await new Promise((done) => setTimeout(done, 100));
-  const during = [listeners, seen.size];
-  stop();
-  undo.forEach((call) => call());
-  return { during, after: [listeners, seen.size], empty: el.children.length === 0 };
-}"""
-
-FRAME = 1000 / 60
 
 # The window runs to and fro, one step in each frame, padding on: the time of each drawing, in milliseconds.
 DRAG = """async (root) => {
@@ -495,20 +429,5 @@ DRAG = """async (root) => {
 
 
 def test_dragging_leaves_room_for_sixty_frames_a_second(open_widget: Any):
-    """Asserted in processor time, for test machines are shared; the widget's clock is printed beside it."""
     opened = open_widget(ConvolutionalizationWidget(padding=True), reduced_motion="no-preference")
-    session = opened.page.context.new_cdp_session(opened.page)
-    session.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-    def script() -> float:
-        metrics = session.send("Performance.getMetrics")["metrics"]
-        return next(1000 * m["value"] for m in metrics if m["name"] == "ScriptDuration")
-
-    settle(opened)
-    before = script()
-    times = opened.root.evaluate(DRAG)
-    spent = (script() - before) / len(times)
-    assert len(times) >= 115
-    print({"script, ms a frame": round(spent, 2), "own work, median ms": round(statistics.median(times), 2)})
-    assert spent < FRAME / 2
-    assert statistics.median(times) < FRAME
+    measure_frames(opened, DRAG).assert_smooth()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from typing import Any
 
 import pytest
@@ -14,6 +13,8 @@ from torch import nn
 
 from segcore.dilation import dilate, shift_and_stitch, sparse_kernel
 from segcore.widgets.dilation import DilationWidget
+
+from .kit import assert_accessible, measure_frames, settle, tab_to
 
 LAST = 5.0
 
@@ -95,8 +96,8 @@ def randoms(generator: torch.Generator, *size: int) -> torch.Tensor:
     return torch.randn(*size, generator=generator, dtype=torch.float64)
 
 
-def test_convolution_and_pooling_equal_torch(open_widget: Any):
-    opened = open_widget(DilationWidget())
+def test_convolution_and_pooling_equal_torch(shared_widget: Any):
+    opened = shared_widget(DilationWidget)
     generator = torch.Generator().manual_seed(6)
     tried = 0
     for stride in (1, 2, 3):
@@ -124,8 +125,8 @@ def test_convolution_and_pooling_equal_torch(open_widget: Any):
 
 @pytest.mark.parametrize("first", ["filter", "max"])
 @pytest.mark.parametrize("stride", [1, 2, 3])
-def test_shifting_stitching_and_dilating_equal_the_library(open_widget: Any, first: str, stride: int):
-    opened = open_widget(DilationWidget())
+def test_shifting_stitching_and_dilating_equal_the_library(shared_widget: Any, first: str, stride: int):
+    opened = shared_widget(DilationWidget)
     generator = torch.Generator().manual_seed(stride)
     for height, width in ((11, 11), (14, 12), (13, 16)):
         image = randoms(generator, height, width)
@@ -148,8 +149,8 @@ def test_shifting_stitching_and_dilating_equal_the_library(open_widget: Any, fir
     opened.assert_quiet()
 
 
-def test_padding_shifting_and_stitching_by_slices(open_widget: Any):
-    opened = open_widget(DilationWidget())
+def test_padding_shifting_and_stitching_by_slices(shared_widget: Any):
+    opened = shared_widget(DilationWidget)
     image = torch.arange(35.0).reshape(7, 5)
     assert_same(opened.call("pad", as_map(image), 2), F.pad(image, [2] * 4))
     for dy, dx in ((0, 0), (0, 1), (2, 1)):
@@ -163,9 +164,9 @@ STACKS = [[1], [1, 2, 4], [2, 2, 2], [1, 2, 3], [1, 1, 2, 4, 8, 16], [3, 5], [16
 
 
 @pytest.mark.parametrize("dilations", STACKS)
-def test_coverage_is_the_gradient_of_a_stack_of_ones(open_widget: Any, dilations: list[int]):
+def test_coverage_is_the_gradient_of_a_stack_of_ones(shared_widget: Any, dilations: list[int]):
     """Ones in all kernels: the gradient of one output counts the ways to each pixel."""
-    opened = open_widget(DilationWidget())
+    opened = shared_widget(DilationWidget)
     field = 1 + 2 * sum(dilations)
     image = torch.zeros(1, 1, field, field, dtype=torch.float64, requires_grad=True)
     x = image
@@ -177,14 +178,14 @@ def test_coverage_is_the_gradient_of_a_stack_of_ones(open_widget: Any, dilations
     assert opened.call("fields", dilations)[-1] == field
 
 
-def test_fields_of_the_lecture(open_widget: Any):
-    opened = open_widget(DilationWidget())
+def test_fields_of_the_lecture(shared_widget: Any):
+    opened = shared_widget(DilationWidget)
     assert opened.call("fields", [1, 2, 4]) == [3, 7, 15]
     assert opened.call("fields", [1, 1, 2, 4, 8, 16, 1]) == [3, 5, 9, 17, 33, 65, 67]
 
 
-def test_the_scene_runs_through_its_steps(open_widget: Any):
-    opened = open_widget(DilationWidget())
+def test_the_scene_runs_through_its_steps(shared_widget: Any):
+    opened = shared_widget(DilationWidget)
     for step, (copy, arrived, woven, dilated) in {
         0: (0, 1, 0, 0),
         1: (1, 2, 0, 0),
@@ -210,13 +211,6 @@ def test_the_scene_runs_through_its_steps(open_widget: Any):
 
 
 # ---- The figure ------------------------------------------------------------------------------------------
-
-
-def settle(opened: Any) -> None:
-    """Wait for two frames, so that what was asked for is drawn."""
-    opened.page.evaluate(
-        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-    )
 
 
 def number(text: str) -> float:
@@ -382,17 +376,10 @@ def test_keyboard_alone(open_widget: Any):
     opened = open_widget(DilationWidget())
     keyboard = opened.page.keyboard
 
-    def tab_to(selector: str) -> None:
-        for _ in range(60):
-            keyboard.press("Tab")
-            if opened.page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
-                return
-        raise AssertionError(f"{selector} cannot be reached with Tab")
-
-    tab_to(".step:nth-child(2)")
+    tab_to(opened, ".step:nth-child(2)")
     keyboard.press("Enter")
     assert opened.get("step") == 1
-    tab_to(".lane.strided [data-out]")
+    tab_to(opened, ".lane.strided [data-out]")
     keyboard.press("ArrowRight")
     keyboard.press("ArrowRight")
     settle(opened)
@@ -404,7 +391,7 @@ def test_keyboard_alone(open_widget: Any):
     keyboard.press("ArrowUp")
     settle(opened)
     assert "row 1, column 3" in opened.root.locator(".why h4").inner_text()
-    tab_to("[aria-label='First stack: one layer more']")
+    tab_to(opened, "[aria-label='First stack: one layer more']")
     keyboard.press("Enter")
     assert opened.get("dilations") == [[2, 2, 2, 1], [1, 2, 3]]
     opened.assert_quiet()
@@ -492,78 +479,11 @@ def test_touch_picks_an_answer(open_widget: Any):
     opened.assert_quiet()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("step", [1.0, 5.0])
-def test_no_serious_accessibility_fault(open_widget: Any, theme: str, step: float):
-    from axe_playwright_python.sync_playwright import Axe
-
-    opened = open_widget(DilationWidget(step=step), theme=theme)
+def test_accessible_at_the_end_of_the_story(open_widget: Any):
+    opened = open_widget(DilationWidget(step=5.0))
     opened.root.locator("summary").click()
-    results = Axe().run(opened.page)
-    faults = [
-        (violation["id"], [node["html"][:160] for node in violation["nodes"]][:3])
-        for violation in results.response["violations"]
-        if violation["impact"] in ("serious", "critical")
-    ]
-    assert faults == []
+    assert_accessible(opened)
 
-
-def test_theme_switch_redraws_and_phone_does_not_overflow(open_widget: Any):
-    opened = open_widget(DilationWidget(step=5.0), width=390)
-    pixel = """(root) => Array.from(root.querySelector(".stack canvas").getContext("2d")
-        .getImageData(1, 1, 1, 1).data)"""
-    light = opened.root.evaluate(pixel)
-    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
-    opened.page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    settle(opened)
-    assert opened.root.evaluate(pixel) != light
-
-
-def test_two_widgets_in_a_page_do_not_meddle(open_path: Any, tmp_path: Any):
-    first, second = DilationWidget(), DilationWidget(step=3.0)
-    path = tmp_path / "two.html"
-    path.write_text(
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Two</title>'
-        f'<link rel="icon" href="data:,"></head><body>{first.to_html()}{second.to_html()}</body></html>',
-        encoding="utf-8",
-    )
-    opened = open_path(path)
-    opened.page.wait_for_function("document.querySelectorAll('[data-ready=true]').length === 2")
-    ids = opened.page.evaluate("Array.from(document.querySelectorAll('[id]'), (node) => node.id)")
-    assert len(ids) == len(set(ids))
-    opened.root.get_by_role("button", name="Stitched").click()
-    steps = opened.page.evaluate(
-        "Array.from(document.querySelectorAll('[data-widget]'), (root) => root.segcore.model.get('step'))"
-    )
-    assert steps == [4, 3]
-    opened.assert_quiet()
-
-
-def test_a_hidden_widget_comes_alive_when_it_is_shown(open_path: Any, tmp_path: Any):
-    path = tmp_path / "hidden.html"
-    path.write_text(
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Hidden</title>'
-        '<link rel="icon" href="data:,"></head><body><div id="tab" style="display: none">'
-        f"{DilationWidget().to_html()}</div></body></html>",
-        encoding="utf-8",
-    )
-    opened = open_path(path)
-    opened.page.wait_for_selector("[data-ready=true]", state="attached")
-    opened.set("step", 5)
-    opened.page.evaluate("document.querySelector('#tab').style.display = 'block'")
-    settle(opened)
-    assert len(answers(opened, "dilated")) == 25
-    assert opened.root.locator(".lane.dilated").bounding_box()["width"] > 300
-    opened.assert_quiet()
-
-
-def test_removal_leaves_no_listener_and_no_frame(open_widget: Any):
-    opened = open_widget(DilationWidget())
-    opened.assert_removal_leaves_nothing()
-    opened.assert_quiet()
-
-
-FRAME = 1000 / 60
 
 # Scrubbing back and forth, one move in each frame: the time of each drawing, in milliseconds.
 SCRUB = """async (root) => {
@@ -581,31 +501,5 @@ SCRUB = """async (root) => {
 
 
 def test_scrubbing_leaves_room_for_sixty_frames_a_second(open_widget: Any):
-    """Asserted in processor time, for test machines are shared; the widget's clock is printed beside it."""
     opened = open_widget(DilationWidget(), reduced_motion="no-preference")
-    session = opened.page.context.new_cdp_session(opened.page)
-    session.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-    def busy() -> dict[str, float]:
-        metrics = session.send("Performance.getMetrics")["metrics"]
-        return {
-            m["name"]: 1000 * m["value"] for m in metrics if m["name"] in ("TaskDuration", "ScriptDuration")
-        }
-
-    settle(opened)
-    before = busy()
-    times = opened.root.evaluate(SCRUB)
-    after = busy()
-    assert len(times) >= 115
-    task, script = ((after[name] - before[name]) / len(times) for name in ("TaskDuration", "ScriptDuration"))
-    figures = {
-        "frames": len(times),
-        "main thread, ms of processor time per frame": round(task, 2),
-        "script, ms of processor time per frame": round(script, 2),
-        "own work, median ms": round(statistics.median(times), 2),
-        "own work, 95th percentile ms": round(statistics.quantiles(times, n=20)[-1], 2),
-    }
-    print(figures)  # seen with pytest -s
-    assert script < FRAME / 2
-    assert task < 2 * FRAME
-    assert statistics.median(times) < FRAME
+    measure_frames(opened, SCRUB).assert_smooth()

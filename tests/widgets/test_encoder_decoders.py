@@ -13,6 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from segcore.encoder_decoders import DeconvNet, UNet, _mirrored
 from segcore.widgets.encoder_decoders import NETWORKS, EncoderDecoderWidget
 
+from .kit import PHONE, assert_accessible, settle, tab_to
+
 # ---- Python ----------------------------------------------------------------------------------------------
 
 
@@ -99,17 +101,17 @@ def described(opened: Any, settings: list[tuple[Any, ...]]) -> list[dict[str, An
     )
 
 
-def test_shapes_parameters_and_multiply_adds_are_those_of_the_modules(open_widget: Any, monkeypatch: Any):
+def test_shapes_parameters_and_multiply_adds_are_those_of_the_modules(shared_widget: Any, monkeypatch: Any):
     unpool = "segcore.encoder_decoders.max_unpool2d"  # it looks at the indices, and meta has none
     monkeypatch.setattr(unpool, lambda x, i, k, output_size: x.new_empty(*x.shape[:2], *output_size))
-    opened = open_widget(EncoderDecoderWidget())
+    opened = shared_widget(EncoderDecoderWidget)
     for settings, network in zip(SETTINGS, described(opened, SETTINGS), strict=True):
         assert {name: network[name] for name in ("output", "parameters", "cost")} == real(*settings), settings
     assert described(opened, [("unet_valid", 572, 64, 4)])[0]["output"] == 388
 
 
-def test_blocks_have_the_shapes_of_the_modules(open_widget: Any):
-    opened = open_widget(EncoderDecoderWidget())
+def test_blocks_have_the_shapes_of_the_modules(shared_widget: Any):
+    opened = shared_widget(EncoderDecoderWidget)
     for kind in ("unet", "unet_valid"):
         size = 252 if kind == "unet_valid" else 50
         network = EncoderDecoderWidget(architecture=kind, width=4, size=size).network().eval()
@@ -131,8 +133,8 @@ def test_blocks_have_the_shapes_of_the_modules(open_widget: Any):
             assert (join["channels"], join["size"]) == shapes[network.decoder[3 - level]][1]
 
 
-def test_legal_sizes_are_those_that_the_module_takes(open_widget: Any):
-    opened = open_widget(EncoderDecoderWidget())
+def test_legal_sizes_are_those_that_the_module_takes(shared_widget: Any):
+    opened = shared_widget(EncoderDecoderWidget)
     problems = opened.root.evaluate(
         """(root) => [1, 2, 3].flatMap((depth) => Array.from({ length: 150 }, (_, n) =>
             [depth, 16 + n, root.segcore.module.sizeProblem("unet_valid", { size: 16 + n, depth })]))"""
@@ -152,15 +154,15 @@ def test_legal_sizes_are_those_that_the_module_takes(open_widget: Any):
     assert least["sizes"] == [32] and opened.call("sizeProblem", "fcn8", {"size": 32, "depth": 4}) is None
 
 
-def test_mirroring_is_overlap_tiles(open_widget: Any):
-    opened = open_widget(EncoderDecoderWidget())
+def test_mirroring_is_overlap_tiles(shared_widget: Any):
+    opened = shared_widget(EncoderDecoderWidget)
     for size in (1, 2, 7):
         told = [opened.call("mirroredIndex", index, size) for index in range(-20, 20)]
         assert told == _mirrored(torch.arange(-20, 20), size).tolist()
 
 
-def test_numbers_for_people(open_widget: Any):
-    opened = open_widget(EncoderDecoderWidget())
+def test_numbers_for_people(shared_widget: Any):
+    opened = shared_widget(EncoderDecoderWidget)
     texts = {0: "0", 9999: "9999", 12345: "12.3 k", 999_499: "999 k", 999_500: "1.00 M", 31_043_716: "31.0 M"}
     for number, text in texts.items():
         assert opened.call("short", number).replace("\u202f", " ") == text
@@ -179,13 +181,6 @@ def test_a_full_kernel_needs_a_large_image():
 
 
 # ---- The figure ------------------------------------------------------------------------------------------
-
-
-def settle(opened: Any) -> None:
-    """Two frames: what was asked for is drawn."""
-    opened.page.evaluate(
-        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-    )
 
 
 def press(opened: Any, name: str) -> None:
@@ -360,15 +355,8 @@ def test_keyboard_alone(open_widget: Any):
     opened = open_widget(EncoderDecoderWidget())
     keyboard = opened.page.keyboard
 
-    def tab_to(selector: str) -> None:
-        for _ in range(40):
-            keyboard.press("Tab")
-            if opened.page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
-                return
-        raise AssertionError(f"{selector} cannot be reached with Tab")
-
-    tab_to(".networks button")
-    tab_to(".block")
+    tab_to(opened, ".networks button")
+    tab_to(opened, ".block")
     assert opened.page.evaluate("document.activeElement.dataset.id") == "dec0"
     for key, block in [
         ("ArrowLeft", "join0"),
@@ -387,14 +375,14 @@ def test_keyboard_alone(open_widget: Any):
         "U-Net: Prediction, 4 channels of 64 by 64" in opened.root.locator("[aria-live=polite]").inner_text()
     )
     assert opened.root.locator("[role=radio][aria-checked=true]").count() == 1
-    tab_to("input[type=range]")
+    tab_to(opened, "input[type=range]")
     keyboard.press("ArrowRight")
     assert opened.get("size") == 68
     opened.assert_quiet()
 
 
 def test_touch_and_phone(open_widget: Any):
-    opened = open_widget(EncoderDecoderWidget(), width=390, touch=True)
+    opened = open_widget(EncoderDecoderWidget(), **PHONE)
     for name in NETWORKS.values():
         opened.page.get_by_role("button", name=name, exact=True).tap()
         settle(opened)
@@ -413,21 +401,11 @@ def test_touch_and_phone(open_widget: Any):
     opened.assert_quiet()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_serious_accessibility_fault(open_widget: Any, theme: str):
-    from axe_playwright_python.sync_playwright import Axe
-
-    opened = open_widget(EncoderDecoderWidget(architecture="unet_valid", size=570), theme=theme)
-    results = Axe().run(opened.page)
-    faults = [
-        (violation["id"], [node["html"][:160] for node in violation["nodes"]][:3])
-        for violation in results.response["violations"]
-        if violation["impact"] in ("serious", "critical")
-    ]
-    assert faults == []
+def test_accessible_at_its_widest(open_widget: Any):
+    assert_accessible(open_widget(EncoderDecoderWidget(architecture="unet_valid", size=570)))
 
 
-def test_the_widget_follows_its_model_and_leaves_no_listener(open_widget: Any):
+def test_the_widget_follows_its_model(open_widget: Any):
     opened = open_widget(EncoderDecoderWidget())
     opened.set("architecture", "segnet")
     opened.set("width", 64)
@@ -435,24 +413,6 @@ def test_the_widget_follows_its_model_and_leaves_no_listener(open_widget: Any):
     opened.set("size", 224)
     settle(opened)
     assert fact(opened, "Parameters").startswith("29 4")
-    left = opened.root.evaluate(
-        """async (root) => {
-          const { module, model } = root.segcore;
-          let listeners = 0;
-          const spy = {
-            get: model.get, set() {}, save_changes() {},
-            on() { listeners += 1; }, off() { listeners -= 1; },
-          };
-          const el = document.createElement("div");
-          document.body.append(el);
-          const stop = module.default.render({ model: spy, el });
-          await new Promise((done) => setTimeout(done, 200));
-          const during = listeners;
-          stop();
-          return { during, after: listeners, empty: el.children.length === 0 };
-        }"""
-    )
-    assert left == {"during": 5, "after": 0, "empty": True}
     opened.assert_quiet()
 
 

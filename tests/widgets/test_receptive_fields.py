@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import statistics
 from typing import Any
 
 import pytest
@@ -15,6 +14,8 @@ from torch.nn import functional as F
 
 from segcore.receptive_fields import Layer, receptive_field
 from segcore.widgets.receptive_fields import IMAGE_SIZE, PRESETS, ReceptiveFieldWidget, units
+
+from .kit import measure_frames, settle, tab_to, touch_drag
 
 HEIGHT, WIDTH = IMAGE_SIZE
 
@@ -187,9 +188,9 @@ EFFECTIVE = """(root, cases) => cases.map(([layers, size, level, unit]) => {
 })"""
 
 
-def test_effective_field_equals_the_gradient(open_widget: Any):
+def test_effective_field_equals_the_gradient(shared_widget: Any):
     """300 random networks of up to five linear layers and a unit of each, borders included."""
-    opened = open_widget(ReceptiveFieldWidget())
+    opened = shared_widget(ReceptiveFieldWidget)
     generator = random.Random(16)
     cases = []
     for n in range(300):
@@ -212,9 +213,9 @@ def test_effective_field_equals_the_gradient(open_widget: Any):
     opened.assert_quiet()
 
 
-def test_span_is_the_support_of_the_gradient_inside_the_image(open_widget: Any):
+def test_span_is_the_support_of_the_gradient_inside_the_image(shared_widget: Any):
     """Where no border is near, the theoretical field's ends are the first and last pixel with a gradient."""
-    opened = open_widget(ReceptiveFieldWidget())
+    opened = shared_widget(ReceptiveFieldWidget)
     generator = random.Random(3)
     for _ in range(40):
         layers = random_layers(generator, 3)
@@ -261,8 +262,8 @@ def gradient_2d(layers: list[dict[str, Any]], size: tuple[int, int], unit: list[
 
 
 @pytest.mark.parametrize("preset", [name for name in PRESETS if name != "ResNet-50"])
-def test_presets_equal_the_gradient_in_two_dimensions(open_widget: Any, preset: str):
-    opened = open_widget(ReceptiveFieldWidget())
+def test_presets_equal_the_gradient_in_two_dimensions(shared_widget: Any, preset: str):
+    opened = shared_widget(ReceptiveFieldWidget)
     layers = PRESETS[preset]
     unit = ReceptiveFieldWidget(layers=layers).unit
     expected = gradient_2d(layers, IMAGE_SIZE, unit)
@@ -270,9 +271,9 @@ def test_presets_equal_the_gradient_in_two_dimensions(open_widget: Any, preset: 
     assert (shown_map(opened, layers, IMAGE_SIZE, unit) - expected).abs().max() < 1e-12
 
 
-def test_blocks_have_exact_profiles_and_nearly_the_right_map(open_widget: Any):
+def test_blocks_have_exact_profiles_and_nearly_the_right_map(shared_widget: Any):
     """ResNet-50: sums along rows and columns are those of the mean of all paths; the product is near it."""
-    opened = open_widget(ReceptiveFieldWidget())
+    opened = shared_widget(ReceptiveFieldWidget)
     layers, size, unit = PRESETS["ResNet-50"], (480, 480), [7, 7]
     expected = gradient_2d(layers, size, unit)
     found = shown_map(opened, layers, size, unit)
@@ -284,9 +285,9 @@ def test_blocks_have_exact_profiles_and_nearly_the_right_map(open_widget: Any):
     assert apart < 0.2
 
 
-def test_fields_equal_the_library(open_widget: Any):
+def test_fields_equal_the_library(shared_widget: Any):
     """Size, stride and padding at every layer, transposed convolutions included."""
-    opened = open_widget(ReceptiveFieldWidget())
+    opened = shared_widget(ReceptiveFieldWidget)
     generator = random.Random(8)
     networks = [random_layers(generator, 1 + n % 4) for n in range(150)] + list(PRESETS.values())
     got = opened.root.evaluate(
@@ -306,8 +307,8 @@ def test_fields_equal_the_library(open_widget: Any):
     opened.assert_quiet()
 
 
-def test_central_share_is_the_shortest_run(open_widget: Any):
-    opened = open_widget(ReceptiveFieldWidget())
+def test_central_share_is_the_shortest_run(shared_widget: Any):
+    opened = shared_widget(ReceptiveFieldWidget)
     assert opened.call("centralShare", [1, 2, 94, 2, 1], 0.95) == [1, 3]
     assert opened.call("centralShare", [1, 1, 1, 1], 0.95) == [0, 3]
     assert opened.call("centralShare", [7], 0.95) == [0, 0]
@@ -326,20 +327,13 @@ def test_central_share_is_the_shortest_run(open_widget: Any):
         ([layer(3)], ""),
     ],
 )
-def test_the_page_knows_the_same_faults(open_widget: Any, layers: list, words: str):
-    opened = open_widget(ReceptiveFieldWidget())
+def test_the_page_knows_the_same_faults(shared_widget: Any, layers: list, words: str):
+    opened = shared_widget(ReceptiveFieldWidget)
     said = opened.call("problem", layers, list(IMAGE_SIZE))
     assert words in said and bool(said) == bool(words)
 
 
 # ---- The figure ------------------------------------------------------------------------------------------
-
-
-def settle(opened: Any) -> None:
-    """Wait for two frames, so that what was asked for is drawn."""
-    opened.page.evaluate(
-        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-    )
 
 
 def fact(opened: Any, name: str) -> str:
@@ -436,21 +430,9 @@ def test_touch_picks_and_drags(open_widget: Any):
     opened.page.touchscreen.tap(frame["x"] + frame["width"] * 0.7, row_y(opened, "conv4_1"))
     settle(opened)
     assert opened.get("layer") == 10
-    session = opened.page.context.new_cdp_session(opened.page)
     start = opened.get("unit")
-    y = row_y(opened, "conv4_1")
-
-    def touch(kind: str, *points: tuple[float, float]) -> None:
-        session.send(
-            "Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in points]}
-        )
-
-    x = frame["x"] + frame["width"] * 0.7
-    touch("touchStart", (x, y))
-    for step in range(1, 8):
-        touch("touchMove", (x - 12 * step, y))
-    touch("touchEnd")
-    settle(opened)
+    x, y = frame["x"] + frame["width"] * 0.7, row_y(opened, "conv4_1")
+    touch_drag(opened, (x, y), *((x - 12 * step, y) for step in range(1, 8)))
     assert opened.get("unit")[1] < start[1]
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
     opened.assert_quiet()
@@ -460,15 +442,8 @@ def test_keyboard_alone(open_widget: Any):
     opened = open_widget(ReceptiveFieldWidget())
     keyboard = opened.page.keyboard
 
-    def tab_to(selector: str) -> None:
-        for _ in range(90):
-            keyboard.press("Tab")
-            if opened.page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
-                return
-        raise AssertionError(f"{selector} cannot be reached with Tab")
-
-    tab_to(".labels button")
-    tab_to(".stage.rows")
+    tab_to(opened, ".labels button")
+    tab_to(opened, ".stage.rows")
     keyboard.press("ArrowRight")
     assert opened.get("unit") == [3, 6]
     keyboard.press("ArrowDown")
@@ -482,13 +457,13 @@ def test_keyboard_alone(open_widget: Any):
     assert "row 7, column 0: sees 196 by 196" in opened.root.locator(".stage.rows").get_attribute(
         "aria-valuetext"
     )
-    tab_to(".stage.photo")
+    tab_to(opened, ".stage.photo")
     keyboard.press("ArrowDown")
     keyboard.press("End")
     assert opened.get("unit") == [8, 27]
     opened.page.wait_for_timeout(700)
     assert "column 27 of conv5_3" in opened.root.locator("[aria-live=polite]").inner_text()
-    tab_to("input[aria-invalid]")
+    tab_to(opened, "input[aria-invalid]")
     keyboard.press("ArrowUp")
     assert opened.get("layers")[16]["kernel"] == 4
     opened.assert_quiet()
@@ -605,34 +580,6 @@ def test_padding_takes_its_share_at_the_border(open_widget: Any):
     assert fact(opened, "lost") == "33 %"
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_serious_accessibility_fault(open_widget: Any, theme: str):
-    from axe_playwright_python.sync_playwright import Axe
-
-    opened = open_widget(ReceptiveFieldWidget(), theme=theme)
-    opened.root.locator("summary").click()
-    results = Axe().run(opened.page)
-    faults = [
-        (violation["id"], [node["html"][:160] for node in violation["nodes"]][:3])
-        for violation in results.response["violations"]
-        if violation["impact"] in ("serious", "critical")
-    ]
-    assert faults == []
-
-
-def test_theme_switch_redraws_and_phone_does_not_overflow(open_widget: Any):
-    opened = open_widget(ReceptiveFieldWidget(), width=390)
-    opened.root.locator("summary").click()
-    script = """(root) => Array.from(root.querySelector("canvas").getContext("2d")
-        .getImageData(4, root.querySelector(".stage.photo").offsetTop + 6, 1, 1).data)"""
-    light = opened.root.evaluate(script)
-    opened.page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    settle(opened)
-    dark = opened.root.evaluate(script)
-    assert sum(light[:3]) > 450 > 300 > sum(dark[:3])
-    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
-
-
 def test_nothing_moves_by_itself(open_widget: Any):
     opened = open_widget(ReceptiveFieldWidget())
     opened.page.wait_for_timeout(200)
@@ -641,14 +588,6 @@ def test_nothing_moves_by_itself(open_widget: Any):
     assert opened.root.evaluate("(root) => root.querySelector('.receptive-fields').frames.length") == 0
     assert opened.root.evaluate("(root) => root.getAnimations({ subtree: true }).length") == 0
 
-
-def test_removal_leaves_no_listener(open_widget: Any):
-    opened = open_widget(ReceptiveFieldWidget())
-    opened.assert_removal_leaves_nothing()
-    opened.assert_quiet()
-
-
-FRAME = 1000 / 60
 
 HOVER = """async (root) => {
   const figure = root.querySelector(".receptive-fields");
@@ -669,26 +608,4 @@ HOVER = """async (root) => {
 def test_hovering_is_instant(open_widget: Any, preset: str):
     """Every frame while the pointer runs over the deepest layers of 18 to 22."""
     opened = open_widget(ReceptiveFieldWidget(layers=PRESETS[preset]))
-    session = opened.page.context.new_cdp_session(opened.page)
-    session.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-    def busy() -> float:
-        metrics = session.send("Performance.getMetrics")["metrics"]
-        return next(1000 * m["value"] for m in metrics if m["name"] == "ScriptDuration")
-
-    settle(opened)
-    before = busy()
-    times = opened.root.evaluate(HOVER)
-    script = (busy() - before) / len(times)
-    print(
-        {
-            "preset": preset,
-            "frames": len(times),
-            "script, ms of processor time per frame": round(script, 2),
-            "own work, median ms": round(statistics.median(times), 2),
-            "own work, 95th percentile ms": round(statistics.quantiles(times, n=20)[-1], 2),
-        }
-    )
-    assert len(times) >= 50, "a frame for each new unit under the pointer"
-    assert script < FRAME / 2
-    assert statistics.median(times) < FRAME
+    measure_frames(opened, HOVER).assert_smooth(least=50)  # a frame for each new unit under the pointer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from typing import Any
 
 import pytest
@@ -15,6 +14,8 @@ from torchvision.ops import roi_pool as peer_roi_pool
 
 from segcore.roi_align import axis_weights, bilinear_sample
 from segcore.widgets.roi_align import RoIAlignWidget
+
+from .kit import centre, measure_frames, settle, tab_to, touch_drag
 
 HEIGHT, WIDTH, CHANNELS = 9, 13, 2
 BOX = [57.0, 5.0, 137.0, 70.0]
@@ -101,8 +102,8 @@ BATCH = """(root, [name, feature, cases]) =>
     cases.map(([box, options]) => Array.from(root.segcore.module[name](feature, box, options).data))"""
 
 
-def test_pooling_equals_torchvision_on_a_thousand_boxes(open_widget: Any, feature: torch.Tensor):
-    opened = open_widget(RoIAlignWidget())
+def test_pooling_equals_torchvision_on_a_thousand_boxes(shared_widget: Any, feature: torch.Tensor):
+    opened = shared_widget(RoIAlignWidget)
     ratios = [0, 1, 2, 3, 4]
     worst = {"roiAlign": 0.0, "roiPool": 0.0}
     for stride in (16.0, 7.0):
@@ -127,8 +128,8 @@ def test_pooling_equals_torchvision_on_a_thousand_boxes(open_widget: Any, featur
     opened.assert_quiet()
 
 
-def test_sampling_and_weights_equal_the_library(open_widget: Any, feature: torch.Tensor):
-    opened = open_widget(RoIAlignWidget())
+def test_sampling_and_weights_equal_the_library(shared_widget: Any, feature: torch.Tensor):
+    opened = shared_widget(RoIAlignWidget)
     generator = torch.Generator().manual_seed(3)
     points = torch.rand(200, 2, generator=generator) * torch.tensor([WIDTH + 4.0, HEIGHT + 4.0]) - 2
     expected = bilinear_sample(feature, points)
@@ -164,8 +165,8 @@ def pasted(soft: torch.Tensor, box: list[float], size: tuple[int, int]) -> torch
 @pytest.mark.parametrize(
     "box", [[2.25, 3.5, 21.0, 17.75], [-5.5, -4.0, 12.0, 9.9], [11.2, 4.4, 12.1, 5.0], [40.0, 3.0, 50.0, 9.0]]
 )
-def test_pasting_and_its_fit_equal_torch(open_widget: Any, box: list[float]):
-    opened = open_widget(RoIAlignWidget())
+def test_pasting_and_its_fit_equal_torch(shared_widget: Any, box: list[float]):
+    opened = shared_widget(RoIAlignWidget)
     generator = torch.Generator().manual_seed(4)
     soft = torch.rand(5, 4, generator=generator)
     truth = torch.rand(20, 30, generator=generator) < 0.5
@@ -195,25 +196,12 @@ def test_pasting_and_its_fit_equal_torch(open_widget: Any, box: list[float]):
 # ---- The figure ------------------------------------------------------------------------------------------
 
 
-def settle(opened: Any) -> None:
-    """Wait for two frames, so that what was asked for is drawn."""
-    opened.page.evaluate(
-        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-    )
-
-
 def texts(opened: Any, kind: str) -> list[str]:
     return opened.root.locator(f".output.{kind} [role=gridcell]").all_inner_texts()
 
 
 def number(text: str) -> float:
     return float(text.replace("\u2212", "-").replace("+", ""))
-
-
-def centre(locator: Any) -> tuple[float, float]:
-    locator.scroll_into_view_if_needed()
-    box = locator.bounding_box()
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
 def pixels_per_css(opened: Any, kind: str = "pool") -> float:
@@ -280,21 +268,10 @@ def test_dragging_keeps_the_box_in_reach_and_upright(open_widget: Any):
 
 def test_touch_drags_the_box_and_a_tap_picks_a_sample(open_widget: Any):
     opened = open_widget(RoIAlignWidget(), width=390, touch=True)
-    session = opened.page.context.new_cdp_session(opened.page)
     factor = pixels_per_css(opened)
-
-    def touch(kind: str, *points: tuple[float, float]) -> None:
-        session.send(
-            "Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in points]}
-        )
-
     x, y = centre(opened.root.locator(".column.pool .handle-move"))
     scroll = opened.page.evaluate("scrollY")
-    touch("touchStart", (x, y))
-    for step in range(1, 6):
-        touch("touchMove", (x + 4 * step, y + 2 * step))
-    touch("touchEnd")
-    settle(opened)
+    touch_drag(opened, (x, y), *((x + 4 * step, y + 2 * step) for step in range(1, 6)))
     assert opened.get("box") == pytest.approx(
         [b + d * factor for b, d in zip(BOX, [20, 10, 20, 10], strict=True)], abs=0.11
     )
@@ -313,14 +290,7 @@ def test_keyboard_alone(open_widget: Any):
     opened = open_widget(RoIAlignWidget())
     keyboard = opened.page.keyboard
 
-    def tab_to(selector: str) -> None:
-        for _ in range(60):
-            keyboard.press("Tab")
-            if opened.page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
-                return
-        raise AssertionError(f"{selector} cannot be reached with Tab")
-
-    tab_to(".handle-move")
+    tab_to(opened, ".handle-move")
     keyboard.press("ArrowRight")
     keyboard.press("ArrowDown")
     keyboard.press("Shift+ArrowRight")
@@ -328,7 +298,7 @@ def test_keyboard_alone(open_widget: Any):
     keyboard.press("End")
     keyboard.press("PageDown")
     assert opened.get("box") == pytest.approx([74.1, 22, 154.1, 87])
-    tab_to(".handle-se")
+    tab_to(opened, ".handle-se")
     keyboard.press("ArrowLeft")
     keyboard.press("Shift+ArrowUp")
     assert opened.get("box") == pytest.approx([74.1, 22, 153.1, 86.9])
@@ -336,18 +306,18 @@ def test_keyboard_alone(open_widget: Any):
     assert opened.root.locator(".handle-se").first.get_attribute("aria-valuetext") == "153.1, 86.9 pixels"
 
     before = opened.root.locator(".why.align .sample-sum").inner_text()
-    tab_to("[aria-label='Next sample']")
+    tab_to(opened, "[aria-label='Next sample']")
     keyboard.press("Enter")
     settle(opened)
     assert opened.root.locator(".why.align .sample-sum").inner_text() != before
 
-    tab_to("[role=gridcell]")
+    tab_to(opened, "[role=gridcell]")
     keyboard.press("ArrowRight")
     keyboard.press("ArrowDown")
     settle(opened)
     assert "row 1, column 1" in opened.root.locator(".why.align h4").inner_text()
 
-    tab_to("input[type=range]")
+    tab_to(opened, "input[type=range]")
     left = opened.get("box")[0]
     keyboard.press("ArrowRight")
     assert opened.get("box")[0] == pytest.approx(left + 0.1)
@@ -554,57 +524,6 @@ def test_nothing_moves_for_readers_who_prefer_stillness(open_widget: Any):
     assert opened.root.evaluate("(root) => root.getAnimations({ subtree: true }).length") == 0
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_serious_accessibility_fault(open_widget: Any, theme: str):
-    from axe_playwright_python.sync_playwright import Axe
-
-    opened = open_widget(RoIAlignWidget(), theme=theme)
-    results = Axe().run(opened.page)
-    faults = [
-        (violation["id"], [node["html"][:160] for node in violation["nodes"]][:3])
-        for violation in results.response["violations"]
-        if violation["impact"] in ("serious", "critical")
-    ]
-    assert faults == []
-
-
-def test_theme_switch_redraws_and_phone_does_not_overflow(open_widget: Any):
-    opened = open_widget(RoIAlignWidget(), width=390)
-    script = """(root) => Array.from(root.querySelector(".column.pool canvas").getContext("2d")
-        .getImageData(60, 60, 1, 1).data)"""
-    light = opened.root.evaluate(script)
-    opened.page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    settle(opened)
-    dark = opened.root.evaluate(script)
-    assert sum(light[:3]) > 450 > 300 > sum(dark[:3])
-    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
-
-
-def test_two_widgets_in_a_page_do_not_meddle(open_widget: Any, open_path: Any, tmp_path: Any):
-    first, second = RoIAlignWidget(), RoIAlignWidget(box=[10.0, 10.0, 60.0, 60.0])
-    path = tmp_path / "two.html"
-    path.write_text(
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Two</title>'
-        f'<link rel="icon" href="data:,"></head><body>{first.to_html()}{second.to_html()}</body></html>',
-        encoding="utf-8",
-    )
-    opened = open_path(path)
-    opened.page.wait_for_function("document.querySelectorAll('[data-ready=true]').length === 2")
-    ids = opened.page.evaluate("Array.from(document.querySelectorAll('[id]'), (node) => node.id)")
-    assert len(ids) == len(set(ids))
-    names = opened.page.evaluate(
-        """Array.from(document.querySelectorAll('[data-widget]'), (root) =>
-            Array.from(root.querySelectorAll('input[type=radio]'), (input) => input.name))"""
-    )
-    assert not set(names[0]) & set(names[1])
-    opened.root.get_by_label("x1, left edge in pixels").fill("40")
-    boxes = opened.page.evaluate(
-        "Array.from(document.querySelectorAll('[data-widget]'), (root) => root.segcore.model.get('box'))"
-    )
-    assert boxes == [[40, 5, 137, 70], [10, 10, 60, 60]]
-    opened.assert_quiet()
-
-
 def test_a_box_outside_the_image_is_shown_and_can_be_brought_back(open_widget: Any):
     widget = RoIAlignWidget(box=[500.0, 400.0, 900.0, 640.0], sampling_ratio=0)
     opened = open_widget(widget)
@@ -675,14 +594,6 @@ def test_a_cancelled_drag_lets_go_and_a_second_finger_is_ignored(open_widget: An
     opened.assert_quiet()
 
 
-def test_removal_leaves_no_listener_and_no_frame(open_widget: Any):
-    opened = open_widget(RoIAlignWidget())
-    opened.assert_removal_leaves_nothing()
-    opened.assert_quiet()
-
-
-FRAME = 1000 / 60
-
 # A drag that moves once in each frame, so that none is idle: the time of each drawing, in milliseconds.
 DRAG = """async (root) => {
   const figure = root.querySelector(".roi-align");
@@ -704,35 +615,7 @@ DRAG = """async (root) => {
 
 
 def test_dragging_leaves_room_for_sixty_frames_a_second(open_widget: Any):
-    """Every frame of a drag: the widget's own work fits twice, and the whole page keeps up.
-
-    Asserted in processor time, because test machines are shared; the widget's clock is printed beside it.
-    """
+    """Every frame of a drag: the widget's own work fits twice, and the whole page keeps up."""
     opened = open_widget(RoIAlignWidget(output_size=[7, 7]))
-    session = opened.page.context.new_cdp_session(opened.page)
-    session.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-    def busy() -> dict[str, float]:
-        metrics = session.send("Performance.getMetrics")["metrics"]
-        return {
-            m["name"]: 1000 * m["value"] for m in metrics if m["name"] in ("TaskDuration", "ScriptDuration")
-        }
-
     opened.root.locator(".column.align .handle-move").scroll_into_view_if_needed()
-    settle(opened)
-    before = busy()
-    times = opened.root.evaluate(DRAG)
-    after = busy()
-    assert len(times) >= 115
-    task, script = ((after[name] - before[name]) / len(times) for name in ("TaskDuration", "ScriptDuration"))
-    figures = {
-        "frames": len(times),
-        "main thread, ms of processor time per frame": round(task, 2),
-        "script, ms of processor time per frame": round(script, 2),
-        "own work, median ms": round(statistics.median(times), 2),
-        "own work, 95th percentile ms": round(statistics.quantiles(times, n=20)[-1], 2),
-    }
-    print(figures)  # seen with pytest -s
-    assert script < FRAME / 2
-    assert task < 2 * FRAME, "even where a processor without a graphics card paints every pixel"
-    assert statistics.median(times) < FRAME
+    measure_frames(opened, DRAG).assert_smooth()

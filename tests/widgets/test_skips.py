@@ -18,6 +18,8 @@ from segcore.metrics import boundary_f1, confusion_matrix, mean_iou
 from segcore.skips import UpScore
 from segcore.widgets.skips import STRIDES, SkipsWidget
 
+from .kit import assert_accessible, settle, tab_to
+
 SUBSETS = [list(s) for k in range(1, 6) for s in itertools.combinations(STRIDES, k)]
 
 # ---- Python ----------------------------------------------------------------------------------------------
@@ -112,8 +114,8 @@ def call(opened: Any, function: str, *args: Any) -> torch.Tensor:
     return torch.tensor(opened.root.evaluate(script, [function, list(args)]), dtype=torch.float64)
 
 
-def test_arithmetic_equals_torch(open_widget: Any):
-    opened = open_widget(SkipsWidget())
+def test_arithmetic_equals_torch(shared_widget: Any):
+    opened = shared_widget(SkipsWidget)
     generator = torch.Generator().manual_seed(7)
     for channels, height, width in [(1, 1, 1), (2, 3, 3), (4, 6, 5), (3, 48, 48)]:
         x = torch.randn(channels, height, width, generator=generator, dtype=torch.float64)
@@ -137,8 +139,8 @@ def test_arithmetic_equals_torch(open_widget: Any):
     opened.assert_quiet()
 
 
-def test_metrics_equal_the_library(open_widget: Any):
-    opened = open_widget(SkipsWidget())
+def test_metrics_equal_the_library(shared_widget: Any):
+    opened = shared_widget(SkipsWidget)
     generator = torch.Generator().manual_seed(8)
     for coarse, classes in [(3, 4), (6, 4), (12, 2), (24, 3)]:
         maps = [
@@ -154,9 +156,9 @@ def test_metrics_equal_the_library(open_widget: Any):
             torch.testing.assert_close(got, wanted, rtol=0, atol=1e-12, equal_nan=True)
 
 
-def test_every_subset_and_net_equals_torch(open_widget: Any):
+def test_every_subset_and_net_equals_torch(shared_widget: Any):
     """All 31 subsets and the three nets on both scenes; and scoring first or last gives the same."""
-    opened = open_widget(SkipsWidget())
+    opened = shared_widget(SkipsWidget)
     script = """(root, [kind, scene, what]) => {
         const { module, model } = root.segcore;
         const data = model.get("data");
@@ -181,15 +183,15 @@ def test_every_subset_and_net_equals_torch(open_widget: Any):
     opened.assert_quiet()
 
 
-def test_products_are_counted(open_widget: Any):
-    opened = open_widget(SkipsWidget())
+def test_products_are_counted(shared_widget: Any):
+    opened = shared_widget(SkipsWidget)
     # One layer, 10 channels, stride 4, 8 x 8 pixels, 3 classes: 2 x 2 cells.
     counted = opened.call("products", [10], [4], 8, 3)
     assert counted == {"scoreFirst": 4 * 10 * 3 + 4 * 64 * 3, "upsampleFirst": 4 * 64 * 10 + 64 * 10 * 3}
 
 
-def test_profile_and_pair(open_widget: Any):
-    opened = open_widget(SkipsWidget())
+def test_profile_and_pair(shared_widget: Any):
+    opened = shared_widget(SkipsWidget)
     labels = torch.zeros(8, 8, dtype=torch.int64)
     labels[:, 4:] = 2
     found = opened.call("labelsAlong", labels.flatten().tolist(), 8, [0, 4, 8, 4], 161)
@@ -203,13 +205,6 @@ def test_profile_and_pair(open_widget: Any):
 
 
 # ---- The figure ------------------------------------------------------------------------------------------
-
-
-def settle(opened: Any) -> None:
-    """Wait for two frames, so that what was asked for is drawn."""
-    opened.page.evaluate(
-        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-    )
 
 
 def numbers(opened: Any) -> list[str]:
@@ -315,22 +310,15 @@ def test_keyboard_alone(open_widget: Any):
     opened = open_widget(SkipsWidget())
     keyboard = opened.page.keyboard
 
-    def tab_to(selector: str) -> None:
-        for _ in range(40):
-            keyboard.press("Tab")
-            if opened.page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
-                return
-        raise AssertionError(f"{selector} cannot be reached with Tab")
-
-    tab_to(".choices input")
+    tab_to(opened, ".choices input")
     keyboard.press("ArrowRight")
     assert opened.get("view") == "fcn"
     keyboard.press("ArrowLeft")
-    tab_to(".layer-card input")
+    tab_to(opened, ".layer-card input")
     keyboard.press("Space")
     assert opened.get("layers") == [2, 32]
     before = opened.get("line")
-    tab_to(".handle")
+    tab_to(opened, ".handle")
     keyboard.press("ArrowRight")
     keyboard.press("Shift+ArrowUp")
     assert opened.get("line") == [before[0] + 1, before[1] - 5, *before[2:]]
@@ -359,62 +347,17 @@ def test_touch_drags_the_line(open_widget: Any):
     opened.assert_quiet()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_serious_accessibility_fault(open_widget: Any, theme: str):
-    from axe_playwright_python.sync_playwright import Axe
-
-    opened = open_widget(SkipsWidget(layers=[2, 8]), theme=theme)
-    for view in ("hypercolumn", "fcn"):
-        opened.set("view", view)
-        settle(opened)
-        results = Axe().run(opened.page)
-        faults = [
-            (violation["id"], [node["html"][:160] for node in violation["nodes"]][:3])
-            for violation in results.response["violations"]
-            if violation["impact"] in ("serious", "critical")
-        ]
-        assert faults == []
+def test_accessible_in_the_other_view(open_widget: Any):
+    assert_accessible(open_widget(SkipsWidget(layers=[2, 8], view="fcn")))
 
 
-def test_no_width_overflows_and_the_theme_switches(open_widget: Any):
+def test_no_width_overflows(open_widget: Any):
     opened = open_widget(SkipsWidget(layers=list(STRIDES)))
     for width in (320, 390, 700, 1280):
-        opened.page.set_viewport_size({"width": width, "height": 900})
         for view in ("fcn", "hypercolumn"):
             opened.set("view", view)
-            settle(opened)
-            assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+            opened.assert_no_sideways_scroll(width)
     opened.assert_quiet()
-    script = """(root) => Array.from(root.querySelector(".layer-card canvas").getContext("2d")
-        .getImageData(3, 3, 1, 1).data)"""
-    light = opened.root.evaluate(script)
-    opened.page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    settle(opened)
-    assert opened.root.evaluate(script) != light
-    assert opened.root.evaluate("(root) => root.getAnimations({ subtree: true }).length") == 0
-
-
-def test_two_widgets_in_a_page_do_not_meddle(open_path: Any, tmp_path: Any):
-    first, second = SkipsWidget(), SkipsWidget(layers=[4, 8])
-    path = tmp_path / "two.html"
-    path.write_text(
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Two</title>'
-        f'<link rel="icon" href="data:,"></head><body>{first.to_html()}{second.to_html()}</body></html>',
-        encoding="utf-8",
-    )
-    opened = open_path(path)
-    opened.page.wait_for_function("document.querySelectorAll('[data-ready=true]').length === 2")
-    opened.root.locator(".layer-card input").nth(0).check()
-    layers = opened.page.evaluate(
-        "Array.from(document.querySelectorAll('[data-widget]'), (root) => root.segcore.model.get('layers'))"
-    )
-    assert layers == [[2, 32], [4, 8]]
-    opened.assert_quiet()
-
-
-def test_removal_leaves_no_listener_and_no_observer(open_widget: Any):
-    opened = open_widget(SkipsWidget())
-    opened.assert_removal_leaves_nothing()
 
 
 def test_frames_while_dragging(open_widget: Any):

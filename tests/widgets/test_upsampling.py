@@ -16,6 +16,8 @@ from segcore.data.images import photograph
 from segcore.upsampling import overlap_count, zero_insert
 from segcore.widgets.upsampling import UpsamplingWidget
 
+from .kit import assert_accessible, settle, tab_to
+
 # ---- Python ----------------------------------------------------------------------------------------------
 
 
@@ -111,8 +113,8 @@ def option_sets() -> list[tuple[int, ...]]:
     return list(itertools.product([(1, 3), (4, 2), (3, 3)], range(1, 6), range(1, 5), range(5), range(5)))
 
 
-def test_both_views_equal_torch_over_all_legal_options(open_widget: Any):
-    opened = open_widget(UpsamplingWidget())
+def test_both_views_equal_torch_over_all_legal_options(shared_widget: Any):
+    opened = shared_widget(UpsamplingWidget)
     generator = torch.Generator().manual_seed(8)
     cases, expected, questions, legal = [], [], [], []
     for size, kernel, stride, padding, output_padding in option_sets():
@@ -149,8 +151,8 @@ def test_both_views_equal_torch_over_all_legal_options(open_widget: Any):
     opened.assert_quiet()
 
 
-def test_zeros_counts_and_phases_equal_the_library(open_widget: Any):
-    opened = open_widget(UpsamplingWidget())
+def test_zeros_counts_and_phases_equal_the_library(shared_widget: Any):
+    opened = shared_widget(UpsamplingWidget)
     x = torch.randn(3, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     for stride in range(1, 5):
         got = as_tensor(call_all(opened, "zeroInsert", [[as_json(x), stride]])[0])
@@ -168,8 +170,8 @@ def test_zeros_counts_and_phases_equal_the_library(open_widget: Any):
             torch.testing.assert_close(phases, flat[start : start + stride, start : start + stride])
 
 
-def test_resizing_and_unpooling_equal_torch(open_widget: Any):
-    opened = open_widget(UpsamplingWidget())
+def test_resizing_and_unpooling_equal_torch(shared_widget: Any):
+    opened = shared_widget(UpsamplingWidget)
     generator = torch.Generator().manual_seed(2)
     for height, width, factor in itertools.product((1, 2, 5), (1, 3, 8), range(1, 5)):
         x = torch.randn(height, width, generator=generator, dtype=torch.float64)
@@ -192,9 +194,9 @@ def test_resizing_and_unpooling_equal_torch(open_widget: Any):
 
 
 @pytest.mark.parametrize("method", ["transposed", "nearest", "bilinear", "unpool"])
-def test_strokes_add_up_to_the_method(open_widget: Any, method: str):
+def test_strokes_add_up_to_the_method(shared_widget: Any, method: str):
     """All strokes painted are what torch computes; half of one is half of it."""
-    opened = open_widget(UpsamplingWidget())
+    opened = shared_widget(UpsamplingWidget)
     generator = torch.Generator().manual_seed(3)
     for height, width, stride in itertools.product((1, 3), (2, 8), range(1, 5)):
         x = torch.randn(height, width, generator=generator)
@@ -225,8 +227,8 @@ def test_strokes_add_up_to_the_method(open_widget: Any, method: str):
         torch.testing.assert_close(half, (one + two) / 2, rtol=0, atol=1e-9)
 
 
-def test_numbers_are_read_as_people_type_them(open_widget: Any):
-    opened = open_widget(UpsamplingWidget())
+def test_numbers_are_read_as_people_type_them(shared_widget: Any):
+    opened = shared_widget(UpsamplingWidget)
     good = {
         "2": 2,
         "-0.5": -0.5,
@@ -242,8 +244,8 @@ def test_numbers_are_read_as_people_type_them(open_widget: Any):
         assert math.isnan(opened.call("parseNumber", text)), text
 
 
-def test_presets_are_what_they_say(open_widget: Any):
-    opened = open_widget(UpsamplingWidget())
+def test_presets_are_what_they_say(shared_widget: Any):
+    opened = shared_widget(UpsamplingWidget)
     build = "(root, [kind, name, ...args]) => root.segcore.module[kind][name][1](...args)"
     bilinear = torch.tensor(opened.root.evaluate(build, ["FILTERS", "bilinear", 3]))
     assert bilinear.tolist() == [[0.25, 0.5, 0.25], [0.5, 1, 0.5], [0.25, 0.5, 0.25]]
@@ -260,13 +262,6 @@ def test_presets_are_what_they_say(open_widget: Any):
 
 
 # ---- The figure ------------------------------------------------------------------------------------------
-
-
-def settle(opened: Any) -> None:
-    """Wait for two frames, so that what was asked for is drawn."""
-    opened.page.evaluate(
-        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-    )
 
 
 def cell(opened: Any, kind: str, row: int, column: int) -> Any:
@@ -526,45 +521,38 @@ def test_keyboard_alone(open_widget: Any):
     opened = open_widget(UpsamplingWidget())
     keyboard = opened.page.keyboard
 
-    def tab_to(selector: str) -> None:
-        for _ in range(40):
-            keyboard.press("Tab")
-            if opened.page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
-                return
-        raise AssertionError(f"{selector} cannot be reached with Tab")
-
-    tab_to(".methods input")
+    tab_to(opened, ".methods input")
     keyboard.press("ArrowRight")
     assert opened.get("method") == "nearest"
     keyboard.press("ArrowLeft")
     opened.set("step", 5)
     settle(opened)
-    tab_to(".settings .segcore-choice input")
+    tab_to(opened, ".settings .segcore-choice input")
     keyboard.press("ArrowRight")
     assert opened.get("mode") == "zeros"
     keyboard.press("ArrowLeft")
-    tab_to(".editor.input .cells input")
+    tab_to(opened, ".editor.input .cells input")
     keyboard.press("ArrowRight")
     keyboard.press("ArrowDown")
     keyboard.type("6")
     assert opened.get("input")[1] == [4, 6, 6]
     keyboard.press("PageUp")
     assert opened.get("input")[1] == [4, 7, 6]
-    tab_to(".editor.filter .cells input")
+    tab_to(opened, ".editor.filter .cells input")
     keyboard.press("PageDown")
     assert opened.get("filter")[0] == [0, 1, 1]
-    tab_to(".output-canvas")
+    tab_to(opened, ".output-canvas")
     for key in ("ArrowRight", "ArrowDown", "ArrowUp", "ArrowRight"):
         keyboard.press(key)
     settle(opened)
     assert "row 2, column 4" in opened.root.locator(".why h4").inner_text()
     opened.page.wait_for_timeout(700)
     assert opened.root.locator("[aria-live=polite]").inner_text().startswith("Row 2, column 4: ")
-    tab_to("[aria-label='One step on']")
+    tab_to(opened, "[aria-label='One step on']")
     step = opened.get("step")
     keyboard.press("Enter")
     assert opened.get("step") == step + 1
-    tab_to("input[type=range]")
+    tab_to(opened, "input[type=range]")
     keyboard.press("Home")
     assert opened.get("step") == 0
     opened.assert_quiet()
@@ -617,63 +605,22 @@ def test_nothing_moves_for_readers_who_prefer_stillness(open_widget: Any):
     assert opened.root.evaluate("(root) => root.getAnimations({ subtree: true }).length") == 0
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("trial", ["Checkerboard", "A cat\u2019s eye"])
-def test_no_serious_accessibility_fault(open_widget: Any, theme: str, trial: str):
-    from axe_playwright_python.sync_playwright import Axe
-
-    opened = open_widget(UpsamplingWidget(), theme=theme)
+def test_accessible_in_the_things_to_try(open_widget: Any, trial: str):
+    opened = open_widget(UpsamplingWidget())
     opened.page.get_by_role("button", name=trial).click()
     opened.page.get_by_label("Output padding").fill("3")
-    settle(opened)
-    results = Axe().run(opened.page)
-    faults = [
-        (violation["id"], [node["html"][:160] for node in violation["nodes"]][:3])
-        for violation in results.response["violations"]
-        if violation["impact"] in ("serious", "critical")
-    ]
-    assert faults == []
+    assert_accessible(opened)
 
 
-@pytest.mark.parametrize("width", [320, 390, 700, 1280])
-def test_no_width_overflows_and_the_theme_switches(open_widget: Any, width: int):
-    opened = open_widget(UpsamplingWidget(), width=width)
-    opened.page.get_by_role("button", name="A cat\u2019s eye").click()
-    for mode in ("zeros", "paint"):
-        opened.set("mode", mode)
-        settle(opened)
-        assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
-    script = """(root) => Array.from(root.querySelector(".output-canvas").getContext("2d")
-        .getImageData(2, 2, 1, 1).data)"""
-    light = opened.root.evaluate(script)
-    opened.page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    settle(opened)
-    assert opened.root.evaluate(script) != light
-
-
-def test_two_widgets_in_a_page_do_not_meddle(open_path: Any, tmp_path: Any):
-    first, second = UpsamplingWidget(), UpsamplingWidget(stride=3)
-    path = tmp_path / "two.html"
-    path.write_text(
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Two</title>'
-        f'<link rel="icon" href="data:,"></head><body>{first.to_html()}{second.to_html()}</body></html>',
-        encoding="utf-8",
-    )
-    opened = open_path(path)
-    opened.page.wait_for_function("document.querySelectorAll('[data-ready=true]').length === 2")
-    ids = opened.page.evaluate("Array.from(document.querySelectorAll('[id]'), (node) => node.id)")
-    assert len(ids) == len(set(ids))
-    opened.root.get_by_label("Stride").fill("4")
-    strides = opened.page.evaluate(
-        "Array.from(document.querySelectorAll('[data-widget]'), (root) => root.segcore.model.get('stride'))"
-    )
-    assert strides == [4, 3]
-    opened.assert_quiet()
-
-
-def test_removal_leaves_no_listener_and_no_observer(open_widget: Any):
+def test_no_width_overflows(open_widget: Any):
     opened = open_widget(UpsamplingWidget())
-    opened.assert_removal_leaves_nothing()
+    opened.page.get_by_role("button", name="A cat\u2019s eye").click()
+    for width in (320, 390, 700, 1280):
+        for mode in ("zeros", "paint"):
+            opened.set("mode", mode)
+            opened.assert_no_sideways_scroll(width)
+    opened.assert_quiet()
 
 
 @pytest.mark.parametrize(("mode", "columns"), [("paint", 3), ("paint", 8), ("zeros", 8)])
