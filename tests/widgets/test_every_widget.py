@@ -30,8 +30,7 @@ from .kit import (
 CLASSES = {each._slug: each for each in widget_classes()}
 ALL = tuple(CLASSES)
 
-# What widgets do not pass yet, and why; one line a widget. Strict: as soon as a widget passes a test, that test
-# must be taken out of its line.
+# What widgets do not pass yet, and why; one line a widget. Strict: what a widget passes must leave its line.
 WHY = {
     "narrow_without_sideways_scroll": "what unfolds is wider than 320 px",
     "a_thumb_scrolls_past": "the whole scene takes touches",
