@@ -9,6 +9,7 @@ at least 3 on the book's white page and on its dark one (#15191e).
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from inspect import Parameter
 from typing import Any
@@ -55,6 +56,8 @@ IGNORE = 255
 def use_style() -> None:
     """Set matplotlib's defaults to the course's: transparent, mid-grey text, the palette, modest size.
 
+    Where the book is built (`SEGCORE_FIGURES=svg`), figures are then shown as `segcore.figures` draws them.
+
     Example:
         >>> use_style()
         >>> plt.rcParams["text.color"]
@@ -93,6 +96,10 @@ def use_style() -> None:
             "hatch.linewidth": 0.8,
         }
     )
+    if os.environ.get("SEGCORE_FIGURES") == "svg" and "IPython" in sys.modules:
+        from segcore.figures import show_figures_as_svg
+
+        show_figures_as_svg()
 
 
 def class_colors(count: int) -> list[str]:
@@ -235,7 +242,8 @@ def show_masks(
         rgba = np.zeros((*size, 4))
         rgba[..., :3] = to_rgb(chosen[k])
         rgba[..., 3] = mask * alpha
-        ax.imshow(rgba, extent=_extent(mask), interpolation="nearest")
+        if alpha > 0:
+            ax.imshow(rgba, extent=_extent(mask), interpolation="nearest")
         edges = list(_outline(mask))
         if image is not None:  # a light rim, so that the outline stands out from whatever lies beside it
             ax.add_collection(

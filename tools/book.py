@@ -83,6 +83,7 @@ def build(*, clean: bool = False, links: bool = False) -> int:
     environment = {
         **os.environ,
         "SEGCORE_STATIC": "1",
+        "SEGCORE_FIGURES": "svg",
         "TQDM_DISABLE": "1",
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),  # two kernels' threads would only wait
         "SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", "1767225600"),

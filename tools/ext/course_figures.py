@@ -1,0 +1,77 @@
+"""Figures in the page: inlined, so that they follow its theme and its width, and larger at a tap.
+
+`segcore.figures` draws each figure of a chapter in two layouts. Here they are put into the page itself, where the
+style sheet (figures.css) shows the one that fits; their photographs become files of their own, which all pages
+share. The script (figures.js) opens any figure over the whole window. It is in those pages only that hold one.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.osutil import relative_uri
+
+HERE = Path(__file__).resolve().parent
+STEPS = (440, 560, 640, 720, 800)  # the widths for which figures.css has a rule
+SMALLEST_SCALE = 0.94  # of the wide layout: its text of 12 pixels stays above 11
+
+_LAYOUTS = re.compile(r'<svg data-layout="(?:wide|narrow)".*?</svg>', re.DOTALL)
+_PIXELS = re.compile(r'href="data:image/webp;base64,([^"]+)"')
+
+
+def layouts(svg: str) -> list[str]:
+    """The layouts in a figure's SVG, the wide one first; none if `segcore.figures` did not draw it."""
+    return _LAYOUTS.findall(svg)
+
+
+def figure_html(svg: str, alt: str, folder: Path, address: str) -> str:
+    """The HTML of a figure, its photographs written to `folder`, which the page reaches at `address`."""
+
+    def stored(match: re.Match[str]) -> str:
+        data = base64.b64decode(match[1])
+        name = f"{hashlib.sha256(data).hexdigest()[:20]}.webp"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+        return f'href="{address}{name}"'
+
+    pictures = layouts(svg)
+    width = int(re.search(r' width="(\d+)"', pictures[0])[1])  # type: ignore[index]
+    step = next((step for step in STEPS if step >= SMALLEST_SCALE * width), STEPS[-1])
+    kind = f"course-figure course-figure-{step}" if len(pictures) > 1 else "course-figure"
+    named = f'<svg role="img" aria-label="{escape(alt, quote=True)}"'
+    inner = "".join(_PIXELS.sub(stored, picture).replace("<svg", named, 1) for picture in pictures)
+    inner = inner.replace(' display="none"', "")
+    return f'<div class="{kind}">{inner}</div>'
+
+
+def _inline(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    if app.builder.format != "html":
+        return
+    folder = Path(app.outdir) / app.builder.imagedir
+    address = relative_uri(app.builder.get_target_uri(docname), app.builder.imagedir) + "/"
+    for image in list(doctree.findall(nodes.image)):
+        path = Path(app.srcdir) / image["uri"]
+        if path.suffix == ".svg" and path.is_file() and layouts(svg := path.read_text(encoding="utf-8")):
+            html = figure_html(svg, image.get("alt", ""), folder, address)
+            image.replace_self(nodes.raw("", html, format="html"))
+
+
+def _script(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    body = context.get("body", "")
+    if 'class="course-figure' in body or "<img" in body:
+        app.add_js_file(None, body=(HERE / "figures.js").read_text(encoding="utf-8"), priority=800)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the two steps: inline what was drawn, add the script where it is needed."""
+    app.add_css_file("figures.css")
+    app.connect("doctree-resolved", _inline)
+    app.connect("html-page-context", _script)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
