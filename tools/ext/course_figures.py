@@ -1,8 +1,9 @@
 """Figures in the page: inlined, so that they follow its theme and its width, and larger at a tap.
 
-`segcore.figures` draws each figure of a chapter in two layouts. Here they are put into the page itself, where the
-style sheet (figures.css) shows the one that fits; their photographs become files of their own, which all pages
-share. The script (figures.js) opens any figure over the whole window. It is in those pages only that hold one.
+`segcore.figures` draws each figure of a chapter in two layouts. Here they are put into the page itself,
+where the style sheet (figures.css) shows the one that fits; their photographs become files of their own,
+which all pages share. The script (figures.js) opens any figure over the whole window. It is in those pages
+only that hold one.
 """
 
 from __future__ import annotations
@@ -51,6 +52,15 @@ def figure_html(svg: str, alt: str, folder: Path, address: str) -> str:
     return f'<div class="{kind}">{inner}</div>'
 
 
+def _describe(app: Sphinx, doctree: nodes.document) -> None:
+    """Give a solution's pictures their alternative text, from `course.alt` of the cell that draws them."""
+    for cell in doctree.findall(nodes.container):
+        alt = (cell.get("cell_metadata") or {}).get("course", {}).get("alt")
+        if cell.get("nb_element") == "cell_code" and alt:
+            for image in cell.findall(nodes.image):
+                image["alt"] = image.get("alt") or alt
+
+
 def _inline(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     if app.builder.format != "html":
         return
@@ -70,8 +80,9 @@ def _script(app: Sphinx, pagename: str, templatename: str, context: dict[str, An
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the two steps: inline what was drawn, add the script where it is needed."""
+    """Register the steps: say what a picture shows, inline what was drawn, add the script where it is needed."""
     app.add_css_file("figures.css")
+    app.connect("doctree-read", _describe)
     app.connect("doctree-resolved", _inline)
     app.connect("html-page-context", _script)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
