@@ -14,7 +14,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import math
 import re
 import textwrap
 from collections.abc import Iterator
@@ -37,11 +36,14 @@ from segcore.viz import GREY, PALETTE
 
 __all__ = ["SMALLEST", "figure_svg", "on_a_phone", "show_figures_as_svg"]
 
-SMALLEST = 8.5
-"""Points: no text is smaller, which is 11.3 pixels of a page at full size."""
+SMALLEST = 9.0
+"""Points: no text is smaller, which is 12 pixels of a page at full size."""
+
+DESK = 7.04
+"""Inches, 676 pixels: the column on a screen of 1280, contents beside it. What is wider is made to fit."""
 
 PHONE = 3.68
-"""Inches, 353 pixels: the width of the text on a phone of 390."""
+"""Inches, 353 pixels: the column on a phone of 390."""
 
 ALONE = 4.3
 """Inches: up to this width the wide layout serves phones too."""
@@ -54,13 +56,16 @@ _INK = {color: f"var(--figure-{name}, {color})" for name, color in [("grey", GRE
 _ANCHOR = {"left": "start", "center": "middle", "right": "end"}
 
 
-def on_a_phone(figure: Figure, *, columns: int | None = None, height: float | None = None) -> None:
+def on_a_phone(
+    figure: Figure, *, columns: int | None = None, height: float | None = None, down: bool = False
+) -> None:
     """Say how the panels of `figure` stand on a phone, where the rule of this module does not fit.
 
     Args:
         figure: a figure of one grid of panels.
         columns: how many panels side by side; by the rule if None.
         height: of each row in inches; from the panels' shapes if None.
+        down: whether the panels follow each other column by column of the wide layout, not row by row.
 
     Raises:
         ValueError: fewer than one column, or no height.
@@ -74,7 +79,7 @@ def on_a_phone(figure: Figure, *, columns: int | None = None, height: float | No
         raise ValueError(f"columns must be at least 1; got {columns}")
     if height is not None and height <= 0:
         raise ValueError(f"height must be more than 0 inches; got {height}")
-    vars(figure)["segcore_phone"] = (columns, height)
+    vars(figure)["segcore_phone"] = (columns, height, down)
 
 
 def figure_svg(figure: Figure) -> str:
@@ -93,7 +98,8 @@ def figure_svg(figure: Figure) -> str:
         2
         >>> plt.close(figure)
     """
-    wide = _layout(figure, "wide")
+    with _fitted(figure):
+        wide = _layout(figure, "wide")
     layouts = [wide]
     if figure.get_figwidth() > ALONE:
         with _narrow(figure):
@@ -215,14 +221,28 @@ def _tidy_attributes(element: ElementTree.Element) -> None:
         for key in ("d", "x", "y", "transform", "width", "height", "points"):
             if key in element.attrib:
                 value = _NUMBER.sub(_rounded, element.attrib[key])
-                element.set(
-                    key, re.sub(r"\s*([A-Za-z]|\s)\s*", r"\1", value).strip() if key == "d" else value
-                )
+                element.set(key, _short_path(value) if key == "d" else value)
 
 
 def _rounded(number: re.Match[str]) -> str:
     value = float(number[0])
     return f"{value:.2f}".rstrip("0").rstrip(".") if abs(value) >= 0.1 else f"{value:.4g}"
+
+
+def _short_path(d: str) -> str:
+    """A path with its spaces taken out, and its level and upright lines by one number."""
+    short: list[str] = []
+    before: list[str] = []
+    for part in re.findall(r"[A-Za-z][^A-Za-z]*", d):
+        numbers = part[1:].split()
+        if part[0] == "L" and before[:1] == numbers[:1]:
+            short.append("V" + numbers[1])
+        elif part[0] == "L" and before[1:] == numbers[1:]:
+            short.append("H" + numbers[0])
+        else:
+            short.append(part[0] + " ".join(numbers))
+        before = numbers[-2:]
+    return "".join(short)
 
 
 def _style(element: ElementTree.Element) -> dict[str, str]:
@@ -247,6 +267,7 @@ def _tidy_image(image: ElementTree.Element) -> None:
     data = base64.b64decode(image.attrib["href"].split(",", 1)[1])
     image.set("href", f"data:image/webp;base64,{base64.b64encode(_webp(data)).decode()}")
     scale = [float(number) for number in _NUMBER_OR_WHOLE.findall(image.get("transform", ""))]
+    image.set("transform", _NUMBER.sub(lambda number: f"{float(number[0]):.4g}", image.attrib["transform"]))
     image.attrib.pop("style", None)
     if len(scale) == 6 and max(abs(number) for number in scale[:4]) * 96 / 72 >= 1.5:
         image.set("style", "image-rendering:pixelated")
@@ -296,14 +317,30 @@ def _join(parent: ElementTree.Element) -> None:
             before = (child, alike) if line and "id" not in alike else None
 
 
-# ---- The narrow layout -----------------------------------------------------------------------------
+# ---- The two layouts -- -----------------------------------------------------------------------------
+
+
+@contextmanager
+def _fitted(figure: Figure) -> Iterator[None]:
+    """Make `figure` no wider than the column of a desk, its letters as large as before."""
+    with ExitStack() as undo:
+        width, height = figure.get_size_inches()
+        if width > DESK:
+            undo.callback(figure.set_size_inches, width, height)
+            figure.set_size_inches(DESK, height * DESK / width)
+            figure.draw_without_rendering()
+            for ax in figure.axes:
+                _break(undo, ax.title, ax.get_window_extent().width / figure.dpi * 72 + 3)
+        yield
 
 
 @contextmanager
 def _narrow(figure: Figure) -> Iterator[None]:
     """Lay the panels of `figure` out for a phone, and back again."""
-    given_columns, given_height = vars(figure).get("segcore_phone", (None, None))
+    given_columns, given_height, down = vars(figure).get("segcore_phone", (None, None, False))
     panels = [ax for ax in figure.axes if ax.get_subplotspec() is not None and _shows(ax)]
+    if down:
+        panels.sort(key=lambda ax: ax.get_subplotspec().colspan.start)  # type: ignore[union-attr]
     columns = given_columns or _columns(panels)
     rows = -(-len(panels) // columns)
     width = PHONE / columns
@@ -311,6 +348,7 @@ def _narrow(figure: Figure) -> Iterator[None]:
         max((given_height or _height(ax, width)) + _around(ax) for ax in panels[row * columns :][:columns])
         for row in range(rows)
     ]
+    sizes = {ax: ax.get_window_extent().width / figure.dpi for ax in panels}
     with ExitStack() as undo:
         undo.callback(figure.set_size_inches, *figure.get_size_inches())
         undo.callback(figure.set_layout_engine, figure.get_layout_engine())
@@ -324,11 +362,18 @@ def _narrow(figure: Figure) -> Iterator[None]:
         for ax in panels:
             for title in (ax.title, ax.xaxis.label, ax.yaxis.label):
                 _break(undo, title, (width if title is not ax.yaxis.label else max(heights)) * 72 - 6)
+            if _is_picture(ax):
+                thinner = max(0.6, min(1.0, width / sizes[ax]))
+                drawn: list[Any] = [*ax.lines, *ax.collections, *ax.patches]
+                for line in drawn:
+                    _change(undo, line, linewidth=np.multiply(line.get_linewidth(), thinner))
         yield
 
 
 def _shows(ax: Axes) -> bool:
-    return bool(ax.axison or ax.images or ax.lines or ax.patches or ax.collections or ax.texts)
+    return ax.get_visible() and bool(
+        ax.axison or ax.images or ax.lines or ax.patches or ax.collections or ax.texts
+    )
 
 
 def _is_picture(ax: Axes) -> bool:
@@ -364,14 +409,19 @@ def _label_shared(undo: ExitStack, ax: Axes) -> None:
 
 
 def _break(undo: ExitStack, text: Text, width: float) -> None:
-    """Break a heading of one line where it is wider than `width` points."""
-    words = text.get_text()
-    size = text.get_fontproperties()
-    for line in words.split("\n"):
-        if not words or "$" in words:
-            return
-        wide = text_to_path.get_text_width_height_descent(line, size, ismath=False)[0]
-        if wide > width:
-            lines = textwrap.wrap(line, max(4, math.floor(len(line) / math.ceil(wide / width)) + 2))
-            _change(undo, text, text=words.replace(line, "\n".join(lines)))
-            words = text.get_text()
+    """Break a heading where it is wider than `width` points, into as few and as even lines as can be."""
+    words, font = text.get_text(), text.get_fontproperties()
+
+    def fits(line: str) -> bool:
+        return bool(text_to_path.get_text_width_height_descent(line, font, ismath=False)[0] <= width)
+
+    lines = words.split("\n")
+    if "$" in words or all(map(fits, lines)):
+        return
+    broken: list[str] = []
+    for line in lines:
+        tries = (textwrap.wrap(line, most) for most in range(len(line), 3, -1))
+        fitting = [cut for cut in tries if all(map(fits, cut))]
+        fewest = [cut for cut in fitting if len(cut) == len(fitting[0])]
+        broken += fewest[-1] if fewest else [line]
+    _change(undo, text, text="\n".join(broken))

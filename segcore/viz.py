@@ -244,7 +244,7 @@ def show_masks(
         rgba[..., 3] = mask * alpha
         if alpha > 0:
             ax.imshow(rgba, extent=_extent(mask), interpolation="nearest")
-        edges = list(_outline(mask))
+        edges = _outline(mask)
         if image is not None:  # a light rim, so that the outline stands out from whatever lies beside it
             ax.add_collection(
                 LineCollection(edges, colors="white", linewidths=3, alpha=0.6, capstyle="round")
@@ -651,14 +651,31 @@ def _points(
         ax.plot(*xy, "o", ms=size, mfc=face, mec=edge, mew=edge_width, clip_on=False, zorder=4)
 
 
-def _outline(mask: np.ndarray) -> np.ndarray:
-    """Segments (S, 2, 2) along the pixel edges where `mask` begins or ends."""
-    padded = np.pad(mask, 1)
-    y, x = np.nonzero(padded[1:-1, 1:] != padded[1:-1, :-1])  # upright edges, at x from y to y + 1
-    upright = np.stack([np.stack([x, y], 1), np.stack([x, y + 1], 1)], 1)
-    y, x = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])
-    level = np.stack([np.stack([x, y], 1), np.stack([x + 1, y], 1)], 1)
-    return np.concatenate([upright, level])
+def _outline(mask: np.ndarray) -> list[np.ndarray]:
+    """Closed lines (P, 2) along the pixel edges where `mask` begins or ends, a point at each corner."""
+    padded = np.pad(mask, 1).astype(np.int8)
+    upright, level = np.diff(padded[1:-1], axis=1), np.diff(padded[:, 1:-1], axis=0)
+    steps = [(0, 1, upright == -1), (0, -1, upright == 1), (1, 0, level == 1), (-1, 0, level == -1)]
+    leaving: dict[tuple[int, int], list[tuple[int, int]]] = {}  # each edge runs with the mask at its right
+    for dx, dy, there in steps:
+        for y, x in np.argwhere(there).tolist():
+            leaving.setdefault((x + (dx < 0), y + (dy < 0)), []).append((dx, dy))
+    loops = []
+    while leaving:
+        x, y = start = next(iter(leaving))
+        corners, before = [start], (0, 0)
+        while (x, y) in leaving:
+            ways = leaving[x, y]
+            dx, dy = step = ways.pop(ways.index(before) if before in ways else -1)
+            if not ways:
+                del leaving[x, y]
+            if step == before:
+                corners[-1] = (x + dx, y + dy)
+            else:
+                corners.append((x + dx, y + dy))
+            x, y, before = x + dx, y + dy, step
+        loops.append(np.array(corners))
+    return loops
 
 
 def _hatch(ax: Axes, mask: np.ndarray) -> None:

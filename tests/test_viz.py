@@ -122,11 +122,39 @@ def test_inputs_are_left_as_they_were():
 def test_an_outline_runs_along_pixel_edges():
     mask = torch.zeros(5, 6, dtype=torch.bool)
     mask[1:3, 2:5] = True
-    edges = viz._outline(mask.numpy())
-    assert len(edges) == 10 and edges.min(axis=(0, 1)).tolist() == [2, 1]
-    assert edges.max(axis=(0, 1)).tolist() == [5, 3]
-    full = viz._outline(np.ones((2, 3), dtype=bool))
-    assert len(full) == 10, "a mask that fills the image is outlined at its border"
+    (line,) = viz._outline(mask.numpy())
+    assert {tuple(point) for point in line.tolist()} == {(2, 1), (5, 1), (5, 3), (2, 3)}
+    assert len(line) == 5 and line[0].tolist() == line[-1].tolist(), "closed, a point at each corner"
+    (full,) = viz._outline(np.ones((2, 3), dtype=bool))
+    assert sorted(map(tuple, full.tolist()))[-1] == (3, 2), (
+        "a mask that fills the image is outlined at its border"
+    )
+    assert viz._outline(np.zeros((2, 3), dtype=bool)) == []
+
+
+def test_outlines_of_any_mask_are_its_edges_once_each():
+    masks = torch.rand(20, 9, 11, generator=torch.Generator().manual_seed(0)) < 0.5
+    for mask in masks.numpy():
+        drawn = []
+        for line in viz._outline(mask):
+            assert line[0].tolist() == line[-1].tolist()
+            for (x1, y1), (x2, y2) in itertools.pairwise(line.tolist()):
+                assert (x1 == x2) != (y1 == y2), "along one axis"
+                length = abs(x2 - x1) + abs(y2 - y1)
+                ends = [
+                    (x1 + (x2 - x1) * k // length, y1 + (y2 - y1) * k // length) for k in range(length + 1)
+                ]
+                drawn += [frozenset(edge) for edge in itertools.pairwise(ends)]
+        padded = np.pad(mask, 1)
+        upright = [
+            frozenset([(x, y), (x, y + 1)])
+            for y, x in np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1]).tolist()
+        ]
+        level = [
+            frozenset([(x, y), (x + 1, y)])
+            for y, x in np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1]).tolist()
+        ]
+        assert len(drawn) == len(set(drawn)) and set(drawn) == {*upright, *level}
 
 
 def test_labels_show_their_colours_and_ignored_pixels_nothing():

@@ -1,8 +1,8 @@
 """Figures in the page: inlined, so that they follow its theme and its width, and larger at a tap.
 
 `segcore.figures` draws each figure of a chapter in two layouts. Here they are put into the page itself,
-where the style sheet (figures.css) shows the one that fits; their photographs become files of their own,
-which all pages share. The script (figures.js) opens any figure over the whole window. It is in those pages
+where a rule of each figure shows the one that fits; their photographs become files of their own, which all
+pages share. The script (figures.js) opens any figure over the whole window. It is in those pages
 only that hold one.
 """
 
@@ -20,8 +20,12 @@ from sphinx.application import Sphinx
 from sphinx.util.osutil import relative_uri
 
 HERE = Path(__file__).resolve().parent
-STEPS = (440, 560, 640, 720, 800)  # the widths for which figures.css has a rule
-SMALLEST_SCALE = 0.94  # of the wide layout: its text of 12 pixels stays above 11
+SMALLEST_SCALE = 0.92  # of the wide layout: its text of 12 pixels stays above 11
+
+RULE = (
+    "<style>@media screen{{@container (max-width:{0}px){{"
+    "#{1}>svg{{display:none}}#{1}>svg~svg{{display:block}}}}}}</style>"
+)
 
 _LAYOUTS = re.compile(r'<svg data-layout="(?:wide|narrow)".*?</svg>', re.DOTALL)
 _PIXELS = re.compile(r'href="data:image/webp;base64,([^"]+)"')
@@ -44,12 +48,12 @@ def figure_html(svg: str, alt: str, folder: Path, address: str) -> str:
 
     pictures = layouts(svg)
     width = int(re.search(r' width="(\d+)"', pictures[0])[1])  # type: ignore[index]
-    step = next((step for step in STEPS if step >= SMALLEST_SCALE * width), STEPS[-1])
-    kind = f"course-figure course-figure-{step}" if len(pictures) > 1 else "course-figure"
+    own = f"figure-{hashlib.sha256(svg.encode()).hexdigest()[:8]}"
+    rule = RULE.format(int(SMALLEST_SCALE * width), own) if len(pictures) > 1 else ""
     named = f'<svg role="img" aria-label="{escape(alt, quote=True)}"'
     inner = "".join(_PIXELS.sub(stored, picture).replace("<svg", named, 1) for picture in pictures)
     inner = inner.replace(' display="none"', "")
-    return f'<div class="{kind}">{inner}</div>'
+    return f'<div class="course-figure" id="{own}">{rule}{inner}</div>'
 
 
 def _describe(app: Sphinx, doctree: nodes.document) -> None:
@@ -80,7 +84,7 @@ def _script(app: Sphinx, pagename: str, templatename: str, context: dict[str, An
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the steps: say what a picture shows, inline what was drawn, add the script where it is needed."""
+    """Register the steps: describe pictures, inline what was drawn, add the script where it is needed."""
     app.add_css_file("figures.css")
     app.connect("doctree-read", _describe)
     app.connect("doctree-resolved", _inline)
