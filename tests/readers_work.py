@@ -153,7 +153,7 @@ def keeps_other_files_beside_it(path: Path) -> None:
         path.with_suffix(suffix).write_text("# My own\n\n## Notes\n\n{ref}`nothing`\n", encoding="utf-8")
     for name in ("torch.py", "conftest.py", "test_mine.py", "index.md", "_config.yml", "_toc.yml", "conf.py"):
         (labs / name).write_text("raise RuntimeError('mine')\n", encoding="utf-8")
-    for folder in (".ipynb_checkpoints", "data/[raw] 1*", "_static"):
+    for folder in (".ipynb_checkpoints", "data/[raw] 1", "_static"):
         (labs / folder).mkdir(parents=True, exist_ok=True)
         (labs / folder / f"{path.stem}.ipynb").write_text("{", encoding="utf-8")
         (labs / folder / "photo.png").write_bytes(b"\x89PNG")

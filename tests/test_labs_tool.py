@@ -359,6 +359,7 @@ def test_ci_and_git_tell_a_readers_copy_from_a_maintainers_slip(house, monkeypat
     """In CI nobody works: what was committed must be right. Elsewhere only what nobody touched must be."""
     target = house / "labs" / f"{SLUG}.ipynb"
     git(house, "init")
+    git(house, "commit", "--allow-empty", "-m", "begin")
     assert (
         run(house, "check") == 1 and "is missing" in capsys.readouterr().err
     )  # git never had it: not deleted
@@ -378,6 +379,8 @@ def test_ci_and_git_tell_a_readers_copy_from_a_maintainers_slip(house, monkeypat
     assert run(house, "check") == 0
     git(house, "rm", f"labs/{SLUG}.ipynb")
     git(house, "commit", "-m", "no lab")
+    assert run(house, "check") == 0, "deleted, which git remembers"
+    monkeypatch.setenv("CI", "true")
     assert run(house, "check") == 1 and "is missing" in capsys.readouterr().err
 
 

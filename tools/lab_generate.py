@@ -221,19 +221,17 @@ def write_clean(slug: str, root: Path = ROOT) -> Path:
     return target
 
 
-def as_committed(path: Path, root: Path) -> bool | None:
-    """Whether a file is in the state that git has of it (both may lack it); None where git cannot say."""
+def git(root: Path, *words: str) -> str | None:
+    """What git says of a checkout; None where there is none, or no git."""
     if not (root / ".git").exists():
         return None
+    command = ["git", "--no-optional-locks", "-C", str(root), *words]
     try:
-        status = subprocess.run(
-            ["git", "--no-optional-locks", "-C", str(root), "status", "--porcelain", "--", str(path)],
-            capture_output=True,
-            check=True,
+        return (
+            subprocess.run(command, capture_output=True, check=True).stdout.decode(errors="replace").strip()
         )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return not status.stdout.strip()
 
 
 def difference(slug: str, root: Path = ROOT, *, strict: bool = False) -> tuple[bool, str] | None:
@@ -241,7 +239,7 @@ def difference(slug: str, root: Path = ROOT, *, strict: bool = False) -> tuple[b
 
     A lab that was worked in, or deleted, is the reader's affair. In CI, where nobody works, it is a fault if
     it was committed so; with ``strict`` always. A lab that nobody touched and that its solution would now
-    make otherwise is a fault everywhere, and so is one that was never made.
+    make otherwise is a fault everywhere, and so is one that git never saw.
     """
     target = root / "labs" / f"{slug}.ipynb"
     found = state(target, made(slug, root))
@@ -249,11 +247,12 @@ def difference(slug: str, root: Path = ROOT, *, strict: bool = False) -> tuple[b
         return None
     if found == "stale":
         return True, f"labs/{slug}.ipynb is older than its solution: run `make notebooks`"
-    committed = as_committed(target, root)
-    strict = strict or bool(os.environ.get("CI") and committed is not False)
+    strict = strict or bool(
+        os.environ.get("CI") and not git(root, "status", "--porcelain", "--", str(target))
+    )
     if found == "missing":
         words = f"labs/{slug}.ipynb is missing: `python tools/labs.py generate {slug[:2]}` makes it"
-        return strict or committed is True, words
+        return strict or git(root, "log", "-1", "--format=%h", "--", str(target)) == "", words
     if strict:
         return True, f"labs/{slug}.ipynb was edited; change its solution instead, then run `make notebooks`"
     return False, f"labs/{slug}.ipynb was worked in: book and tests take the clean lab"
