@@ -56,7 +56,7 @@ nbval: $(READY) ## re-run clean labs and solutions; the solutions' outputs must 
 	$(PY) tools/labs.py clean
 	$(STATIC) SEGCORE_STEPS=0.02 $(PY) -m pytest --nbval-lax _build/labs
 
-browser: book ## widgets and the built pages in Chromium, JupyterLab included
+browser: book ## widgets and built pages in Chromium, JupyterLab and Firefox
 	$(PY) -m pytest -n 2 tests/widgets
 
 notebooks: $(READY) ## re-execute the solutions and regenerate the labs
