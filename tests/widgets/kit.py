@@ -123,6 +123,17 @@ async (root) => {
 """
 
 
+CALL = """(root, [name, args]) => {
+  const plain = (value) => {
+    if (ArrayBuffer.isView(value)) return Array.from(value);
+    if (Array.isArray(value)) return value.map(plain);
+    if (value === null || typeof value !== "object") return value;
+    return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, plain(part)]));
+  };
+  return plain(root.segcore.module[name](...args));
+}"""
+
+
 @dataclass
 class OpenPage:
     """A page in the browser, with what it complained of and what it asked the outside for."""
@@ -136,9 +147,8 @@ class OpenPage:
         return self.page.locator(".segcore-widget[data-widget]").first
 
     def call(self, function: str, *args: Any) -> Any:
-        """Call a function that the widget's module exports, with JSON arguments."""
-        script = "(root, [name, args]) => root.segcore.module[name](...args)"
-        return self.root.evaluate(script, [function, list(args)])
+        """Call a function that the widget's module exports, with JSON arguments; arrays become lists."""
+        return self.root.evaluate(CALL, [function, list(args)])
 
     def get(self, trait: str) -> Any:
         return self.root.evaluate("(root, name) => root.segcore.model.get(name)", trait)

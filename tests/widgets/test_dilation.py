@@ -14,7 +14,7 @@ from torch import nn
 from segcore.dilation import dilate, shift_and_stitch, sparse_kernel
 from segcore.widgets.dilation import DilationWidget
 
-from .kit import assert_accessible, measure_frames, settle, tab_to
+from .kit import assert_accessible, first_form_height, measure_frames, settle, tab_to, unfold
 
 LAST = 5.0
 
@@ -26,7 +26,7 @@ def test_state_is_small_and_plain():
     widget = DilationWidget()
     assert widget.to_html() == DilationWidget().to_html()
     assert len(str(widget.public_state())) < 2_000
-    assert len(widget.to_html()) < 200_000
+    assert len(widget.to_html()) < 300_000, "two still pictures among them"
 
 
 @pytest.mark.parametrize(
@@ -248,19 +248,20 @@ def test_the_same_numbers_arrive(open_widget: Any):
     opened.assert_quiet()
 
 
+STEPS = ["Strided", "Shift \u2192", "Shift \u2193", "Shift \u2198", "Stitched", "Dilated"]
+
+
 def test_step_buttons_slider_and_keys(open_widget: Any):
     opened = open_widget(DilationWidget())
     page = opened.page
-    for n, name in enumerate(
-        ["Strided", "Shift \u2192", "Shift \u2193", "Shift \u2198", "Stitched", "Dilated"]
-    ):
-        page.get_by_role("button", name=name, exact=True).click()
+    for n, name in enumerate(STEPS):
+        page.get_by_role("button", name=f"{n + 1} {name}", exact=True).click()
         assert opened.get("step") == n
     settle(opened)
     assert page.get_by_role("button", name="One step on").is_disabled()
     page.get_by_role("button", name="One step back").click()
     assert opened.get("step") == 4
-    slider = page.get_by_label("Step", exact=True)
+    slider = page.get_by_role("slider", name="Step")
     slider.focus()
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
@@ -269,14 +270,14 @@ def test_step_buttons_slider_and_keys(open_widget: Any):
     assert opened.get("step") == 3
     settle(opened)
     assert slider.get_attribute("aria-valuetext") == "4 of 6: Shift \u2198"
-    assert "last four" in opened.root.locator(".note").inner_text()
+    assert "last four" in opened.root.locator(".segcore-note").inner_text()
     opened.assert_quiet()
 
 
 def test_playing_forward_and_backward_moves_smoothly_and_pauses(open_widget: Any):
     opened = open_widget(DilationWidget(), reduced_motion="no-preference")
     page = opened.page
-    page.get_by_role("button", name="Play forward").click()
+    page.get_by_role("button", name="Play", exact=True).click()
     page.wait_for_function("() => document.querySelector('[data-widget]').segcore.model.get('step') > 0.3")
     page.get_by_role("button", name="Pause").click()
     paused = opened.get("step")
@@ -284,14 +285,14 @@ def test_playing_forward_and_backward_moves_smoothly_and_pauses(open_widget: Any
     page.wait_for_timeout(150)
     assert opened.get("step") == paused
     opened.set("step", 0.6)
-    page.get_by_role("button", name="Play backward").click()
+    page.get_by_role("button", name="Play backwards").click()
     page.wait_for_function("() => document.querySelector('[data-widget]').segcore.model.get('step') === 0")
     opened.set("step", 4.6)
-    page.get_by_role("button", name="Play forward").click()
+    page.get_by_role("button", name="Play", exact=True).click()
     page.wait_for_function("() => document.querySelector('[data-widget]').segcore.model.get('step') === 5")
     page.wait_for_timeout(100)
     assert page.get_by_role("button", name="Pause").count() == 0, "it stops at the end"
-    page.get_by_label("Step", exact=True).fill("2.5")
+    page.get_by_role("slider", name="Step").fill("2.5")
     settle(opened)
     x = opened.root.locator(".lane.strided .sheet").evaluate("n => n.getAttribute('transform')")
     assert x.startswith("translate(-")
@@ -300,12 +301,12 @@ def test_playing_forward_and_backward_moves_smoothly_and_pauses(open_widget: Any
 
 def test_with_reduced_motion_playing_goes_by_whole_steps(open_widget: Any):
     opened = open_widget(DilationWidget(), reduced_motion="reduce")
-    assert opened.page.get_by_label("Step", exact=True).get_attribute("step") == "1"
+    assert opened.page.get_by_role("slider", name="Step").get_attribute("step") == "1"
     seen = opened.root.evaluate(
         """async (root) => {
           const seen = new Set();
           root.segcore.model.on("change:step", () => seen.add(root.segcore.model.get("step")));
-          root.querySelector("[aria-label='Play forward']").click();
+          root.querySelector("[aria-label='Play']").click();
           await new Promise((done) => setTimeout(done, 2700));
           root.querySelector("[aria-label='Pause']").click();
           return [...seen];
@@ -365,6 +366,7 @@ def test_a_cell_of_a_is_traced_to_its_pixels(open_widget: Any):
     opened.root.locator(".lane.strided [data-a='0,0']").hover()
     settle(opened)
     assert opened.root.evaluate(LIT, "dilated") == [[0, 1]]
+    unfold(opened)
     opened.page.get_by_role("button", name="Max pooling").click()
     opened.root.locator(".lane.dilated [data-a='4,3']").hover()
     settle(opened)
@@ -376,7 +378,7 @@ def test_keyboard_alone(open_widget: Any):
     opened = open_widget(DilationWidget())
     keyboard = opened.page.keyboard
 
-    tab_to(opened, ".step:nth-child(2)")
+    tab_to(opened, ".segcore-trials button:nth-of-type(2)")
     keyboard.press("Enter")
     assert opened.get("step") == 1
     tab_to(opened, ".lane.strided [data-out]")
@@ -391,6 +393,8 @@ def test_keyboard_alone(open_widget: Any):
     keyboard.press("ArrowUp")
     settle(opened)
     assert "row 1, column 3" in opened.root.locator(".why h4").inner_text()
+    tab_to(opened, "summary")
+    keyboard.press("Enter")
     tab_to(opened, "[aria-label='First stack: one layer more']")
     keyboard.press("Enter")
     assert opened.get("dilations") == [[2, 2, 2, 1], [1, 2, 3]]
@@ -399,7 +403,7 @@ def test_keyboard_alone(open_widget: Any):
 
 def test_image_and_filters_can_be_edited(open_widget: Any):
     opened = open_widget(DilationWidget(step=5.0))
-    opened.root.locator("summary").click()
+    unfold(opened)
     page = opened.page
     page.get_by_label("Image, row 3, column 3").fill("-20.5")
     page.get_by_label("Filter A, row 1, column 2").fill("2")
@@ -418,7 +422,7 @@ def test_image_and_filters_can_be_edited(open_widget: Any):
     field.fill("500")
     assert opened.get("grid") == before
     assert field.get_attribute("aria-invalid") == "true"
-    assert "from \u221299 to 99" in opened.root.locator(".editor.grid .problem").inner_text()
+    assert "from -99 to 99" in opened.root.locator(".segcore-editor .segcore-problem").first.inner_text()
     field.blur()
     assert field.input_value() == "1"
     page.get_by_role("radio", name="the maximum").check()
@@ -436,6 +440,7 @@ def test_image_and_filters_can_be_edited(open_widget: Any):
 
 def test_two_stacks_are_compared(open_widget: Any):
     opened = open_widget(DilationWidget())
+    unfold(opened)
     first, second = opened.root.locator(".stack .summary").all_inner_texts()
     assert "Field 13" in first and "Touches 49 of 169" in first and "29 %" in first
     assert "Touches 169 of 169 pixels." in second
@@ -451,7 +456,7 @@ def test_two_stacks_are_compared(open_widget: Any):
     assert opened.get("dilations")[1] == [4, 2, 3]
     page.get_by_label("Second stack, dilation of layer 1").fill("17")
     assert opened.get("dilations")[1] == [4, 2, 3]
-    assert "from 1 to 16" in opened.root.locator(".stack.dilated .problem").inner_text()
+    assert "from 1 to 16" in opened.root.locator(".stack.dilated .segcore-problem").inner_text()
     page.get_by_role("button", name="Second stack: one layer less").click()
     assert opened.get("dilations")[1] == [4, 2]
     opened.root.locator(".stack.dilated canvas").hover(position={"x": 95, "y": 95})
@@ -465,10 +470,36 @@ def test_the_widget_follows_its_model(open_widget: Any):
     opened.set("grid", [[0.0] * 5] * 5)
     opened.set("step", 5)
     opened.set("dilations", [[1], [3, 3]])
-    settle(opened)
+    unfold(opened)
     assert set(answers(opened, "dilated")) == {0}
     assert "Field 3 " in opened.root.locator(".stack .summary").first.inner_text()
-    assert opened.page.get_by_label("Step", exact=True).input_value() == "5"
+    assert opened.page.get_by_role("slider", name="Step").input_value() == "5"
+
+
+def test_the_first_form_and_the_address(open_widget: Any):
+    """All on one screen; on a phone one lane at a time; a link sets the step and the stacks."""
+    opened = open_widget(DilationWidget(), width=840)
+    assert first_form_height(opened) <= 700
+    opened.page.set_viewport_size({"width": 390, "height": 844})
+    settle(opened)
+    for step, lane in ((0, "strided"), (5, "dilated")):
+        to_step(opened, step)
+        assert first_form_height(opened) <= 900
+        shown = opened.root.locator(".lane-box:visible")
+        assert shown.count() == 1 and lane in shown.get_attribute("class")
+    sizes = opened.root.evaluate(
+        """root => [...root.querySelectorAll(".lane-box.dilated text")].filter((t) => t.textContent)
+          .map((t) => parseFloat(getComputedStyle(t).fontSize) * t.getCTM().a)"""
+    )
+    assert min(sizes) > 9, "numbers of the lecture's grid can be read"
+    opened.page.evaluate("location.hash = 'dilation:step=4;first=max;dilations=[1,2,4],[2,4,8]'")
+    opened.page.wait_for_function("document.querySelector('[data-widget]').segcore.model.get('step') === 4")
+    assert [opened.get("first"), opened.get("dilations")] == ["max", [[1, 2, 4], [2, 4, 8]]]
+    opened.page.evaluate("location.hash = 'dilation:step=9;dilations=[1],[99]'")
+    opened.page.wait_for_function("document.querySelector('.segcore-notice').textContent !== ''")
+    said = opened.root.locator(".segcore-notice").inner_text()
+    assert "step must be a number from 0 to 5" in said and "whole numbers from 1 to 16" in said
+    opened.assert_quiet()
 
 
 def test_touch_picks_an_answer(open_widget: Any):
@@ -481,7 +512,7 @@ def test_touch_picks_an_answer(open_widget: Any):
 
 def test_accessible_at_the_end_of_the_story(open_widget: Any):
     opened = open_widget(DilationWidget(step=5.0))
-    opened.root.locator("summary").click()
+    unfold(opened)
     assert_accessible(opened)
 
 

@@ -1,9 +1,11 @@
-import { themeColours } from "./kit/colours.js";
-import { choice } from "./kit/controls.js";
-import { announcer, element, setText, stage } from "./kit/elements.js";
-import { frameLoop, onResize, onTheme, prefersStillness } from "./kit/figure.js";
-import { fixed } from "./kit/numbers.js";
+import { button, choice, heading, key, matrixEditor, numberField, trials } from "./kit/controls.js";
+import { element, put, setText, shape } from "./kit/elements.js";
+import { listOf, number, oneOf, widget } from "./kit/figure.js";
+import { conv2d, gridOf, maxPool, pad } from "./kit/maps.js";
+import { between, clamp, ease, fixed, grouped, placeWords, plural, same, tidy } from "./kit/numbers.js";
 import { fitCanvas } from "./kit/pictures.js";
+import { player } from "./kit/player.js";
+import { arrowOf } from "./kit/pointer.js";
 
 // From stride to dilation on a 5 x 5 image, and which pixels a stack of dilated layers touches.
 // Arithmetic first, as pure functions; what is drawn comes below.
@@ -11,51 +13,7 @@ import { fitCanvas } from "./kit/pictures.js";
 // A map is { data, height, width }, values in rows; a kernel is a map. Convolution is PyTorch's: the kernel is not flipped,
 // and nothing is padded unless `pad` did it. A map too small for its kernel gives a map without cells.
 
-export function mapOf(rows) {
-  return { data: rows.flat(), height: rows.length, width: rows[0].length };
-}
-
-function slide(map, size, stride, dilation, combine) {
-  const steps = (length, extent) => Math.max(0, Math.floor((length - dilation * (extent - 1) - 1) / stride) + 1);
-  const [height, width] = [steps(map.height, size.height), steps(map.width, size.width)];
-  const data = new Array(height * width);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const read = (i, j) => map.data[(y * stride + i * dilation) * map.width + x * stride + j * dilation];
-      data[y * width + x] = combine(read);
-    }
-  }
-  return { data, height, width };
-}
-
-export function conv2d(map, kernel, stride = 1, dilation = 1) {
-  return slide(map, kernel, stride, dilation, (read) => {
-    let sum = 0;
-    for (let i = 0; i < kernel.height; i++) {
-      for (let j = 0; j < kernel.width; j++) sum += kernel.data[i * kernel.width + j] * read(i, j);
-    }
-    return sum;
-  });
-}
-
-export function maxPool(map, size, stride = 1, dilation = 1) {
-  return slide(map, { height: size, width: size }, stride, dilation, (read) => {
-    let best = -Infinity;
-    for (let i = 0; i < size; i++) {
-      for (let j = 0; j < size; j++) best = Math.max(best, read(i, j));
-    }
-    return best;
-  });
-}
-
-export function pad(map, rim) {
-  const [height, width] = [map.height + 2 * rim, map.width + 2 * rim];
-  const data = new Array(height * width).fill(0);
-  for (let y = 0; y < map.height; y++) {
-    for (let x = 0; x < map.width; x++) data[(y + rim) * width + x + rim] = map.data[y * map.width + x];
-  }
-  return { data, height, width };
-}
+export { conv2d, maxPool, pad };
 
 // Move the map up by `dy` and left by `dx` cells: its first rows and columns leave.
 export function shift(map, dy, dx) {
@@ -164,36 +122,13 @@ const STEPS = [
 ];
 const STACKS = [[2, 2, 2], [1, 2, 3], [1, 2, 4], [1, 1, 1], [1, 1, 2, 4, 8, 16]];
 
-const SVG = "http://www.w3.org/2000/svg";
-const clamp = (value, low = 0, high = 1) => Math.min(high, Math.max(low, value));
-const ease = (t) => t * t * (3 - 2 * t);
-const between = (a, b, t) => a + (b - a) * t;
-const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const copyOf = (row, column) => 2 * (row % 2) + (column % 2);
-
-function shape(tag, attributes = {}, ...children) {
-  const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value === false || value === null || value === undefined) continue;
-    if (name === "text") node.textContent = value;
-    else node.setAttribute(name, value);
-  }
-  node.append(...children);
-  return node;
-}
-
-function put(node, attributes) {
-  for (const [name, value] of Object.entries(attributes)) {
-    const text = String(value);
-    if (node.getAttribute(name) !== text) node.setAttribute(name, text);
-  }
-}
 
 // Few characters, so that any number fits into a cell.
 function short(value) {
   if (Math.abs(value) >= 9999.5) return `${fixed(value / 1000, 0)}k`;
   if (Math.abs(value - Math.round(value)) < 1e-9 || Math.abs(value) >= 999.5) return fixed(value, 0);
-  return fixed(value, Math.abs(value) < 9.95 ? 2 : 1).replace(/\.?0+$/, "");
+  return tidy(value, Math.abs(value) < 9.95 ? 2 : 1);
 }
 
 // Cells in rows, each a square with a number; the callback may give a cell more attributes.
@@ -220,200 +155,36 @@ function fill(grid, values, format = short) {
   });
 }
 
-// Everything that the parts of the figure share: the traits, what is picked, and what to draw again.
-function createContext(model, root) {
-  const names = ["grid", "filter_a", "filter_b", "first", "step", "dilations"];
-  const context = {
-    model,
-    root,
-    state: Object.fromEntries(names.map((name) => [name, model.get(name)])),
-    pick: null,
-    dirty: new Set(["all"]),
-    stops: [],
-    announce: announcer(),
-  };
-  context.mark = (...what) => {
-    what.forEach((name) => context.dirty.add(name));
-    context.frames?.request();
-  };
-  const adopt = (name, value) => {
-    context.state[name] = value;
-    if (name === "step") context.pick = null;
-    context.mark(name === "step" ? "step" : name === "dilations" ? "stacks" : "numbers");
-  };
-  context.change = (news) => {
-    for (const [name, value] of Object.entries(news)) {
-      if (same(context.state[name], value)) continue;
-      adopt(name, value);
-      model.set(name, value);
-    }
-    model.save_changes();
-  };
-  for (const name of names) {
-    const follow = () => {
-      if (!same(context.state[name], model.get(name))) adopt(name, model.get(name));
-    };
-    model.on(`change:${name}`, follow);
-    context.stops.push(() => model.off(`change:${name}`, follow));
-  }
-  return context;
-}
-
 // ---- What goes in: the image and the two filters
 
-function numberField(label, limit, onValue) {
-  const input = element("input", { type: "number", step: "any", "aria-label": label, min: -limit, max: limit });
-  input.addEventListener("input", () => {
-    const value = input.valueAsNumber;
-    const good = Number.isFinite(value) && Math.abs(value) <= limit;
-    input.setAttribute("aria-invalid", String(!good));
-    onValue(good ? value : null);
-  });
-  return input;
-}
-
-function matrixEditor(context, trait, title, limit, size) {
-  const problem = element("p", { class: "problem", role: "alert" });
-  const cells = Array.from({ length: size * size }, (_, n) => {
-    const [r, c] = [Math.floor(n / size), n % size];
-    const input = numberField(`${title}, row ${r + 1}, column ${c + 1}`, limit, (value) => {
-      setText(problem, value === null ? `A number from \u2212${limit} to ${limit}, please.` : "");
-      if (value === null) return;
-      context.change({ [trait]: context.state[trait].map((row, i) => row.map((old, j) => (i === r && j === c ? value : old))) });
-    });
-    input.addEventListener("blur", () => update(true));
-    return input;
-  });
-  function update(anew = false) {
-    cells.forEach((input, n) => {
-      const value = context.state[trait][Math.floor(n / size)][n % size];
-      if (!anew && input === document.activeElement) return;
-      if (input.valueAsNumber !== value) input.value = String(value);
-      input.setAttribute("aria-invalid", "false");
-    });
-    if (anew) setText(problem, "");
-  }
-  const grid = element("div", { class: "matrix", style: `--columns: ${size}` }, ...cells);
-  const node = element("div", { class: `editor ${trait}`, role: "group", "aria-label": title }, element("span", { class: "segcore-label", text: title }), grid, problem);
-  return { node, update, cells };
-}
-
-function buildInputs(context) {
-  const image = matrixEditor(context, "grid", "Image", LIMITS.grid, SIZE);
-  const a = matrixEditor(context, "filter_a", "Filter A", LIMITS.filter, 3);
-  const b = matrixEditor(context, "filter_b", "Filter B", LIMITS.filter, 3);
-  const first = choice("A takes", [["filter", "a filtered sum"], ["max", "the maximum"]], context.state.first, (value) => context.change({ first: value }));
-  const examples = EXAMPLES.map(([text, values]) =>
-    element("button", { type: "button", class: "segcore-button", text, onclick: () => context.change(structuredClone(values)) }));
-  const node = element("details", { class: "inputs" },
-    element("summary", { text: "Change the image and the filters" }),
-    element("div", { class: "editors" }, image.node, element("div", { class: "pair" }, a.node, b.node), first.node),
-  );
-  const bar = element("div", { class: "bar examples" }, element("span", { class: "segcore-label", text: "Numbers" }), ...examples);
+function buildInputs(figure) {
+  const editor = (trait, title, size, limit) => matrixEditor(title, { rows: size, columns: size, min: -limit, max: limit }, (rows) => figure.set({ [trait]: rows }));
+  const editors = { grid: editor("grid", "Image", SIZE, LIMITS.grid), filter_a: editor("filter_a", "Filter A", 3, LIMITS.filter), filter_b: editor("filter_b", "Filter B", 3, LIMITS.filter) };
+  const first = choice("A takes", [["filter", "a filtered sum"], ["max", "the maximum"]], figure.state.first, (value) => figure.set({ first: value }));
+  const examples = EXAMPLES.map(([text, values]) => button(text, () => figure.set(structuredClone(values))));
+  const nodes = [element("div", { class: "segcore-bar examples" }, ...examples),
+    element("div", { class: "editors" }, editors.grid.node, element("div", { class: "pair" }, editors.filter_a.node, editors.filter_b.node), first.node)];
   function update() {
-    [image, a, b].forEach((editor) => editor.update());
-    first.set(context.state.first);
-    a.cells.forEach((input) => (input.disabled = context.state.first === "max"));
+    for (const [trait, each] of Object.entries(editors)) each.set(figure.state[trait]);
+    first.set(figure.state.first);
+    editors.filter_a.inputs.forEach((input) => (input.disabled = figure.state.first === "max"));
     EXAMPLES.forEach(([, values], n) => {
-      const chosen = Object.entries(values).every(([name, value]) => same(context.state[name], value));
+      const chosen = Object.entries(values).every(([name, value]) => same(figure.state[name], value));
       examples[n].setAttribute("aria-pressed", String(chosen));
     });
   }
-  return { bar, node, update };
+  return { nodes, update };
 }
 
-// ---- The player
-
-function buildPlayer(context) {
-  const still = prefersStillness();
-  let playing = 0; // -1 backward, 1 forward
-  let timer = 0;
-  let clock = 0;
-  let rest = 0;
-  const steps = STEPS.map(([name], n) =>
-    element("button", { type: "button", class: "step", onclick: () => jump(n) },
-      element("b", { text: String(n + 1), "aria-hidden": "true" }), element("span", { text: name })));
-  const slider = element("input", {
-    type: "range", min: 0, max: LAST, step: still ? 1 : 0.01, value: context.state.step, "aria-label": "Step", oninput: () => {
-      play(0);
-      context.change({ step: slider.valueAsNumber });
-    },
+// The steps of the story are what there is to try, and a player runs through them.
+function buildStory(figure) {
+  const steps = STEPS.map(([label, note], n) => ({ label: `${n + 1} ${label}`, values: { step: n }, note, before: () => play.stop() }));
+  const tried = trials(figure, steps, ({ step }) => `On the way from step ${Math.floor(step) + 1} to step ${Math.ceil(step) + 1}.`);
+  const play = player(figure, {
+    label: "Step", count: () => LAST, get: () => figure.state.step, seek: (step) => figure.set({ step }), rate: () => 1 / SECONDS, rest: REST, reverse: true,
+    words: (step) => `${Math.round(step) + 1} of ${LAST + 1}: ${STEPS[Math.round(step)][0]}`,
   });
-  slider.addEventListener("keydown", (event) => {
-    const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
-    if (!by || event.shiftKey) return;
-    event.preventDefault();
-    nudge(by);
-  });
-  const button = (text, label, onclick) => element("button", { type: "button", class: "segcore-button", "aria-label": label, text, onclick });
-  const back = button("\u2039", "One step back", () => nudge(-1));
-  const reverse = button("\u25c2 Play back", "Play backward", () => play(playing === -1 ? 0 : -1));
-  const forward = button("Play \u25b8", "Play forward", () => play(playing === 1 ? 0 : 1));
-  const next = button("\u203a", "One step on", () => nudge(1));
-  const note = element("p", { class: "note", role: "status" });
-
-  function jump(step) {
-    play(0);
-    context.change({ step: clamp(step, 0, LAST) });
-  }
-  function nudge(by) {
-    const { step } = context.state;
-    jump(by > 0 ? Math.floor(step + 1e-6) + 1 : Math.ceil(step - 1e-6) - 1);
-  }
-  function play(direction) {
-    playing = direction;
-    clearTimeout(timer);
-    [clock, rest] = [0, 0];
-    if (direction) {
-      const end = direction > 0 ? LAST : 0;
-      if (context.state.step === end) context.change({ step: LAST - end });
-      if (still) timer = setTimeout(tick, 1000 * SECONDS);
-    }
-    context.mark("player");
-  }
-  function tick() {
-    const end = playing > 0 ? LAST : 0;
-    context.change({ step: clamp(Math.round(context.state.step) + playing, 0, LAST) });
-    if (context.state.step === end) return play(0);
-    timer = setTimeout(tick, 1000 * SECONDS);
-  }
-  // Called in every frame: moves on if playing, and rests for a moment at each step.
-  function advance(now) {
-    if (!playing || still) return;
-    const passed = clock ? Math.min(0.1, (now - clock) / 1000) : 0;
-    clock = now;
-    context.mark("player");
-    if ((rest -= passed) > 0) return;
-    const { step } = context.state;
-    const stop = playing > 0 ? Math.floor(step + 1e-9) + 1 : Math.ceil(step - 1e-9) - 1; // the next step to rest at
-    const moved = step + (playing * passed) / SECONDS;
-    const arrived = playing * (moved - stop) >= 0;
-    context.change({ step: arrived ? stop : moved });
-    if (arrived) rest = REST;
-    if (context.state.step === (playing > 0 ? LAST : 0)) play(0);
-  }
-  function update() {
-    const { step } = context.state;
-    const at = Math.round(step);
-    steps.forEach((node, n) => node.setAttribute("aria-current", n === at ? "step" : "false"));
-    if (slider.valueAsNumber !== step) slider.value = String(step);
-    slider.setAttribute("aria-valuetext", `${at + 1} of ${LAST + 1}: ${STEPS[at][0]}`);
-    setText(note, STEPS[at][1]);
-    setText(forward, playing === 1 ? "Pause" : "Play \u25b8");
-    forward.setAttribute("aria-label", playing === 1 ? "Pause" : "Play forward");
-    setText(reverse, playing === -1 ? "Pause" : "\u25c2 Play back");
-    reverse.setAttribute("aria-label", playing === -1 ? "Pause" : "Play backward");
-    back.disabled = step <= 0;
-    next.disabled = step >= LAST;
-  }
-  context.stops.push(() => clearTimeout(timer));
-  const node = element("div", { class: "player" },
-    element("div", { class: "steps" }, ...steps),
-    slider,
-    element("div", { class: "bar" }, back, reverse, forward, next),
-    note,
-  );
-  return { node, advance, update, stop: () => play(0) };
+  return { nodes: [tried.node, play.node], play };
 }
 
 // ---- The two lanes: four shifted copies above, the dilated network below
@@ -440,22 +211,18 @@ export function tilePlace(row, column, woven, split = 0.3) {
   return [column, row].map((n) => between((n % 2) * (3 + split) + Math.floor(n / 2), n + split / 2, woven));
 }
 
+// Where the parts of a lane stand, in CSS pixels; on a phone the answers lie below A's map.
 function layout(width) {
-  if (width >= 600) {
-    const gap = 76;
-    const u = Math.min(25, (width - 2 * gap) / 27.5);
-    const tile = 1.4 * u;
-    const height = 26 + WIDE * u;
-    const middle = 26 + (WIDE * u) / 2;
-    const [xa, xb] = [WIDE * u + gap, (WIDE + DENSE) * u + 2 * gap];
-    return { u, tile, height, image: [0, 26], a: [xa, middle], b: [xb, middle], kernelA: [WIDE * u + gap / 2, middle], kernelB: [xb - gap / 2, middle], pixel: 7.5, width };
-  }
-  const gap = 34;
-  const u = (width - gap - 2) / (WIDE + DENSE);
-  const tile = Math.min(36, 2.1 * u);
-  const top = 26 + WIDE * u + 34;
-  const xb = (width - 5.3 * tile) / 2 + 26;
-  return { u, tile, height: top + 5.3 * tile, image: [0, 26], a: [WIDE * u + gap, 26 + (WIDE * u) / 2], b: [xb, top + 2.65 * tile], kernelA: [WIDE * u + gap / 2, 26 + (WIDE * u) / 2], kernelB: [xb - 40, top + 2.65 * tile], pixel: 5.5, width };
+  const [wide, top] = [width >= 500, 24];
+  const gap = wide ? 52 : 26;
+  const u = wide ? Math.min(17, (width - 2 * gap) / 27.5) : (width - gap - 2) / (WIDE + DENSE);
+  const tile = wide ? 1.4 * u : 25;
+  const across = WIDE * u + gap;
+  const a = [across, top + (wide ? WIDE : DENSE) * (u / 2)];
+  const b = wide ? [(WIDE + DENSE) * u + 2 * gap, a[1]] : [across + 16, top + DENSE * u + 40 + 2.65 * tile];
+  const middle = [a[0] - gap / 2, a[1]];
+  const height = wide ? top + WIDE * u : b[1] + 2.65 * tile;
+  return { u, tile, height, width, image: [0, top], a, b, kernelA: middle, kernelB: wide ? [b[0] - gap / 2, a[1]] : [b[0] - 34, b[1]], pixel: wide ? 7.5 : 5.5 };
 }
 
 // A kernel as a small picture: full squares where its weights are not zero, apart by `spread` cells.
@@ -543,54 +310,53 @@ function measureLane(lane, spot) {
 
 // The arrow keys walk from answer to answer. The listeners stand on an element of HTML, for a group of SVG that listens
 // to focus becomes a tab stop itself.
-function walkByKeys(context, view) {
+function walkByKeys(figure, view) {
   const cellOf = (event) => event.target.closest("[data-out]");
   const placeOf = (cell) => cell.dataset.out.split(",").map(Number);
   view.node.addEventListener("focusin", (event) => {
     const cell = cellOf(event);
-    if (cell) context.choose("out", ...placeOf(cell));
+    if (cell) figure.choose("out", ...placeOf(cell));
   });
   view.node.addEventListener("keydown", (event) => {
-    const by = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
-    const cell = cellOf(event);
+    const [by, cell] = [arrowOf(event), cellOf(event)];
     if (!by || !cell) return;
     event.preventDefault();
     const { tiles } = (view.upper.svg.contains(cell) ? view.upper : view.lower).answers;
     let [r, c] = placeOf(cell);
     const at = () => (r >= 0 && c >= 0 && r < SIZE && c < SIZE ? tiles[r * SIZE + c].node : null);
-    do [r, c] = [r + by[0], c + by[1]];
+    do [r, c] = [r + by[1], c + by[0]];
     while (at()?.getAttribute("aria-disabled") === "true"); // an answer that has not come yet
     at()?.focus({ preventScroll: true });
   });
 }
 
-function buildStage(context) {
+function buildStage(figure) {
   const upper = buildLane("strided", "Four strided runs over shifted images", COARSE, "Answers of the strided network, stitched");
   const lower = buildLane("dilated", "One run of the dilated network", DENSE, "Answers of the dilated network");
   const shiftText = element("p", { class: "lane-title" });
   const verdict = element("p", { class: "lane-title" });
   const node = element("div", { class: "stage" },
-    element("section", { class: "lane-box strided" }, element("h3", { text: "Shift and stitch" }), shiftText, upper.svg),
-    element("section", { class: "lane-box dilated" }, element("h3", { text: "Dilate" }), verdict, lower.svg));
+    element("section", { class: "lane-box strided" }, heading("Shift and stitch: four runs of the strided network"), shiftText, upper.svg),
+    element("section", { class: "lane-box dilated" }, heading("Dilate: one run"), verdict, lower.svg));
   const view = { node, upper, lower, shiftText, verdict, spot: null, shown: 0 };
-  walkByKeys(context, view);
+  walkByKeys(figure, view);
   const hover = (event) => {
     const answer = event.target.closest?.("[data-out]");
     const cell = event.target.closest?.("[data-a]");
-    if (answer && answer.getAttribute("aria-disabled") !== "true") context.choose("out", ...answer.dataset.out.split(",").map(Number));
+    if (answer && answer.getAttribute("aria-disabled") !== "true") figure.choose("out", ...answer.dataset.out.split(",").map(Number));
     else if (cell) {
       const [i, j] = cell.dataset.a.split(",").map(Number);
       const [dy, dx] = SHIFTS[view.shown];
       const strided = event.currentTarget === upper.svg;
       if (strided && (i >= COARSE - dy || j >= COARSE - dx)) return;
-      context.choose("a", ...(strided ? [2 * i + dy, 2 * j + dx] : [i, j]));
-    } else if (event.type === "click") context.choose(null);
+      figure.choose("a", ...(strided ? [2 * i + dy, 2 * j + dx] : [i, j]));
+    } else if (event.type === "click") figure.choose(null);
   };
   for (const lane of [upper, lower]) {
     lane.svg.addEventListener("pointermove", hover);
     lane.svg.addEventListener("click", hover);
     lane.svg.addEventListener("pointerleave", (event) => {
-      if (event.pointerType !== "touch" && !node.contains(document.activeElement)) context.choose(null);
+      if (event.pointerType !== "touch" && !node.contains(document.activeElement)) figure.choose(null);
     });
   }
   return view;
@@ -600,7 +366,7 @@ function buildStage(context) {
 function writeNumbers(view, result, copy) {
   const pixels = result.image.data;
   for (const lane of [view.upper, view.lower]) {
-    fill(lane.image, pixels.map((value, n) => {
+    fill(lane.image, Array.from(pixels, (value, n) => {
       const [r, c] = [Math.floor(n / WIDE) - RIM, (n % WIDE) - RIM];
       return r >= 0 && c >= 0 && r < SIZE && c < SIZE ? value : undefined;
     }));
@@ -619,7 +385,7 @@ function writeNumbers(view, result, copy) {
   fill(view.lower.answers, result.dilated.output.data);
   for (const lane of [view.upper, view.lower]) {
     lane.answers.tiles.forEach(({ node, label }, n) =>
-      put(node, { "aria-label": `Pixel in row ${Math.floor(n / SIZE) + 1}, column ${(n % SIZE) + 1}: ${label.textContent}` }));
+      put(node, { "aria-label": `Pixel in ${placeWords(Math.floor(n / SIZE), n % SIZE)}: ${label.textContent}` }));
   }
 }
 
@@ -694,7 +460,7 @@ export function explain(result, network, pick) {
     return `${sign}${short(Math.abs(weight))}\u00b7${value < 0 ? `(${short(value)})` : short(value)}`;
   };
   const sum = (kernel, map, row, column, step) => {
-    const terms = kernel.data.map((weight, n) =>
+    const terms = Array.from(kernel.data, (weight, n) =>
       [weight, map.data[(row + step * Math.floor(n / 3)) * map.width + column + step * (n % 3)]]).filter(([weight]) => weight !== 0);
     return terms.map(([weight, value], n) => product(weight, value, n === 0)).join("") || "0";
   };
@@ -703,18 +469,18 @@ export function explain(result, network, pick) {
   if (pick.kind === "a") {
     const value = short(result.dilated.below.data[pick.row * result.dilated.below.width + pick.column]);
     const made = network.first === "max" ? "the largest of nine pixels" : `${sum(network.a, result.image, pick.row, pick.column, 1)} = ${value}`;
-    return { title: `A\u2019s value ${value}`, sum: made, place: `It stands in row ${Math.floor(pick.row / 2) + 1}, column ${Math.floor(pick.column / 2) + 1} of A\u2019s map for ${copy}, and in row ${pick.row + 1}, column ${pick.column + 1} of the dense one.` };
+    return { title: `A\u2019s value ${value}`, sum: made, place: `It stands in ${placeWords(Math.floor(pick.row / 2), Math.floor(pick.column / 2))} of A\u2019s map for ${copy}, and in ${placeWords(pick.row, pick.column)} of the dense one.` };
   }
   const value = short(result.stitched.data[pick.row * SIZE + pick.column]);
   return {
-    title: `Pixel in row ${pick.row + 1}, column ${pick.column + 1}: ${value}`,
+    title: `Pixel in ${placeWords(pick.row, pick.column)}: ${value}`,
     sum: `${sum(network.b, result.dilated.below, pick.row, pick.column, 2)} = ${value}`,
     place: `Neighbours in A\u2019s map for ${copy}; every second cell of the dense map. The same nine numbers.`,
   };
 }
 
 function buildInspector() {
-  const title = element("h4");
+  const title = heading("");
   const sum = element("p", { class: "sum" });
   const place = element("p", { class: "prose" });
   const node = element("div", { class: "why" }, title, sum, place);
@@ -794,47 +560,41 @@ export function stackProblem(dilations) {
   return "";
 }
 
-function buildStack(context, index) {
+function buildStack(figure, index) {
   const kind = index ? "accent" : "second";
   const name = index ? "Second stack" : "First stack";
-  const presets = STACKS.map((stack) =>
-    element("button", { type: "button", class: "segcore-button", text: stack.join(" "), "aria-label": `${name}: dilations ${stack.join(", ")}`, onclick: () => set(stack) }));
+  const presets = STACKS.map((stack) => button(stack.join(" "), () => set(stack), { "aria-label": `${name}: dilations ${stack.join(", ")}` }));
   const layers = element("div", { class: "layers" });
-  const more = element("button", { type: "button", class: "segcore-button", text: "+", "aria-label": `${name}: one layer more`, onclick: () => set([...stack(), 1]) });
-  const less = element("button", { type: "button", class: "segcore-button", text: "\u2212", "aria-label": `${name}: one layer less`, onclick: () => set(stack().slice(0, -1)) });
-  const problem = element("p", { class: "problem", role: "alert" });
+  const more = button("+", () => set([...stack(), 1]), { "aria-label": `${name}: one layer more` });
+  const less = button("\u2212", () => set(stack().slice(0, -1)), { "aria-label": `${name}: one layer less` });
+  const problem = element("p", { class: "segcore-problem", role: "alert" });
+  const fields = [];
   const tree = shape("svg", { class: "tree", role: "img" });
   const canvas = element("canvas", { role: "img" });
   const summary = element("p", { class: "summary" });
   const detail = element("p", { class: "prose" });
   const node = element("section", { class: `stack ${index ? "dilated" : "strided"}` },
-    element("h4", { text: name }),
-    element("div", { class: "bar presets" }, ...presets),
-    element("div", { class: "bar" }, layers, less, more), problem, tree,
+    heading(name), element("div", { class: "segcore-bar presets" }, ...presets),
+    element("div", { class: "segcore-bar" }, layers, less, more), problem, tree,
     element("div", { class: "field-view" }, canvas, element("div", {}, summary, detail)));
   let drawn = null;
 
-  function stack() { return context.state.dilations[index]; }
+  function stack() { return figure.state.dilations[index]; }
   function set(dilations) {
     const wrong = stackProblem(dilations);
     setText(problem, wrong);
-    if (!wrong) context.change({ dilations: context.state.dilations.map((old, n) => (n === index ? [...dilations] : old)) });
-    return !wrong;
+    if (!wrong) figure.set({ dilations: figure.state.dilations.map((old, n) => (n === index ? [...dilations] : old)) });
+    return wrong;
   }
   function writeLayers() {
-    while (layers.children.length > stack().length) layers.lastChild.remove();
-    while (layers.children.length < stack().length) {
-      const n = layers.children.length;
-      const input = element("input", { type: "number", min: 1, max: LIMITS.dilation, step: 1, "aria-label": `${name}, dilation of layer ${n + 1}` });
-      input.addEventListener("input", () => input.setAttribute("aria-invalid", String(!set(stack().map((d, k) => (k === n ? input.valueAsNumber : d))))));
-      input.addEventListener("blur", () => { setText(problem, ""); writeLayers(); });
-      layers.append(input);
+    while (fields.length > stack().length) fields.pop().node.remove();
+    while (fields.length < stack().length) {
+      const n = fields.length;
+      fields.push(numberField(`${name}, dilation of layer ${n + 1}`, { min: 1, max: LIMITS.dilation, hidden: true }, (value) => set(stack().map((d, k) => (k === n ? value : d)))));
+      fields[n].input.addEventListener("blur", () => setText(problem, ""));
+      layers.append(fields[n].node);
     }
-    [...layers.children].forEach((input, n) => {
-      if (input === document.activeElement && input.getAttribute("aria-invalid") === "true") return;
-      if (input.valueAsNumber !== stack()[n]) input.value = String(stack()[n]);
-      input.setAttribute("aria-invalid", "false");
-    });
+    fields.forEach((field, n) => field.set(stack()[n]));
     less.disabled = stack().length <= 1;
     more.disabled = stack().length >= LIMITS.layers;
     presets.forEach((button, n) => button.setAttribute("aria-pressed", String(same(STACKS[n], stack()))));
@@ -846,7 +606,7 @@ function buildStack(context, index) {
     const count = counts.data[y * counts.width + x];
     if (count === undefined) return;
     const middle = (counts.width - 1) / 2;
-    setText(detail, `${fixed(x - middle, 0)} right, ${fixed(y - middle, 0)} down: reached in ${count} ${count === 1 ? "way" : "ways"}.`);
+    setText(detail, `${fixed(x - middle, 0)} right, ${fixed(y - middle, 0)} down: reached in ${plural(count, "way")}.`);
   });
   canvas.addEventListener("pointerleave", () => update(false));
   function update(anew, colours) {
@@ -855,7 +615,7 @@ function buildStack(context, index) {
     const touched = line.filter((count) => count > 0).length;
     const [all, some] = [line.length ** 2, touched ** 2];
     const plain = (line.length - 1) / 2;
-    const words = `Field ${line.length} \u00d7 ${line.length}. Touches ${some} of ${all} pixels${some === all ? "" : `, ${Math.round((100 * some) / all)} %`}.`;
+    const words = `Field ${line.length} \u00d7 ${line.length}. Touches ${grouped(some)} of ${grouped(all)} pixels${some === all ? "" : `, ${Math.round((100 * some) / all)} %`}.`;
     setText(summary, words);
     setText(detail, `${9 * dilations.length} weights for each pair of channels. Undilated layers would need ${9 * plain} for this field.`);
     if (!anew) return;
@@ -871,84 +631,75 @@ function buildStack(context, index) {
 
 // ---- All together
 
-function render({ model, el }) {
-  const root = stage(el, "dilation");
-  const context = createContext(model, root);
-  const inputs = buildInputs(context);
-  const player = buildPlayer(context);
-  const view = buildStage(context);
-  const inspector = buildInspector();
-  const stacks = [0, 1].map((index) => buildStack(context, index));
-  root.append(
-    inputs.bar, inputs.node, player.node, view.node, inspector.node,
-    element("div", { class: "gridding" },
-      element("header", {}, element("h3", { text: "What a stack of dilated layers touches" }),
-        element("p", { class: "prose", text: "3 \u00d7 3 layers, the image at the bottom. Filled pixels reach the unit at the top, the darker the more ways there are; hollow ones never do." })),
-      ...stacks.map((stack) => stack.node)),
-    context.announce.node,
-  );
-  let result = null;
-  let network = null;
-  let colours = null;
-
-  context.choose = (kind, row, column) => {
+function build(figure) {
+  figure.pick = null;
+  const parts = { inputs: buildInputs(figure), story: buildStory(figure), view: buildStage(figure), inspector: buildInspector(), stacks: [0, 1].map((index) => buildStack(figure, index)) };
+  figure.choose = (kind, row, column) => {
     const pick = kind === null ? null : { kind, row, column };
-    if (same(pick, context.pick)) return;
-    if (pick) player.stop();
-    context.pick = pick;
-    context.mark("pick");
+    if (same(pick, figure.pick)) return;
+    if (pick) parts.story.play.stop();
+    figure.pick = pick;
+    figure.mark("pick");
   };
-
-  function draw(now) {
-    player.advance(now);
-    const { state, dirty } = context;
-    const all = dirty.has("all");
-    const changed = new Set(dirty);
-    dirty.clear();
-    if (!root.clientWidth) return;
-    const asked = (...names) => all || names.some((name) => changed.has(name));
-    if (all) {
-      colours = themeColours(root, ["page", "line", "accent", "second"]);
-      view.spot = layout(view.node.clientWidth);
-      [view.upper, view.lower].forEach((lane) => measureLane(lane, view.spot));
-    }
-    if (asked("numbers")) {
-      network = { first: state.first, a: mapOf(state.filter_a), b: mapOf(state.filter_b) };
-      const image = pad(mapOf(state.grid), RIM);
-      result = { image, ...compare(image, network) };
-      inputs.update();
-    }
-    if (asked("numbers", "step", "pick")) drawStage(state, asked("numbers"));
-    if (asked("player", "step")) player.update();
-    if (asked("stacks")) stacks.forEach((stack) => stack.update(true, colours));
-  }
-
-  function drawStage(state, anew) {
-    const { pick } = context;
-    const now = scene(state.step, pick ? copyOf(pick.row, pick.column) : null);
-    if (anew || view.shown !== now.copy) writeNumbers(view, result, now.copy);
-    view.shown = now.copy;
-    placeScene(view, now, state);
-    lightUp(view, pick);
-    keepTabStops(view, pick, now);
-    const words = inspector.update(result, network, pick);
-    if (pick) context.announce.say(`${words.title}. ${words.sum}`);
-    const [dy, dx] = SHIFTS[now.copy];
-    setText(view.shiftText, `Image moved by ${dy} down, ${dx} right. Run ${now.copy + 1} of 4.`);
-    const equal = result.difference < 1e-9 ? "0" : result.difference.toExponential(0);
-    setText(view.verdict, now.dilated < 0.5 ? "Comes at the last step." : `One run. Largest difference from the stitched answers: ${equal}.`);
-  }
-
-  context.frames = frameLoop(draw);
-  root.frames = context.frames.times;
-  context.stops.push(() => context.frames.stop(), () => player.stop(), () => context.announce.stop());
-  context.stops.push(onTheme(() => context.mark("all")), onResize(root, () => context.mark("all")));
-  draw(performance.now());
-  return () => {
-    context.stops.forEach((stop) => stop());
-    context.frames.stop();
-    root.remove();
-  };
+  figure.first(
+    element("p", { class: "lead", text: "Four strided runs over shifted images, or one dilated run: the same answer for every pixel." }),
+    ...parts.story.nodes,
+    element("div", { class: "work" }, parts.view.node, element("div", { class: "side" }, parts.inspector.node,
+      key(["copy copy-0", "first run"], ["copy copy-1", "moved right"], ["copy copy-2", "moved down"], ["copy copy-3", "moved both ways"], ["ring second", "what an answer sees"]))));
+  figure.more("What a stack of dilated layers touches, and what it misses", [
+    element("p", { class: "prose", text: "3 \u00d7 3 layers, the image at the bottom. Filled pixels reach the unit at the top, the darker the more ways there are; hollow ones never do." }),
+    element("div", { class: "gridding" }, ...parts.stacks.map((stack) => stack.node))]);
+  figure.more("Other numbers: the image and the two filters", parts.inputs.nodes);
+  return parts;
 }
 
-export default { render };
+function draw(figure, changed, now) {
+  const { state, parts, look } = figure;
+  parts.story.play.advance(now);
+  const numbers = changed("grid", "filter_a", "filter_b", "first");
+  if (changed("all")) {
+    parts.view.spot = layout(parts.view.node.clientWidth);
+    [parts.view.upper, parts.view.lower].forEach((lane) => measureLane(lane, parts.view.spot));
+  }
+  if (numbers) {
+    figure.network = { first: state.first, a: gridOf(state.filter_a), b: gridOf(state.filter_b) };
+    const image = pad(gridOf(state.grid), RIM);
+    figure.result = { image, ...compare(image, figure.network) };
+    parts.inputs.update();
+  }
+  if (numbers || changed("step", "pick")) drawStage(figure, numbers);
+  parts.story.play.draw();
+  if (changed("dilations")) parts.stacks.filter((stack) => stack.node.clientWidth).forEach((stack) => stack.update(true, look));
+}
+
+function drawStage(figure, anew) {
+  const { pick, result, parts: { view, inspector } } = figure;
+  const now = scene(figure.state.step, pick ? copyOf(pick.row, pick.column) : null);
+  if (anew || view.shown !== now.copy) writeNumbers(view, result, now.copy);
+  view.shown = now.copy;
+  placeScene(view, now, figure.state);
+  lightUp(view, pick);
+  keepTabStops(view, pick, now);
+  const words = inspector.update(result, figure.network, pick);
+  if (pick) figure.say(`${words.title}. ${words.sum}`);
+  const [dy, dx] = SHIFTS[now.copy];
+  setText(view.shiftText, `Image moved by ${dy} down, ${dx} right. Run ${now.copy + 1} of 4.`);
+  const equal = result.difference < 1e-9 ? "0" : result.difference.toExponential(0);
+  setText(view.verdict, now.dilated < 0.5 ? "Comes at the last step." : `Largest difference from the stitched answers: ${equal}.`);
+  view.node.dataset.awake = String(now.dilated >= 0.5);
+}
+
+const matrixOf = (size, limit) => listOf(listOf(number(-limit, limit), size), size);
+const stackCheck = (stack) => (Array.isArray(stack) && stack.length >= 1 && stack.length <= LIMITS.layers && !stackProblem(stack) ? "" : `1 to ${LIMITS.layers} whole numbers from 1 to ${LIMITS.dilation}, together at most ${LIMITS.sum}`);
+
+export default widget({
+  slug: "dilation",
+  traits: {
+    grid: matrixOf(SIZE, LIMITS.grid), filter_a: matrixOf(3, LIMITS.filter), filter_b: matrixOf(3, LIMITS.filter), first: oneOf("filter", "max"),
+    step: number(0, LAST), dilations: listOf(stackCheck, 2),
+  },
+  colours: ["page", "line", "accent", "second"],
+  settled: (figure, names) => { if (names.includes("step")) figure.pick = null; },
+  build,
+  draw,
+});

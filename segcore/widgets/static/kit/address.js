@@ -6,11 +6,14 @@ export const addressName = (slug, place) => (place > 1 ? `${slug}.${place}` : sl
 // A value as written, read as what the trait holds now.
 function readValue(text, now) {
   if (typeof now === "string") return text.replace(/^"(.*)"$/, "$1");
-  try {
-    return JSON.parse(Array.isArray(now) && !text.startsWith("[") ? `[${text}]` : text);
-  } catch {
-    return undefined;
+  for (const form of Array.isArray(now) ? (text.startsWith("[") ? [text, `[${text}]`] : [`[${text}]`]) : [text]) {
+    try {
+      return JSON.parse(form);
+    } catch {
+      // perhaps with brackets around it
+    }
   }
+  return undefined;
 }
 
 const kindOf = (value) => (Array.isArray(value) ? "list" : value === null ? "nothing" : typeof value);

@@ -130,7 +130,7 @@ export function trials(figure, list, rest) {
   };
   const buttons = list.map((trial) => button(trial.label, () => press(trial), { "aria-pressed": "false" }));
   function draw() {
-    let text = rest;
+    let text = typeof rest === "function" ? rest(figure.state, figure) : rest;
     list.forEach((trial, n) => {
       const down = statesOf(trial).some(on);
       if (down) text = typeof trial.note === "function" ? trial.note(figure.state, figure) : trial.note;

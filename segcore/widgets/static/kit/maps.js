@@ -15,31 +15,30 @@ export function pad({ data, height, width }, top, left = top, bottom = top, righ
   return { data: padded, height: h, width: w };
 }
 
-// Slide a kernel's taps over one channel: `combine(values)` of what lies under them, one after the other.
-function slide({ data, height, width }, taps, extent, stride, start, combine) {
-  const size = (length) => Math.floor((length - extent) / stride) + 1;
-  const out = { data: new Float64Array(size(height) * size(width)), height: size(height), width: size(width) };
+// Slide a kernel of `size` over one channel: `combine(so far, value, tap)` of what lies under its taps, one after the
+// other. A map too small for it gives a map without cells.
+function slide({ data, height, width }, size, { stride, dilation, start }, combine) {
+  const steps = (length, extent) => Math.max(0, Math.floor((length - dilation * (extent - 1) - 1) / stride) + 1);
+  const taps = Array.from({ length: size.height * size.width }, (_, k) => dilation * (Math.floor(k / size.width) * width + (k % size.width)));
+  const out = { height: steps(height, size.height), width: steps(width, size.width) };
+  out.data = new Float64Array(out.height * out.width);
   for (let y = 0, n = 0; y < out.height; y++) {
     for (let x = 0; x < out.width; x++, n++) {
-      let value = start;
-      taps.forEach(([i, j], k) => (value = combine(value, data[(y * stride + i) * width + x * stride + j], k)));
-      out.data[n] = value;
+      const corner = (y * width + x) * stride;
+      out.data[n] = taps.reduce((value, tap, k) => combine(value, data[corner + tap], k), start);
     }
   }
   return out;
 }
 
-const tapsOf = (size, dilation) => Array.from({ length: size * size }, (_, n) => [dilation * Math.floor(n / size), dilation * (n % size)]);
-
-// Cross-correlation of one channel with a square kernel { data, height }, as torch's conv2d, without padding.
+// Cross-correlation of one channel with a kernel, itself a map, as torch's conv2d without padding.
 export function conv2d(map, kernel, stride = 1, dilation = 1) {
-  const extent = dilation * (kernel.height - 1) + 1;
-  return slide(map, tapsOf(kernel.height, dilation), extent, stride, 0, (sum, value, k) => sum + value * kernel.data[k]);
+  return slide(map, kernel, { stride, dilation, start: 0 }, (sum, value, k) => sum + value * kernel.data[k]);
 }
 
 // The largest of each window of one channel, as torch's max_pool2d without padding.
 export function maxPool(map, size, stride = size, dilation = 1) {
-  return slide(map, tapsOf(size, dilation), dilation * (size - 1) + 1, stride, -Infinity, (most, value) => Math.max(most, value));
+  return slide(map, { height: size, width: size }, { stride, dilation, start: -Infinity }, (most, value) => Math.max(most, value));
 }
 
 // Positions and weights of bilinear interpolation along one axis, as torch has it with align_corners=False.
