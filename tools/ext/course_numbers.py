@@ -131,8 +131,8 @@ def _set_neighbours(
         }
 
 
-def add_static(app: Sphinx, *names: str) -> None:
-    """Copy files of ``tools/ext/static`` among the book's own; those that end in ``.css`` go on every page.
+def add_static(app: Sphinx, *names: str, everywhere: bool = True) -> None:
+    """Copy files of ``tools/ext/static`` among the book's own; load them on every page unless told not to.
 
     Not by ``html_static_path``, for Jupyter Book loads every script that lies there on every page.
     """
@@ -145,9 +145,11 @@ def add_static(app: Sphinx, *names: str) -> None:
                 shutil.copyfile(Path(__file__).parent / "static" / name, folder / name)
 
     app.connect("builder-inited", copy)
-    for name in names:
+    for name in names if everywhere else ():
         if name.endswith(".css"):
             app.add_css_file(name, priority=600)
+        else:
+            app.add_js_file(name, defer="defer")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
