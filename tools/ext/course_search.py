@@ -98,12 +98,12 @@ class PageText(HTMLParser):
         """Open a section, or note what the text that follows is."""
         given = {name: value or "" for name, value in attrs}
         classes = set(given.get("class", "").split())
-        if tag not in _INLINE:
+        meaning = self._meaning(tag, classes)
+        if tag not in _INLINE or meaning == "heading":
             self._flush()
         if tag in _VOID:
             self._line.append("" if tag == "wbr" else " ")
             return
-        meaning = self._meaning(tag, classes)
         anchor = given.get("id", "")
         opens = meaning == "entry" or (meaning == "term" and not self._continues())
         if opens or (tag == "section" and anchor not in _PARTS):
@@ -127,13 +127,13 @@ class PageText(HTMLParser):
             return "heading"
         if "citation" in classes:
             return "entry"
-        if tag == "pre":
+        if tag == "pre" or "code-block-caption" in classes:
             return "code"
         return "formula" if "math" in classes else ""
 
     def handle_endtag(self, tag: str) -> None:
         """Close the element, and those inside it that were left open."""
-        if tag not in _INLINE:
+        if tag not in _INLINE or (self._stack and self._stack[-1] == (tag, "heading")):
             self._flush()
         if tag not in _VOID and any(name == tag for name, _ in self._stack):
             while self._stack.pop()[0] != tag:
@@ -188,7 +188,7 @@ def _section(sections: list[list[str]], module: str, name: str) -> int:
     """Where a page shows the source of a name; else where its prose, else where its code has it first."""
     listed = re.compile(rf"{module}\.py: {name}(?!\w)")
     word = re.compile(rf"(?<!\w){name}(?!\w)")
-    for pattern, columns in ((listed, (2,)), (word, (1, 2)), (word, (3,))):
+    for pattern, columns in ((listed, (3,)), (word, (1, 2)), (word, (3,))):
         for index, section in enumerate(sections):
             if any(pattern.search(section[column]) for column in columns):
                 return index

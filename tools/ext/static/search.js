@@ -5,6 +5,7 @@
 
 const KINDS = ["Chapter", "Reference", "Lab"];
 const [HEADING, TEXT, CODE] = [1, 2, 3];
+const NAMED = 30; // worth of a function's whole name
 const SMALL = new Set("a an and are as at by for in is it of on or that the this to with".split(" "));
 const ENDINGS = /(?:izations?|isations?|ations?|ators?|ings?|ions?|ers?|ed|es?|s|ly)$/;
 
@@ -32,7 +33,7 @@ function wordsOf(query) {
     const letters = parts.map((part) => {
       const spelt = part.length > 4 ? part.replace(/ou?r/g, "ou?r").replace(/(?<=i)[sz](?=e?$|ed$|ing$)/, "[sz]") : part;
       const signs = spelt.match(/ou\?r|\[sz\]|\./g) ? [spelt.replace(/\./g, "\\.")] : [...part];
-      return signs.join(part.length > 5 ? "[-\u2010-\u2015]?" : "");
+      return signs.join(part.length > 3 ? "[-\u2010-\u2015]?" : "");
     });
     const core = letters.join("[-\u2010-\u2015 ]?");
     const end = word.length > 2 ? "[\\p{L}\\p{N}]*" : "(?![\\p{L}\\p{N}])"; // two letters begin too many words
@@ -76,7 +77,7 @@ function namedBy(page, words) {
   for (const entry of page.f) {
     const name = folded(entry[0]);
     const parts = words.every(({ word }) => word.length > 2 && name.includes(word));
-    if (name === whole || parts) named.push({ entry, score: name === whole ? 30 : 8 });
+    if (name === whole || parts) named.push({ entry, score: name === whole ? NAMED : 8 });
   }
   return named.sort((a, b) => b.score - a.score);
 }
@@ -100,14 +101,15 @@ function judge(page, plain, words, weak) {
   return { page, sections, functions, patterns, score };
 }
 
-/** The pages that hold all words of a query, the best first: chapters, then the reference, then labs. */
+/** The pages that hold all words of a query: first what explains a function of that name, then chapters, reference, labs. */
 function search(query, pages = globalThis.courseSearch) {
   const words = wordsOf(query);
   if (!words.length) return [];
   for (const page of pages) page.plain ??= page.s.map((section) => section.map(folded));
   const found = (weak) => pages.map((page) => judge(page, page.plain, words, weak)).filter(Boolean);
   const strong = found(false);
-  const order = (a, b) => a.page.k - b.page.k || b.score - a.score;
+  const exact = ({ functions }) => Number(functions[0]?.score === NAMED);
+  const order = (a, b) => exact(b) - exact(a) || a.page.k - b.page.k || b.score - a.score;
   const seen = new Set(strong.map(({ page }) => page));
   return [...strong.sort(order), ...found(true).filter(({ page }) => !seen.has(page)).sort(order)];
 }
