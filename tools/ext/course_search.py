@@ -227,7 +227,7 @@ def _read_page(app: Sphinx, pagename: str, template: str, context: dict[str, Any
 PAGE = """<section id="search">
 <link rel="stylesheet" href="_static/search.css">
 <h1>Search</h1>
-<form class="course-search" role="search" action="search.html" method="get">
+<form class="course-search bd-search" role="search" action="search.html" method="get">
 <input type="search" name="q" id="course-query" aria-label="Words to find in the course" autocomplete="off"
  autocapitalize="off" spellcheck="false" placeholder="A word, a function, a name">
 <button type="submit">Search</button>
