@@ -226,7 +226,7 @@ x = roi_<wbr>align(coin)</pre></div></details>
 <section id="paper"><h2>On paper</h2><p>Words.</p>
 <div class="admonition exercise"><section id="exercise-content"><p>Move the box.</p></section></div>
 <div class="admonition solution"><p>SECRET</p></div><p>After.</p>
-<div class="quiz"><p>Asked?</p><div class="quiz-answer"><p>SECRET</p></div></div>
+<div class="quiz"><p>Asked?</p><div class="quiz-choice"><p>SECRET</p></div></div>
 <div class="segcore-widget">SECRET<script>SECRET</script></div></section></section>
 """
 

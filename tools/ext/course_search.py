@@ -45,7 +45,17 @@ _INLINE = {
 # Not for reading: what a script draws, answers that wait for the reader, marks beside the text.
 _SKIP_TAGS = {"button", "mjx-container", "noscript", "script", "style", "svg", "template"}
 _SKIP = {
-    *("segcore-widget", "quiz-answer", "quiz-score", "solution", "headerlink", "eqno", "lab-bar", "lab-card"),
+    *(
+        "segcore-widget",
+        "quiz-choice",
+        "quiz-title",
+        "quiz-score",
+        "solution",
+        "headerlink",
+        "eqno",
+        "lab-bar",
+        "lab-card",
+    ),
     *("collapsed", "expanded"),  # "Show code cell source"
 }
 _PARTS = {"exercise-content", "solution-content"}  # sections to Sphinx, parts of one to the reader

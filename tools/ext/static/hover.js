@@ -53,7 +53,7 @@
     return [...kept.children].map(copy);
   };
 
-  const linkOf = (node) => node.closest?.('.bd-article a.reference.internal[href*="#"]:not(.headerlink)');
+  const linkOf = (node) => node.closest?.('.bd-article a.reference.internal[href*="#"]:not(.headerlink, .figure-state)');
 
   const hide = () => {
     clearTimeout(timer);

@@ -128,8 +128,11 @@ function excerpt(section, plain, patterns, size = 200) {
   else if (start > 0) start = text.indexOf(" ", start) + 1;
   let end = Math.min(text.length, Math.max(start + size, best?.b ?? 0));
   if (end < text.length) end = Math.max(text.lastIndexOf(" ", end), best?.b ?? 0);
+  const block = text.indexOf("\n", Math.max(start + size / 3, best?.b ?? 0)); // a paragraph is whole
+  const whole = block >= 0 && block <= end;
+  if (whole) end = block;
   const inside = marks.filter(({ a, b }) => a >= start && b <= end).map(({ a, b }) => [a - start, b - start]);
-  const ends = [start > 0 && sentence < 0 ? "… " : "", end < text.length ? " …" : ""];
+  const ends = [start > 0 && sentence < 0 ? "… " : "", end < text.length && !whole ? " …" : ""];
   return { text: text.slice(start, end), marks: inside, ends };
 }
 
