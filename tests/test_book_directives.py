@@ -377,6 +377,16 @@ def test_map_links_what_stands_and_says_what_does_not(tmp_path):
     )
 
 
+def test_map_calls_a_chapter_by_its_own_title(tmp_path):
+    card_book(tmp_path)
+    path = tmp_path / "source/book/13_roi_align.md"
+    path.write_text("# Boxes, cut out\n", encoding="utf-8")
+    output, warnings = build(tmp_path, {"book/index.md": (tmp_path / "source/book/index.md").read_text()})
+    assert warnings == ""
+    html = (output / "book/index.html").read_text(encoding="utf-8")
+    assert "Boxes, cut out" in html[html.index("chapter-map") : html.index("toctree-wrapper")]
+
+
 def test_map_follows_a_chapter_that_is_added(tmp_path):
     card_book(tmp_path)
     (tmp_path / "source/book/03_metrics.md").write_text(

@@ -165,10 +165,16 @@ def find_repository(pyproject: Path) -> str:
 
 
 def _page(target: str, text: str, css: str = "lab-link") -> nodes.Node:
-    """A link to another page of the book, resolved and checked by Sphinx."""
+    """A link to another page of the book, checked by Sphinx; without a text it shows the page's title."""
     words = nodes.inline("", text, classes=[css])
     return addnodes.pending_xref(
-        "", words, refdomain="std", reftype="doc", reftarget=f"/{target}", refexplicit=True, refwarn=True
+        "",
+        words,
+        refdomain="std",
+        reftype="doc",
+        reftarget=f"/{target}",
+        refexplicit=bool(text),
+        refwarn=True,
     )
 
 
@@ -263,7 +269,7 @@ class ChapterMap(SphinxDirective):
                 number = nodes.inline("", name[:2].lstrip("0"), classes=["map-number"])
                 stands = name in standing
                 heading = (
-                    _page(f"book/{name}", words, "map-name")
+                    _page(f"book/{name}", "", "map-name")  # by the title that the page has itself
                     if stands
                     else nodes.inline("", words, classes=["map-name"])
                 )
