@@ -5,6 +5,7 @@
 
 const KINDS = ["Chapter", "Reference", "Lab"];
 const [HEADING, TEXT, CODE] = [1, 2, 3];
+const BOOK = document.title.replace(/^Search/, ""); // what stands behind each title
 const NAMED = 30; // worth of a function's whole name
 const SMALL = new Set("a an and are as at by for in is it of on or that the this to with".split(" "));
 const ENDINGS = /(?:izations?|isations?|ations?|ators?|ings?|ions?|ers?|ed|es?|s|ly)$/;
@@ -208,7 +209,7 @@ function show(query) {
   }
   const found = search(query);
   results.replaceChildren(...found.map(pageFound));
-  document.title = document.title.replace(/^.*?(?= [—–-] |$)/, query.trim() ? `Search: ${query.trim()}` : "Search");
+  document.title = `${query.trim() ? `Search: ${query.trim()}` : "Search"}${BOOK}`;
   if (!query.trim()) status.textContent = "";
   else if (!found.length) status.textContent = "No page holds all of these words. Fewer words, or shorter ones, find more.";
   else status.textContent = found.length === 1 ? "One page" : `${found.length} pages`;
