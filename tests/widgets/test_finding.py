@@ -268,6 +268,36 @@ def test_keys_show_and_close_a_card(chapter):
     opened.page.wait_for_url("**/glossary.html#term-feature-map")
 
 
+ELSEWHERE = r"""() => {
+  const kept = document.getElementById("course-cards") ?? document.createElement("template");
+  kept.id = "course-cards";
+  document.body.append(kept);
+  kept.innerHTML += '<div data-card="x.html#equation-q"><p class="card-title">(9.1)</p>'
+    + '<div class="math card-formula">\\[ a^2 + b^2 \\]</div></div>';
+  document.querySelector(".bd-article p").innerHTML +=
+    ' <a class="reference internal" id="to-q" href="x.html#equation-q">(9.1)</a>';
+}"""
+
+
+def test_an_equation_of_another_page_is_typeset(chapter):
+    opened = chapter()
+    opened.page.evaluate(ELSEWHERE)
+    opened.page.locator("#to-q").hover()
+    opened.page.locator("#course-card mjx-container").wait_for(state="visible", timeout=10_000)
+    assert "\\" not in opened.page.locator("#course-card .card-formula mjx-math").inner_text()
+
+
+def test_an_equation_is_left_out_where_nothing_can_typeset_it(open_path):
+    opened = open_path(HTML / "book/bibliography.html")
+    opened.page.wait_for_load_state("load")
+    assert not opened.page.evaluate("Boolean(globalThis.MathJax?.typesetPromise)")
+    opened.page.evaluate(ELSEWHERE)
+    opened.page.locator("#to-q").hover()
+    opened.page.wait_for_timeout(600)
+    assert opened.page.locator("#course-card:visible").count() == 0
+    opened.assert_quiet()
+
+
 def test_a_tap_follows_the_link(chapter):
     opened = chapter(width=390, height=844, touch=True)
     opened.page.locator(".bd-article a[href='glossary.html#term-feature-map']").first.tap()
