@@ -117,7 +117,8 @@ function search(query, pages = globalThis.courseSearch) {
 
 /** Some 200 letters of a section around the place where most of the words stand: [text, marks]. */
 function excerpt(section, plain, patterns, size = 200) {
-  const column = patterns.some((pattern) => places(pattern, plain[TEXT], 1).length) ? TEXT : CODE;
+  const holds = (column) => patterns.some((pattern) => places(pattern, plain[column], 1).length);
+  const column = !holds(TEXT) && holds(CODE) ? CODE : TEXT;
   const marks = patterns.flatMap((pattern, word) => places(pattern, plain[column]).map(([a, b]) => ({ a, b, word })));
   marks.sort((x, y) => x.a - y.a);
   const worth = (first) => new Set(marks.filter(({ a, b }) => a >= first && b < first + size * 0.8).map(({ word }) => word)).size;
