@@ -82,7 +82,7 @@ class UpsamplingWidget(CourseWidget):
     _title = "Up-sampling a small grid, stroke by stroke"
 
     input = traitlets.List(default_value=[[1, 2, 3], [4, 5, 6], [7, 8, 9]]).tag(sync=True)
-    filter = traitlets.List(default_value=[[1, 1, 1], [1, 1, 1], [1, 1, 1]]).tag(sync=True)
+    filter = traitlets.List(default_value=[[3, 2, 1], [2, 0, 0], [1, 0, 0]]).tag(sync=True)
     stride = traitlets.Int(2).tag(sync=True)
     padding = traitlets.Int(0).tag(sync=True)
     output_padding = traitlets.Int(0).tag(sync=True)

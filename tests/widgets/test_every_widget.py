@@ -47,7 +47,6 @@ NOT_YET: dict[str, tuple[str, ...]] = {
     "receptive_fields": (*OLD, "canvases_follow_the_screen"),
     "roi_align": (*OLD, "canvases_follow_the_screen"),
     "skips": (*OLD, "canvases_follow_the_screen", "a_thumb_scrolls_past"),
-    "upsampling": (*OLD, "canvases_follow_the_screen"),
 }
 
 
