@@ -211,7 +211,7 @@ def test_a_pointer_gets_a_card_of_each_kind(chapter, theme, width):
         box = card.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= width, kind
         assert link.get_attribute("aria-describedby") == "course-card"
-        shown = {"equation": "mjx-container", "figure": "img", "citation": "a[href^='https://']"}.get(
+        shown = {"equation": "mjx-container", "figure": "img, svg", "citation": "a[href^='https://']"}.get(
             kind, "p"
         )
         assert card.locator(shown).first.is_visible(), kind
@@ -266,6 +266,34 @@ def test_keys_show_and_close_a_card(chapter):
     assert card.is_hidden()
     opened.page.keyboard.press("Enter")
     opened.page.wait_for_url("**/glossary.html#term-feature-map")
+
+
+DRAWING = """(figure) => {
+  const size = (width) => `width="${width}" height="200" viewBox="0 0 ${width} 200"`;
+  const layout = (name, width) => `<svg data-layout="${name}" ${size(width)}>
+    <clipPath id="${name}-clip"><circle cx="90" cy="90" r="80"/></clipPath>
+    <path id="${name}-mark" d="M0 0h9"/>
+    <rect width="${width}" height="200" clip-path="url(#${name}-clip)"/><use href="#${name}-mark"/></svg>`;
+  (figure.querySelector(".course-figure") ?? figure.querySelector("img")).outerHTML =
+    `<div class="course-figure">${layout("wide", 600)}${layout("narrow", 300)}</div>`;
+}"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_drawing_in_two_layouts_is_shown_once_and_whole(chapter, width):
+    opened = chapter(width=width)
+    opened.page.locator("#fig-question").evaluate(DRAWING)
+    opened.page.locator(f".bd-article {LINKS['figure'][0]}").first.hover()
+    drawing = opened.page.locator("#course-card svg")
+    drawing.wait_for(state="visible")
+    assert drawing.count() == 1
+    assert drawing.locator("rect").get_attribute("clip-path") == "url(#card-wide-clip)"
+    assert drawing.locator("use").get_attribute("href") == "#card-wide-mark"
+    ids = opened.page.eval_on_selector_all(
+        "#fig-question [id], #course-card [id]", "all => all.map((x) => x.id)"
+    )
+    assert len(ids) == len(set(ids)) == 6
+    assert drawing.bounding_box()["width"] > 200
 
 
 ELSEWHERE = r"""() => {

@@ -13,8 +13,17 @@
   const copy = (node) => {
     const twin = node.cloneNode(true);
     for (const part of [twin, ...twin.querySelectorAll("[id]")]) part.removeAttribute("id");
-    for (const part of twin.querySelectorAll(".headerlink, .tap-hint, script, button")) part.remove();
+    for (const part of twin.querySelectorAll(".headerlink, script, button")) part.remove();
     return twin;
+  };
+
+  /** The picture of a figure: of a drawing in two layouts the wide one, its inner names changed, for they must differ. */
+  const pictures = (figure) => {
+    const drawing = figure.querySelector("svg[data-layout]");
+    if (!drawing) return [...figure.querySelectorAll("img")].map(copy);
+    const kept = document.createElement("template");
+    kept.innerHTML = drawing.outerHTML.replace(/( id="|url\((?:&quot;)?#|href="#)/g, "$1card-");
+    return [kept.content.firstElementChild];
   };
 
   const title = (text) => {
@@ -28,8 +37,7 @@
   const fromPage = (target) => {
     if (!target) return [];
     if (target.matches("figure")) {
-      const pictures = [...target.querySelectorAll("img, svg")].filter((one) => !one.parentElement.closest("svg, button"));
-      return [...pictures, ...target.querySelectorAll("figcaption > *")].map(copy);
+      return [...pictures(target), ...[...target.querySelectorAll("figcaption > *")].map(copy)];
     }
     if (target.matches("div.math")) {
       const formula = target.querySelector("mjx-container");
