@@ -6,7 +6,7 @@ it is, as WebP, and the browser scales it. `viz.use_style` switches this on wher
 keep their PNG.
 
 The narrow layout is made from the wide one: pictures in two columns, plots in one, headings broken where they
-do not fit. A figure for which that is not right says so through `on_a_phone`.
+do not fit. A figure for which that is not right says so through `viz.on_a_phone`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from PIL import Image
 
 from segcore.viz import GREY, PALETTE
 
-__all__ = ["SMALLEST", "figure_svg", "on_a_phone", "show_figures_as_svg"]
+__all__ = ["SMALLEST", "figure_svg", "show_figures_as_svg"]
 
 SMALLEST = 9.0
 """Points: no text is smaller, which is 12 pixels of a page at full size."""
@@ -54,32 +54,6 @@ _NUMBER_OR_WHOLE = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 _ID = {"id": "^", "href": "(?<=^#)", "clip-path": r"(?<=url\(#)", "style": r"(?<=url\(#)"}
 _INK = {color: f"var(--figure-{name}, {color})" for name, color in [("grey", GREY), *enumerate(PALETTE)]}
 _ANCHOR = {"left": "start", "center": "middle", "right": "end"}
-
-
-def on_a_phone(
-    figure: Figure, *, columns: int | None = None, height: float | None = None, down: bool = False
-) -> None:
-    """Say how the panels of `figure` stand on a phone, where the rule of this module does not fit.
-
-    Args:
-        figure: a figure of one grid of panels.
-        columns: how many panels side by side; by the rule if None.
-        height: of each row in inches; from the panels' shapes if None.
-        down: whether the panels follow each other column by column of the wide layout, not row by row.
-
-    Raises:
-        ValueError: fewer than one column, or no height.
-
-    Example:
-        >>> figure, axes = plt.subplots(1, 3)
-        >>> on_a_phone(figure, columns=3)
-        >>> plt.close(figure)
-    """
-    if columns is not None and columns < 1:
-        raise ValueError(f"columns must be at least 1; got {columns}")
-    if height is not None and height <= 0:
-        raise ValueError(f"height must be more than 0 inches; got {height}")
-    vars(figure)["segcore_phone"] = (columns, height, down)
 
 
 def figure_svg(figure: Figure) -> str:

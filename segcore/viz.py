@@ -20,6 +20,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch, PathPatch, Rectangle
 from matplotlib.path import Path
 from torch import Tensor
@@ -30,6 +31,7 @@ __all__ = [
     "PALETTE",
     "class_colors",
     "explore",
+    "on_a_phone",
     "show_boxes",
     "show_grid",
     "show_heatmap",
@@ -489,6 +491,34 @@ def show_grid(
     for ax in axes[len(images) :]:
         ax.set_axis_off()
     return axes[: len(images)]
+
+
+def on_a_phone(
+    figure: Figure, *, columns: int | None = None, height: float | None = None, down: bool = False
+) -> None:
+    """Say how the panels of `figure` stand on a phone, where the rule does not fit.
+
+    The rule is: pictures in two columns, plots in one.
+
+    Args:
+        figure: a figure of one grid of panels.
+        columns: how many panels side by side; by the rule if None.
+        height: of each row in inches; from the panels' shapes if None.
+        down: whether the panels follow each other column by column of the wide layout, not row by row.
+
+    Raises:
+        ValueError: fewer than one column, or no height.
+
+    Example:
+        >>> figure, axes = plt.subplots(1, 3)
+        >>> on_a_phone(figure, columns=3)
+        >>> plt.close(figure)
+    """
+    if columns is not None and columns < 1:
+        raise ValueError(f"columns must be at least 1; got {columns}")
+    if height is not None and height <= 0:
+        raise ValueError(f"height must be more than 0 inches; got {height}")
+    vars(figure)["segcore_phone"] = (columns, height, down)
 
 
 def explore(f: Callable[..., object], **controls: Any) -> None:

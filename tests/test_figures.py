@@ -28,7 +28,7 @@ from matplotlib.textpath import text_to_path
 from PIL import Image
 
 from segcore import viz
-from segcore.figures import SMALLEST, figure_svg, on_a_phone
+from segcore.figures import SMALLEST, figure_svg
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tools" / "ext"))
@@ -138,24 +138,24 @@ def test_pictures_stand_in_two_columns_and_plots_in_one():
 
 def test_an_author_may_say_how_many_columns_and_how_high():
     figure = pictures()
-    on_a_phone(figure, columns=3)
+    viz.on_a_phone(figure, columns=3)
     assert len({y for _, y in places(layouts(figure)["narrow"])}) == 1
     tall, low = plots(), plots()
-    on_a_phone(tall, height=3.0)
-    on_a_phone(low, height=1.5)
+    viz.on_a_phone(tall, height=3.0)
+    viz.on_a_phone(low, height=1.5)
     heights = [float(layouts(each)["narrow"].get("height")) for each in (tall, low)]
     assert heights[0] - heights[1] == pytest.approx(2 * 1.5 * 96, rel=0.1)
     grid, axes = plt.subplots(2, 2, figsize=(8, 8))
     for k, ax in enumerate(axes.flat):
         viz.show_image(torch.zeros(4, 4), ax=ax, title=f"panel {k}")
-    on_a_phone(grid, columns=1, down=True)
+    viz.on_a_phone(grid, columns=1, down=True)
     titles = [each.text for each in layouts(grid)["narrow"].iter(f"{SVG}text")]
     assert titles == ["panel 0", "panel 2", "panel 1", "panel 3"] or titles == [
         f"panel {k}" for k in range(4)
     ]
     for wrong, message in [({"columns": 0}, "at least 1"), ({"height": 0}, "more than 0 inches")]:
         with pytest.raises(ValueError, match=message):
-            on_a_phone(figure, **wrong)
+            viz.on_a_phone(figure, **wrong)
 
 
 def test_a_heading_that_is_too_long_for_its_panel_is_broken():

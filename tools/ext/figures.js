@@ -1,7 +1,7 @@
 /* A tap, a click or Enter opens a figure over the whole window; there + and - and two fingers zoom, Esc closes. */
 (() => {
   const ICON = '<svg viewBox="0 0 16 16" aria-hidden="true"><path d="M6 2H2v4m8-4h4v4m0 4v4h-4m-4 0H2v-4" fill="none" stroke="currentColor" stroke-width="1.6"/></svg>';
-  let dialog, stage, picture, giveBack, zoom;
+  let dialog, stage, picture, natural, giveBack, zoom;
 
   const button = (label, text, act) => {
     const made = document.createElement("button");
@@ -12,7 +12,7 @@
 
   const size = (factor) => {
     zoom = Math.min(8, Math.max(0.25, zoom * factor));
-    picture.style.width = `${Math.round(zoom * picture.dataset.width)}px`;
+    picture.style.width = `${Math.round(zoom * natural)}px`;
   };
 
   const build = () => {
@@ -43,15 +43,17 @@
     picture = frame.querySelector(":scope > :is(svg, img)");
     const opener = frame.querySelector(".figure-open");
     const place = document.createComment("");
+    const style = picture.getAttribute("style") ?? "";
     frame.style.minHeight = `${frame.offsetHeight}px`;
     picture.before(place);
     giveBack = () => {
       place.replaceWith(picture);
-      picture.style.width = frame.style.minHeight = "";
+      picture.setAttribute("style", style);
+      frame.style.minHeight = "";
       opener.focus({ preventScroll: true });
     };
     const [width, height] = ["width", "height"].map((name) => +picture.getAttribute(name) || picture[`natural${name === "width" ? "Width" : "Height"}`]);
-    picture.dataset.width = width;
+    natural = width;
     dialog.setAttribute("aria-label", opener.getAttribute("aria-label").replace("Enlarge", "Enlarged:"));
     stage.replaceChildren(picture);
     dialog.showModal();
