@@ -312,7 +312,9 @@ def _fitted(figure: Figure) -> Iterator[None]:
 def _narrow(figure: Figure) -> Iterator[None]:
     """Lay the panels of `figure` out for a phone, and back again."""
     given_columns, given_height, down = vars(figure).get("segcore_phone", (None, None, False))
-    panels = [ax for ax in figure.axes if ax.get_subplotspec() is not None and _shows(ax)]
+    panels = [ax for ax in figure.axes if ax.get_subplotspec() is not None]
+    if given_columns is None:  # who gives the columns counts a place that is left empty
+        panels = [ax for ax in panels if _shows(ax)]
     if down:
         panels.sort(key=lambda ax: ax.get_subplotspec().colspan.start)  # type: ignore[union-attr]
     columns = given_columns or _columns(panels)
@@ -377,7 +379,8 @@ def _label_shared(undo: ExitStack, ax: Axes) -> None:
     """Numbers at each axis, also where panels share one: the neighbour that had them stands elsewhere now."""
     sides: tuple[tuple[Literal["x", "y"], str], ...] = (("x", "labelbottom"), ("y", "labelleft"))
     for axis, side in sides:
-        if not getattr(ax, f"{axis}axis").get_tick_params().get(side, True):
+        shared = len(getattr(ax, f"get_shared_{axis}_axes")().get_siblings(ax)) > 1
+        if shared and not getattr(ax, f"{axis}axis").get_tick_params().get(side, True):
             undo.callback(ax.tick_params, axis, **{side: False})
             ax.tick_params(axis, **{side: True})
 

@@ -149,10 +149,16 @@ def test_an_author_may_say_how_many_columns_and_how_high():
     for k, ax in enumerate(axes.flat):
         viz.show_image(torch.zeros(4, 4), ax=ax, title=f"panel {k}")
     viz.on_a_phone(grid, columns=1, down=True)
-    titles = [each.text for each in layouts(grid)["narrow"].iter(f"{SVG}text")]
-    assert titles == ["panel 0", "panel 2", "panel 1", "panel 3"] or titles == [
-        f"panel {k}" for k in range(4)
-    ]
+
+    def heights():
+        return {each.text: float(each.get("y")) for each in layouts(grid)["narrow"].iter(f"{SVG}text")}
+
+    found = heights()
+    assert sorted(found, key=found.get) == ["panel 0", "panel 2", "panel 1", "panel 3"]
+    axes[1, 0].set_visible(False)
+    viz.on_a_phone(grid, columns=2, down=True)
+    found = heights()
+    assert found["panel 0"] < found["panel 1"] == found["panel 3"], "the empty place is kept"
     for wrong, message in [({"columns": 0}, "at least 1"), ({"height": 0}, "more than 0 inches")]:
         with pytest.raises(ValueError, match=message):
             viz.on_a_phone(figure, **wrong)
@@ -171,6 +177,13 @@ def test_panels_that_share_an_axis_have_its_numbers_each_where_they_stack():
         name: sum(each.text == "3.0" for each in layout.iter(f"{SVG}text")) for name, layout in both.items()
     }
     assert count == {"wide": 1, "narrow": 2}
+    figure = plots()
+    figure.axes[0].xaxis.tick_top()
+    both = layouts(figure)
+    count = {
+        name: sum(each.text == "1.0" for each in layout.iter(f"{SVG}text")) for name, layout in both.items()
+    }
+    assert count["wide"] == count["narrow"], "numbers that stand above are not repeated below"
 
 
 @pytest.mark.parametrize("name", DRAWN)
