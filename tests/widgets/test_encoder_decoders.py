@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from segcore.encoder_decoders import DeconvNet, UNet, _mirrored
 from segcore.widgets.encoder_decoders import NETWORKS, EncoderDecoderWidget
 
-from .kit import PHONE, assert_accessible, settle, tab_to
+from .kit import PHONE, assert_accessible, first_form_height, settle, tab_to, unfold
 
 # ---- Python ----------------------------------------------------------------------------------------------
 
@@ -163,11 +163,17 @@ def test_mirroring_is_overlap_tiles(shared_widget: Any):
 
 def test_numbers_for_people(shared_widget: Any):
     opened = shared_widget(EncoderDecoderWidget)
-    texts = {0: "0", 9999: "9999", 12345: "12.3 k", 999_499: "999 k", 999_500: "1.00 M", 31_043_716: "31.0 M"}
+    texts = {
+        0: "0",
+        9999: "9,999",
+        99_999: "99,999",
+        123_456: "123 k",
+        999_499: "999 k",
+        999_500: "1.00 M",
+        31_043_716: "31.0 M",
+    }
     for number, text in texts.items():
         assert opened.call("short", number).replace("\u202f", " ") == text
-    assert opened.call("grouped", 1944100).replace("\u202f", " ") == "1 944 100"
-    assert opened.call("grouped", 12) == "12"
 
 
 def test_a_full_kernel_needs_a_large_image():
@@ -184,6 +190,7 @@ def test_a_full_kernel_needs_a_large_image():
 
 
 def press(opened: Any, name: str) -> None:
+    unfold(opened)
     opened.page.get_by_role("button", name=name, exact=True).click()
     settle(opened)
 
@@ -212,13 +219,13 @@ def test_each_network_is_shown_with_its_numbers_and_joins(open_widget: Any):
         size = 252 if kind == "unet_valid" else 64
         assert opened.get("size") == size
         network = described(opened, [(kind, size, 16, 4)])[0]
-        assert fact(opened, "Parameters").replace(" ", "") == str(network["parameters"])
+        assert fact(opened, "Parameters").replace(",", "") == str(network["parameters"])
         assert fact(opened, "Output") == f"4 × {network['output']} × {network['output']}"
         assert blocks(opened) == [each["id"] for each in network["blocks"]]
         assert sum(each.startswith("join") for each in blocks(opened)) == joins[kind]
         skips = opened.root.locator(".diagram .arrow.concat, .diagram .arrow.sum, .diagram .arrow.switches")
         assert skips.count() == joins[kind]
-        pressed = opened.root.locator(".networks [aria-pressed=true]")
+        pressed = opened.root.locator(".segcore-trials [aria-pressed=true]")
         assert pressed.all_inner_texts() == [name]
     rows = opened.root.locator("tbody tr").all_inner_texts()
     assert [row.split("\t")[0] for row in rows] == list(NETWORKS.values())
@@ -229,31 +236,32 @@ def test_each_network_is_shown_with_its_numbers_and_joins(open_widget: Any):
 
 def test_sliders_change_the_numbers(open_widget: Any):
     opened = open_widget(EncoderDecoderWidget())
+    unfold(opened)
     page = opened.page
-    page.get_by_label("Width").fill("64")
-    page.get_by_label("Depth").fill("3")
-    page.get_by_label("Input size").fill("100")
+    page.get_by_role("slider", name="Width").fill("64")
+    page.get_by_role("slider", name="Depth").fill("3")
+    page.get_by_role("slider", name="Input size").fill("100")
     settle(opened)
     network = described(opened, [("unet", 100, 64, 3)])[0]
-    assert fact(opened, "Parameters").replace(" ", "") == str(network["parameters"])
+    assert fact(opened, "Parameters").replace(",", "") == str(network["parameters"])
     assert fact(opened, "Output") == "4 × 100 × 100"
     assert "bottom" in blocks(opened) and "enc3" not in blocks(opened)
     assert "Maps are stored for depth 4" in text(opened, ".pictures")
     press(opened, "As trained here")
     assert [opened.get(name) for name in ("size", "width", "depth")] == [64, 16, 4]
     press(opened, "U-Net, valid")
-    press(opened, "As published")
+    press(opened, "As large as published")
     assert [opened.get(name) for name in ("size", "width", "depth")] == [572, 64, 4]
-    assert fact(opened, "Output") == "4 × 388 × 388" and fact(opened, "Parameters") == "31 043 716"
+    assert fact(opened, "Output") == "4 × 388 × 388" and fact(opened, "Parameters") == "31,043,716"
     assert "Reads 572, predicts 388: 92 pixels less" in text(opened, ".note")
     press(opened, "FCN-8s")
-    assert page.get_by_label("Depth").is_disabled()
+    assert page.get_by_role("slider", name="Depth").is_disabled()
     opened.assert_quiet()
 
 
 def test_a_size_that_does_not_fit_is_said_and_mended(open_widget: Any):
     opened = open_widget(EncoderDecoderWidget(architecture="unet_valid", size=570))
-    assert "570 does not halve evenly 4 times" in text(opened, ".note")
+    assert "570 does not halve evenly 4 times" in text(opened, ".segcore-first .problem")
     assert fact(opened, "Output") == "–"
     labels = opened.root.locator(".block .label").all_text_contents()
     assert "?²" in "".join(labels) and any("566²" in label for label in labels)
@@ -262,9 +270,9 @@ def test_a_size_that_does_not_fit_is_said_and_mended(open_widget: Any):
     assert opened.get("size") == 556 and fact(opened, "Output") == "4 × 372 × 372"
     opened.set("size", 100)
     settle(opened)
-    assert "188 pixels at least" in text(opened, ".note")
+    assert "188 pixels at least" in text(opened, ".problem")
     press(opened, "U-Net")
-    assert text(opened, ".note") == "" and fact(opened, "Output") == "4 × 100 × 100"
+    assert text(opened, ".problem") == "" and fact(opened, "Output") == "4 × 100 × 100"
     press(opened, "U-Net, valid")
     assert opened.get("size") == 284, "it reads what it needs to predict 100 pixels"
     press(opened, "SegNet")
@@ -275,10 +283,12 @@ def test_a_size_that_does_not_fit_is_said_and_mended(open_widget: Any):
 def test_hovering_shows_a_block_and_clicking_keeps_it(open_widget: Any):
     opened = open_widget(EncoderDecoderWidget())
     opened.page.wait_for_selector(".pictures img")
-    assert text(opened, "h3") == "Decoder 1" and text(opened, ".shape") == "16 × 64 × 64"
+    assert text(opened, ".panel h4") == "Decoder 1" and text(opened, ".shape") == "16 × 64 × 64"
     opened.root.locator("[data-id=join2] .ring").hover()
     settle(opened)
-    assert text(opened, "h3") == "Concatenate, level 3" and "32 832 parameters" in text(opened, ".sums")
+    assert text(opened, ".panel h4") == "Concatenate, level 3" and "32,832 parameters" in text(
+        opened, ".sums"
+    )
     assert opened.root.locator("figcaption").all_inner_texts() == ["from the encoder", "from below"]
     assert opened.get("block") == "dec0", "hovering does not choose"
     opened.root.locator("[data-id=bottom] .ring").click()
@@ -286,17 +296,17 @@ def test_hovering_shows_a_block_and_clicking_keeps_it(open_widget: Any):
     assert opened.get("block") == "bottom"
     opened.page.mouse.move(5, 5)
     settle(opened)
-    assert text(opened, "h3") == "Bottom" and text(opened, ".shape") == "256 × 4 × 4"
+    assert text(opened, ".panel h4") == "Bottom" and text(opened, ".shape") == "256 × 4 × 4"
     rows = opened.root.locator(".layers li").all_inner_texts()
-    assert [row.split("\n")[-1].replace("\u202f", "") for row in rows] == ["295680", "590592"]
+    assert [row.split("\n")[-1].replace(",", "") for row in rows] == ["295680", "590592"]
     opened.root.locator("[data-id=out] .ring").click()
     settle(opened)
     assert opened.root.locator("figcaption").all_inner_texts() == ["prediction", "truth"]
     press(opened, "FCN-32s")
-    assert text(opened, "h3") == "Prediction"
+    assert text(opened, ".panel h4") == "Prediction"
     opened.set("block", "dec2")
     settle(opened)
-    assert text(opened, "h3") == "Prediction", "a network without that block shows the next"
+    assert text(opened, ".panel h4") == "Prediction", "a network without that block shows the next"
     opened.assert_quiet()
 
 
@@ -355,7 +365,7 @@ def test_keyboard_alone(open_widget: Any):
     opened = open_widget(EncoderDecoderWidget())
     keyboard = opened.page.keyboard
 
-    tab_to(opened, ".networks button")
+    tab_to(opened, ".segcore-trials button")
     tab_to(opened, ".block")
     assert opened.page.evaluate("document.activeElement.dataset.id") == "dec0"
     for key, block in [
@@ -375,6 +385,7 @@ def test_keyboard_alone(open_widget: Any):
         "U-Net: Prediction, 4 channels of 64 by 64" in opened.root.locator("[aria-live=polite]").inner_text()
     )
     assert opened.root.locator("[role=radio][aria-checked=true]").count() == 1
+    unfold(opened)
     tab_to(opened, "input[type=range]")
     keyboard.press("ArrowRight")
     assert opened.get("size") == 68
@@ -401,6 +412,37 @@ def test_touch_and_phone(open_widget: Any):
     opened.assert_quiet()
 
 
+def test_what_is_said_of_each_network_is_so(open_widget: Any):
+    """Notes against the modules and the stored results; pictures of other settings are said to be so."""
+    opened = open_widget(EncoderDecoderWidget(), width=840)
+    scores = EncoderDecoderWidget().trained["networks"]
+    for kind, name in NETWORKS.items():
+        opened.page.get_by_role("button", name=name, exact=True).click()
+        settle(opened)
+        said = text(opened, ".segcore-note")
+        assert f"mean IoU {scores[kind]['score']:.2f}." in said
+        assert first_form_height(opened) <= 700
+        if kind == "unet_valid":
+            assert "reads 252 pixels and predicts 68" in said
+        if kind == "deconvnet":
+            network = described(opened, [(kind, 64, 16, 4)])[0]
+            most = max(network["blocks"], key=lambda each: each["parameters"])
+            share = round(100 * most["parameters"] / network["parameters"])
+            assert f"{most['name']} holds {share} %" in said and share > 30
+    opened.page.set_viewport_size({"width": 390, "height": 844})
+    settle(opened)
+    for name in NETWORKS.values():
+        opened.page.get_by_role("button", name=name, exact=True).click()
+        settle(opened)
+        assert first_form_height(opened) <= 900
+    unfold(opened)
+    assert "stay those" not in text(opened, ".note")
+    opened.set("width", 32)
+    settle(opened)
+    assert "stay those of the networks trained here, of width 16" in text(opened, ".note")
+    opened.assert_quiet()
+
+
 def test_accessible_at_its_widest(open_widget: Any):
     assert_accessible(open_widget(EncoderDecoderWidget(architecture="unet_valid", size=570)))
 
@@ -412,12 +454,12 @@ def test_the_widget_follows_its_model(open_widget: Any):
     opened.set("depth", 5)
     opened.set("size", 224)
     settle(opened)
-    assert fact(opened, "Parameters").startswith("29 4")
+    assert fact(opened, "Parameters").startswith("29,4")
     opened.assert_quiet()
 
 
 MORPH = """async (root) => {
-  const figure = root.querySelector(".encoder-decoders");
+  const figure = root.querySelector(".encoder_decoders");
   const place = () => root.querySelector("[data-id=enc1]").getAttribute("transform");
   const frame = () => new Promise((done) => requestAnimationFrame(done));
   figure.frames.length = 0;

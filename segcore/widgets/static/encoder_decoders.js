@@ -1,7 +1,9 @@
-import { announcer, element, setText, stage } from "./kit/elements.js";
-import { frameLoop, onResize, prefersStillness } from "./kit/figure.js";
-import { fixed } from "./kit/numbers.js";
-import { unpackBytes } from "./kit/pictures.js";
+import { CLASS_COLOURS, hexToRgb, viridis } from "./kit/colours.js";
+import { button, heading, slider, trials } from "./kit/controls.js";
+import { element, put, setText, shape } from "./kit/elements.js";
+import { oneOf, prefersStillness, whole, widget } from "./kit/figure.js";
+import { between, clamp, ease, fixed, grouped, same } from "./kit/numbers.js";
+import { openImage, picture } from "./kit/pictures.js";
 
 // The up-sampling architectures as one diagram. First the arithmetic: what a network is made of, as plain data.
 //
@@ -219,7 +221,7 @@ const BIG = 0.42; // how sides follow sizes: a map a hundred times smaller is dr
 
 // `small`: labels in two lines; `stacked`: image and prediction stand above the first row instead of beside it.
 function measures(width) {
-  if (width < 520) return { small: true, stacked: true, least: 17, most: 74, gap: 8, radius: 7, label: 25, apart: 16, elbow: 12, edge: 2 };
+  if (width < 520) return { small: true, stacked: true, least: 17, most: 74, gap: 8, radius: 7, label: 27, apart: 16, elbow: 12, edge: 2 };
   if (width < 800) return { small: true, stacked: false, least: 22, most: 92, gap: 15, radius: 9, label: 27, apart: 22, elbow: 18, edge: 3 };
   return { small: false, stacked: false, least: 24, most: 92, gap: 24, radius: 10.5, label: 19, apart: 37, elbow: 33, edge: 4 };
 }
@@ -308,15 +310,11 @@ export function mirroredIndex(index, size) {
 
 // ---- Words and numbers
 
-export function grouped(value) {
-  return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, "\u202f");
-}
-
 // Three significant digits with k, M or G.
 export function short(value) {
-  const [unit, letter] = value >= 999.5e6 ? [1e9, "\u202fG"] : value >= 999.5e3 ? [1e6, "\u202fM"] : value >= 9999.5 ? [1e3, "\u202fk"] : [1, ""];
+  const [unit, letter] = value >= 999.5e6 ? [1e9, "\u202fG"] : value >= 999.5e3 ? [1e6, "\u202fM"] : value >= 99999.5 ? [1e3, "\u202fk"] : [1, ""];
   const number = value / unit;
-  return (unit === 1 ? String(Math.round(number)) : fixed(number, number < 9.995 ? 2 : number < 99.95 ? 1 : 0)) + letter;
+  return (unit === 1 ? grouped(number) : fixed(number, number < 9.995 ? 2 : number < 99.95 ? 1 : 0)) + letter;
 }
 
 const times = (...numbers) => numbers.join(" \u00d7 ");
@@ -357,76 +355,22 @@ const KINDS = {
 
 // ---- Drawing
 
-const SVG = "http://www.w3.org/2000/svg";
-const TRAITS = ["architecture", "size", "width", "depth", "block"];
 const SECONDS = 0.55; // from one network to another
-const CLASS_COLOURS = ["#777c84", "#1c90f7", "#f16a01", "#23a862"];
-const VIRIDIS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
 const PUBLISHED = { unet: [572, 64, 4], unet_valid: [572, 64, 4], default: [224, 64, 5] };
 
-const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
-const ease = (t) => t * t * (3 - 2 * t);
-const mix = (a, b, t) => a + (b - a) * t;
-const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
-const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 const round = (value) => Math.round(value * 10) / 10;
-
-function shape(tag, attributes = {}, ...children) {
-  const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value === false || value === null || value === undefined) continue;
-    if (name === "text") node.textContent = value;
-    else node.setAttribute(name, value);
-  }
-  node.append(...children);
-  return node;
-}
-
-function put(node, attributes) {
-  for (const [name, value] of Object.entries(attributes)) {
-    const text = String(value);
-    if (node.getAttribute(name) !== text) node.setAttribute(name, text);
-  }
-}
 
 const show = (node, shown) => put(node, { visibility: shown ? "visible" : "hidden" });
 
-// 16 colours of a map's levels: from dark to bright, the same by day and by night.
-function ramp() {
-  const anchors = VIRIDIS.map(rgb);
-  return Array.from({ length: 16 }, (_, level) => {
-    const at = (level / 15) * (anchors.length - 1);
-    const low = Math.min(Math.floor(at), anchors.length - 2);
-    return anchors[low].map((value, k) => Math.round(mix(value, anchors[low + 1][k], at - low)));
-  });
-}
+const pixelsOf = (canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
 
-async function pixels(base64) {
-  const bitmap = await createImageBitmap(new Blob([unpackBytes(base64)], { type: "image/png" }));
-  const canvas = element("canvas", { width: bitmap.width, height: bitmap.height });
-  const pen = canvas.getContext("2d", { willReadFrequently: true });
-  pen.drawImage(bitmap, 0, 0);
-  return pen.getImageData(0, 0, bitmap.width, bitmap.height);
-}
-
-// A small picture as a data URL; `colour(x, y)` gives red, green, blue.
-function drawn(width, height, colour) {
-  const canvas = element("canvas", { width, height });
-  const pen = canvas.getContext("2d");
-  const data = pen.createImageData(width, height);
-  for (let y = 0, at = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, at += 4) data.data.set([...colour(x, y), 255], at);
-  }
-  pen.putImageData(data, 0, 0);
-  return canvas.toDataURL();
-}
-
-// The stored pictures by network and block, made when they are first asked for.
+// The stored pictures by network and block, made when they are first asked for. A level is one of 16, from dark to bright.
 async function openPictures(trained) {
-  const [scene, truth, atlas] = await Promise.all([trained.image, trained.truth, trained.atlas].map(pixels));
-  const colours = { map: ramp(), labels: CLASS_COLOURS.map(rgb) };
+  const [scene, truth, atlas] = (await Promise.all([trained.image, trained.truth, trained.atlas].map((each) => openImage(each, "image/png")))).map(pixelsOf);
+  const colours = { map: viridis(16), labels: CLASS_COLOURS.map(hexToRgb) };
   const cache = new Map();
   const level = (data, x, y) => Math.round(data.data[4 * (y * data.width + x)] / 17);
+  const drawn = (width, height, colour) => picture(height, width, (n) => colour(n % width, Math.floor(n / width))).toDataURL();
   const make = (name, build) => {
     if (!cache.has(name)) cache.set(name, build());
     return cache.get(name);
@@ -437,49 +381,18 @@ async function openPictures(trained) {
       { url: drawn(width, height, (x, y) => colours[what][level(atlas, left + x, top + y)]), cells: width, step, what }
     )));
   }
-  function image(margin, whole) {
+  function image(margin, side) {
     const { width, height } = scene;
     const colour = (x, y) => scene.data.slice(4 * (mirroredIndex(y - margin, height) * width + mirroredIndex(x - margin, width))).slice(0, 3);
-    return make(`image ${margin}`, () => ({ url: drawn(whole, whole, colour), cells: whole, step: 1, what: "image" }));
+    return make(`image ${margin}`, () => ({ url: drawn(side, side, colour), cells: side, step: 1, what: "image" }));
   }
   const right = () => make("truth", () => ({ url: drawn(truth.width, truth.height, (x, y) => colours.labels[level(truth, x, y)]), cells: truth.width, step: 1, what: "truth" }));
   return { of, image, truth: right };
 }
 
-// Traits in both directions, and what must be drawn again.
-function createContext(model, root) {
-  const context = { model, root, trained: model.get("trained"), state: {}, pictures: null, hover: null, stops: [], announce: announcer() };
-  context.dirty = new Set(["network"]);
-  context.mark = (...what) => {
-    what.forEach((name) => context.dirty.add(name));
-    context.loop?.request();
-  };
-  for (const name of TRAITS) context.state[name] = model.get(name);
-  context.change = (news) => {
-    for (const [name, value] of Object.entries(news)) {
-      if (same(context.state[name], value)) continue;
-      context.state[name] = value;
-      model.set(name, value);
-      context.mark(name === "block" ? "block" : "network");
-    }
-    model.save_changes();
-  };
-  for (const name of TRAITS) {
-    const follow = () => {
-      if (same(context.state[name], model.get(name))) return;
-      context.state[name] = model.get(name);
-      context.mark(name === "block" ? "block" : "network");
-    };
-    model.on(`change:${name}`, follow);
-    context.stops.push(() => model.off(`change:${name}`, follow));
-  }
-  context.stops.push(() => context.announce.stop());
-  return context;
-}
-
 // The network of the present settings; where its image does not fit, that of the nearest size, with what is unknown left out.
-function present(context, kind = context.state.architecture) {
-  const { size, width, depth } = context.state;
+function present(figure, kind = figure.state.architecture) {
+  const { size, width, depth } = figure.state;
   const settings = { size, width, depth };
   const problem = sizeProblem(kind, settings);
   const network = describe(kind, problem ? { ...settings, size: problem.sizes.at(-1) } : settings);
@@ -497,7 +410,7 @@ const sizeText = (each) => (each.told === undefined ? String(each.size) : each.t
 
 // ---- The diagram
 
-function buildBlock(context) {
+function buildBlock(figure) {
   const parts = {
     ring: shape("rect", { class: "ring", rx: 4 }),
     stack: shape("path", { class: "stack" }),
@@ -559,8 +472,8 @@ function paintBlock(parts, each, at, small) {
 }
 
 // What does not move: face, mark, words.
-function dressBlock(context, parts, each, network, radius) {
-  const { pictures } = context;
+function dressBlock(figure, parts, each, network, radius) {
+  const { pictures } = figure;
   const join = each.role === "join";
   const cell = round(0.475 * radius);
   show(parts.disc, join);
@@ -570,31 +483,31 @@ function dressBlock(context, parts, each, network, radius) {
   put(parts.node, { class: `block ${each.role}${each.odd ? " odd" : ""}${each.classes ? " classes" : ""}`, "data-id": each.id });
   put(parts.glyph, { d: join ? glyphPath(each.how, 0.95 * radius) : "", "stroke-width": each.how === "unpool" ? 1 : 2 });
   put(parts.dot, { d: each.how === "unpool" ? `M0 0v${-cell}h${cell}v${cell}z` : "" });
-  const url = join || !pictures ? null : facePicture(context, each, network)?.url;
+  const url = join || !pictures ? null : facePicture(figure, each, network)?.url;
   if (url) put(parts.face, { href: url });
   show(parts.face, Boolean(url));
-  setText(parts.channels, join ? "" : String(each.channels));
+  setText(parts.channels, join ? "" : grouped(each.channels));
   setText(parts.cells, join ? "" : `${sizeText(each)}\u00b2`);
   const name = join ? `${each.name}, level ${each.level + 1}` : each.name;
   put(parts.node, { "aria-label": `${name}: ${each.channels} channels, ${sizeText(each)} by ${sizeText(each)}` });
 }
 
-function facePicture(context, each, network) {
-  if (each.role === "image") return imagePicture(context, network);
-  const [first] = storedPictures(context, each, network);
+function facePicture(figure, each, network) {
+  if (each.role === "image") return imagePicture(figure, network);
+  const [first] = storedPictures(figure, each, network);
   return first;
 }
 
-function imagePicture(context, { kind }) {
-  const { size } = context.trained.settings;
-  const margin = kind === "unet_valid" ? validMargin(context.state.depth) : 0;
-  return context.pictures.image(margin, margin ? coveringSize(size, context.state.depth) : size);
+function imagePicture(figure, { kind }) {
+  const { size } = figure.trained.settings;
+  const margin = kind === "unet_valid" ? validMargin(figure.state.depth) : 0;
+  return figure.pictures.image(margin, margin ? coveringSize(size, figure.state.depth) : size);
 }
 
 // A trained network's pictures of a block: only at the depth at which it was trained.
-function storedPictures(context, each, { kind, depth }) {
-  const fits = kind.startsWith("fcn") || depth === context.trained.settings.depth;
-  return fits ? context.pictures.of(kind, each.id) : [];
+function storedPictures(figure, each, { kind, depth }) {
+  const fits = kind.startsWith("fcn") || depth === figure.trained.settings.depth;
+  return fits ? figure.pictures.of(kind, each.id) : [];
 }
 
 // An arrow's line, from the geometry of its ends.
@@ -642,31 +555,31 @@ function dressArrow(parts, arrow, blocks, long) {
   setText(parts.label, arrow.kind === "up" && arrow.factor > 2 ? `\u00d7 ${arrow.factor}` : skip && long ? carried[arrow.kind] : "");
 }
 
-function buildDiagram(context) {
+function buildDiagram(figure) {
   const svg = shape("svg", { class: "diagram", role: "radiogroup", "aria-label": "Blocks of the network" });
   const arrowLayer = shape("g", { "aria-hidden": "true" });
   const blockLayer = shape("g");
   svg.append(arrowLayer, blockLayer);
   const node = element("div", { class: "stage" }, svg);
   const diagram = { node, svg, arrowLayer, blockLayer, blocks: new Map(), arrows: new Map(), shown: new Map(), lines: new Map(), tween: null, network: null };
-  listenToBlocks(context, diagram);
+  listenToBlocks(figure, diagram);
   return diagram;
 }
 
 // Hovering shows a block, clicking keeps it, arrow keys walk along the network and across its skips.
-function listenToBlocks(context, diagram) {
+function listenToBlocks(figure, diagram) {
   const { svg } = diagram;
   const idAt = (event) => event.target.closest?.("[data-id]")?.dataset.id ?? null;
   const hover = (id) => {
-    if (context.hover === id) return;
-    context.hover = id;
-    context.mark("block");
+    if (figure.hover === id) return;
+    figure.hover = id;
+    figure.mark("block");
   };
-  svg.addEventListener("pointermove", (event) => event.pointerType === "mouse" && hover(idAt(event)));
+  svg.addEventListener("pointermove", (event) => event.pointerType !== "touch" && hover(idAt(event)));
   svg.addEventListener("pointerleave", () => hover(null));
   svg.addEventListener("click", (event) => {
     const id = idAt(event);
-    if (id) choose(context, diagram, id);
+    if (id) choose(figure, diagram, id);
   });
   svg.addEventListener("keydown", (event) => {
     const ids = diagram.network.blocks.map((each) => each.id);
@@ -674,14 +587,14 @@ function listenToBlocks(context, diagram) {
     const to = { ArrowRight: ids[at + 1], ArrowLeft: ids[at - 1], ArrowUp: across(ids[at], ids), ArrowDown: across(ids[at], ids), Home: ids[0], End: ids.at(-1) }[event.key];
     if (at < 0 || !(event.key in { ArrowRight: 1, ArrowLeft: 1, ArrowUp: 1, ArrowDown: 1, Home: 1, End: 1 })) return;
     event.preventDefault();
-    if (to) choose(context, diagram, to);
+    if (to) choose(figure, diagram, to);
   });
 }
 
-function choose(context, diagram, id) {
-  context.hover = null;
-  context.change({ block: id });
-  context.mark("block");
+function choose(figure, diagram, id) {
+  figure.hover = null;
+  figure.set({ block: id });
+  figure.mark("block");
   diagram.blocks.get(id)?.node.focus({ preventScroll: true });
 }
 
@@ -704,9 +617,9 @@ export function blockIn(network, id) {
 }
 
 // New goals: blocks that stay move there, new ones fade in where they will stand, others fade out where they stood.
-function retarget(context, diagram, network, still) {
+function retarget(figure, diagram, network, still) {
   const width = diagram.node.clientWidth;
-  const { size, width: channels, depth } = context.state;
+  const { size, width: channels, depth } = figure.state;
   const settings = { size: Math.max(size, 32), width: channels, depth };
   const whole = fitting(["fcn8", "unet", "deconvnet"].map((kind) => describe(kind, settings)), width);
   const { places, height, small, radius } = layout(network, width, whole);
@@ -718,18 +631,18 @@ function retarget(context, diagram, network, still) {
   diagram.tween = { from, goals, lineFrom: new Map(diagram.lines), lineGoals, begin: null, done: still };
   Object.assign(diagram, { network, small, radius });
   put(diagram.svg, { width, height: Math.ceil(height), viewBox: `0 0 ${width} ${Math.ceil(height)}` });
-  dress(context, diagram);
+  dress(figure, diagram);
 }
 
 // One node for each block and each arrow that is or was there.
-function dress(context, diagram) {
+function dress(figure, diagram) {
   const { network, tween } = diagram;
   const blocks = new Map(network.blocks.map((each) => [each.id, each]));
   for (const each of network.blocks) {
-    if (!diagram.blocks.has(each.id)) diagram.blocks.set(each.id, buildBlock(context));
+    if (!diagram.blocks.has(each.id)) diagram.blocks.set(each.id, buildBlock(figure));
     const parts = diagram.blocks.get(each.id);
     parts.block = each;
-    dressBlock(context, parts, each, network, diagram.radius);
+    dressBlock(figure, parts, each, network, diagram.radius);
     put(parts.label, { class: `label${diagram.small ? " small" : ""}` });
     diagram.blockLayer.append(parts.node); // reading order is the network's
   }
@@ -744,25 +657,25 @@ function dress(context, diagram) {
     parts.arrow = arrow;
     dressArrow(parts, arrow, blocks, arrow === long);
   }
-  if (!tween) context.mark("move");
+  if (!tween) figure.mark("move");
 }
 
 // A frame of the way from one network to another; true once it has arrived.
 function move(diagram, now) {
   const { tween } = diagram;
   tween.begin ??= now;
-  const t = tween.done ? 1 : clamp((now - tween.begin) / 1000 / SECONDS, 0, 1);
+  const t = tween.done ? 1 : clamp((now - tween.begin) / 1000 / SECONDS);
   const s = ease(t);
   for (const [id, goal] of tween.goals) {
     const from = tween.from.get(id);
-    const at = Object.fromEntries(Object.keys(goal).map((key) => [key, mix(from[key], goal[key], s)]));
+    const at = Object.fromEntries(Object.keys(goal).map((key) => [key, between(from[key], goal[key], s)]));
     diagram.shown.set(id, at);
     const parts = diagram.blocks.get(id);
     paintBlock(parts, parts.block, at, diagram.small);
     if (t === 1 && goal.alpha === 0) drop(diagram.blocks, diagram.shown, id);
   }
   for (const [id, goal] of tween.lineGoals) {
-    const alpha = mix(tween.lineFrom.get(id) ?? 0, goal, s);
+    const alpha = between(tween.lineFrom.get(id) ?? 0, goal, s);
     diagram.lines.set(id, alpha);
     const parts = diagram.arrows.get(id);
     paintArrow(parts, { ...parts.arrow, alpha }, diagram.shown);
@@ -777,9 +690,9 @@ function drop(nodes, shown, id) {
   shown.delete(id);
 }
 
-function markChosen(context, diagram) {
-  const chosen = blockIn(diagram.network, context.state.block);
-  const shown = blockIn(diagram.network, context.hover ?? context.state.block);
+function markChosen(figure, diagram) {
+  const chosen = blockIn(diagram.network, figure.state.block);
+  const shown = blockIn(diagram.network, figure.hover ?? figure.state.block);
   for (const [id, { node }] of diagram.blocks) {
     put(node, { "aria-checked": String(id === chosen), tabindex: id === chosen ? 0 : -1 });
     node.classList.toggle("shown", id === shown);
@@ -789,81 +702,101 @@ function markChosen(context, diagram) {
 
 // ---- Controls
 
-function buildControls(context) {
-  const buttons = Object.entries(NETWORKS).map(([kind, text]) =>
-    element("button", { type: "button", class: "segcore-button", text, onclick: () => switchTo(context, kind) }));
-  const slider = (name, text, step) => {
-    const [min, max] = LIMITS[name];
-    const input = element("input", { type: "range", min, max, step, oninput: () => context.change({ [name]: input.valueAsNumber }) });
-    const value = element("output", { class: "value" });
-    return { name, input, value, node: element("label", { class: "slider" }, element("span", { class: "segcore-label", text }), input, value) };
-  };
-  const sliders = [slider("size", "Input size", 4), slider("width", "Width", 4), slider("depth", "Depth", 1)];
-  const preset = (text, values) => element("button", { type: "button", class: "segcore-button", text, onclick: () => applyPreset(context, values()) });
-  const { settings } = context.trained;
-  const presets = element("div", { class: "presets" },
-    preset("As trained here", () => [settings.size, settings.width, settings.depth]),
-    preset("As published", () => PUBLISHED[context.state.architecture] ?? PUBLISHED.default));
-  const note = element("p", { class: "note", role: "status" });
-  const node = element("div", { class: "controls" }, ...sliders.map((each) => each.node), presets, note);
-  const bar = element("div", { class: "networks", role: "group", "aria-label": "Network" }, ...buttons);
-  return { bar, node, update: (network) => updateControls(context, { buttons, sliders, note }, network) };
+function buildControls(figure) {
+  const sliders = [["size", "Input size", 4], ["width", "Width", 4], ["depth", "Depth", 1]].map(([name, text, step]) =>
+    ({ name, ...slider(text, { min: LIMITS[name][0], max: LIMITS[name][1], step }, (value) => figure.set({ [name]: value })) }));
+  const presets = [["As trained here", () => trainedSettings(figure)], ["As large as published", () => PUBLISHED[figure.state.architecture] ?? PUBLISHED.default]]
+    .map(([text, values]) => ({ values, node: button(text, () => applyPreset(figure, values())) }));
+  const [note, problem] = [element("p", { class: "note" }), element("p", { class: "problem segcore-problem", role: "status" })];
+  const nodes = [element("div", { class: "controls" }, ...sliders.map((each) => each.node)), element("div", { class: "segcore-bar" }, ...presets.map((each) => each.node)), note];
+  return { nodes, problem, update: (network) => updateControls(figure, { sliders, presets, note, problem }, network) };
+}
+
+function trainedSettings({ trained: { settings } }) {
+  return [settings.size, settings.width, settings.depth];
 }
 
 // An unpadded net reads more than it predicts: switching to it enlarges the image, switching back restores it.
-function switchTo(context, kind) {
-  const { size, depth, architecture } = context.state;
-  const news = { architecture: kind };
+function fitTo(figure, kind) {
+  const { size, depth, architecture } = figure.state;
   if (kind === "unet_valid" && architecture !== kind) {
+    if (!sizeProblem(kind, { size, depth })) return;
     const excess = Math.max(0, coveringSize(size, depth) - LIMITS.size[1]);
     const large = coveringSize(size, depth) - 2 ** depth * Math.ceil(excess / 2 ** depth);
-    if (sizeProblem(kind, { size, depth })) {
-      news.size = large;
-      context.before = { size, large };
-    }
-  } else if (architecture === "unet_valid" && context.before?.large === size) {
-    news.size = context.before.size;
-    context.before = null;
+    figure.before = { size, large };
+    figure.set({ size: large });
+  } else if (architecture === "unet_valid" && kind !== architecture && figure.before?.large === size) {
+    const before = figure.before.size;
+    figure.before = null;
+    figure.set({ size: before });
   }
-  context.change(news);
 }
 
-function applyPreset(context, [size, width, depth]) {
-  const { architecture } = context.state;
-  const fits = !sizeProblem(architecture, { size, depth });
-  context.change({ size: fits ? size : coveringSize(size, depth), width, depth });
+// The block that holds most of a network's parameters, and its share of them.
+function heaviest({ blocks, parameters }) {
+  const most = blocks.reduce((best, each) => (each.parameters > best.parameters ? each : best));
+  return `${most.name} holds ${Math.round((100 * most.parameters) / parameters)} % of the parameters`;
 }
 
-function updateControls(context, { buttons, sliders, note }, network) {
-  const { state } = context;
-  Object.keys(NETWORKS).forEach((kind, n) => buttons[n].setAttribute("aria-pressed", String(kind === state.architecture)));
+// What to look for in each network, with what it reached here.
+const LOOK_FOR = {
+  fcn32: () => "Class scores, framed in orange, are made at the bottom and up-sampled 32 times in one step.",
+  fcn8: () => "Scores of two pools join the way up: class scores, framed in orange, are what this skip carries.",
+  unet: () => "The encoder\u2019s maps themselves cross over at each level; the scores come last. Point at the topmost join: one picture is sharp, the other knows.",
+  unet_valid: (network) => `Nothing is padded: it reads ${network.blocks[0].size} pixels and predicts ${network.output}. The dashed squares are what is left of a skip after the cut.`,
+  deconvnet: (network) => `Only the places of the maxima cross over. ${heaviest(network)}.`,
+  segnet: () => "As DeconvNet, without its middle. Point at a join: values sit at places that the encoder chose, and the rest is zero.",
+};
+
+function networkTrials(figure) {
+  const list = Object.entries(NETWORKS).map(([kind, label]) => ({
+    label, values: { architecture: kind }, before: () => fitTo(figure, kind),
+    note: () => {
+      const { settings, networks } = figure.trained;
+      return `${LOOK_FOR[kind](present(figure))} Trained here for ${settings.steps} steps: mean IoU ${fixed(networks[kind].score, 2)}.`;
+    },
+  }));
+  return trials(figure, list, "");
+}
+
+function presetTraits({ state: { architecture } }, [size, width, depth]) {
+  return { size: sizeProblem(architecture, { size, depth }) ? coveringSize(size, depth) : size, width, depth };
+}
+
+const applyPreset = (figure, preset) => figure.set(presetTraits(figure, preset));
+
+function updateControls(figure, { sliders, presets, note, problem }, network) {
+  const { state } = figure;
   const fcn = state.architecture.startsWith("fcn");
-  for (const { name, input, value } of sliders) {
-    if (input.valueAsNumber !== state[name]) input.value = String(state[name]);
+  const words = { size: `${state.size} px`, width: `${state.width} channels`, depth: fcn ? `${FCN_DEPTH}, always` : `${state.depth} poolings` };
+  for (const { name, input, set } of sliders) {
+    set(state[name], words[name]);
     input.disabled = name === "depth" && fcn;
-    setText(value, name === "depth" && fcn ? `${FCN_DEPTH}, always` : name === "size" ? `${state.size} px` : name === "width" ? `${state.width} channels` : `${state.depth} poolings`);
   }
-  note.classList.toggle("problem", Boolean(network.problem));
-  const text = noteText(context, network);
-  if (note.dataset.text === text) return;
-  note.dataset.text = text;
-  const fixes = (network.problem?.sizes ?? []).filter((size) => size <= LIMITS.size[1]).map((size) =>
-    element("button", { type: "button", class: "segcore-button", text: `Use ${size}`, onclick: () => context.change({ size }) }));
-  note.replaceChildren(text, ...fixes.flatMap((button) => [" ", button]));
+  presets.forEach(({ values, node }) => (node.disabled = same(presetTraits(figure, values()), { size: state.size, width: state.width, depth: state.depth })));
+  setText(note, noteText(figure, network));
+  const text = network.problem?.text ?? "";
+  if (problem.dataset.text === text) return;
+  problem.dataset.text = text;
+  const fixes = (network.problem?.sizes ?? []).filter((size) => size <= LIMITS.size[1]).map((size) => button(`Use ${size}`, () => figure.set({ size })));
+  problem.replaceChildren(...(text ? [text] : []), ...fixes.flatMap((each) => [" ", each]));
 }
 
-function noteText(context, network) {
-  const { architecture: kind, depth } = context.state;
-  if (network.problem) return network.problem.text;
-  if (kind === "unet_valid") return `Reads ${network.blocks[0].size}, predicts ${network.output}: ${validMargin(depth)} pixels less on each side, whatever the size.`;
-  return "";
+function noteText(figure, network) {
+  const { architecture: kind, size, width, depth } = figure.state;
+  const words = [];
+  if (kind === "unet_valid" && !network.problem) words.push(`Reads ${network.blocks[0].size}, predicts ${network.output}: ${validMargin(depth)} pixels less on each side, whatever the size.`);
+  if (same(PUBLISHED[kind] ?? PUBLISHED.default, [size, width, depth])) words.push("The published size, but with this course\u2019s 3 colours, 4 classes and normalisation, so not the published number of parameters.");
+  const trained = trainedSettings(figure);
+  if (width !== trained[1] || (!kind.startsWith("fcn") && depth !== trained[2])) words.push(`The pictures stay those of the networks trained here, of width ${trained[1]} and depth ${trained[2]}.`);
+  return words.join(" ");
 }
 
 // ---- The panel of one block
 
-function buildPanel(context) {
+function buildPanel(figure) {
   const parts = {
-    name: element("h3"),
+    name: heading(""),
     shape: element("p", { class: "shape" }),
     layers: element("ul", { class: "layers" }),
     sums: element("p", { class: "sums" }),
@@ -872,10 +805,10 @@ function buildPanel(context) {
   };
   const { pictures, ...words } = parts;
   const node = element("div", { class: "panel" }, element("div", { class: "words" }, ...Object.values(words)), pictures);
-  return { node, update: (each, network) => updatePanel(context, parts, each, network) };
+  return { node, update: (each, network) => updatePanel(figure, parts, each, network) };
 }
 
-function updatePanel(context, parts, each, network) {
+function updatePanel(figure, parts, each, network) {
   setText(parts.name, each.role === "join" ? `${each.name}, level ${each.level + 1}` : each.name);
   setText(parts.shape, `${times(each.channels, sizeText(each), sizeText(each))}`);
   const rows = each.layers.map((layer) => element("li", {}, element("span", { text: layerText(layer) }), element("b", { text: grouped(layerParameters(layer)) })));
@@ -883,13 +816,13 @@ function updatePanel(context, parts, each, network) {
   const cost = network.problem ? "" : `, ${short(each.cost)} multiply-adds`;
   setText(parts.sums, each.layers.length ? `${grouped(each.parameters)} parameters${cost}` : each.role === "image" ? "" : "No parameters");
   setText(parts.remark, remark(each, network.kind));
-  updatePictures(context, parts.pictures, each, network);
+  updatePictures(figure, parts.pictures, each, network);
 }
 
-function updatePictures(context, node, each, network) {
-  if (!context.pictures) return;
-  const own = each.role === "image" ? [imagePicture(context, network)] : storedPictures(context, each, network);
-  const pictures = each.id === "out" && own.length ? [...own, context.pictures.truth()] : own;
+function updatePictures(figure, node, each, network) {
+  if (!figure.pictures) return;
+  const own = each.role === "image" ? [imagePicture(figure, network)] : storedPictures(figure, each, network);
+  const pictures = each.id === "out" && own.length ? [...own, figure.pictures.truth()] : own;
   const key = pictures.map((picture) => picture.url.length + picture.url.slice(-40)).join() + each.id + network.kind;
   if (node.dataset.key === key) return;
   node.dataset.key = key;
@@ -897,7 +830,7 @@ function updatePictures(context, node, each, network) {
     const text = each.role === "join" && own.length > 1 ? ["from the encoder", "from below"][n] : captionOf(picture, each, network);
     return element("figure", {}, element("img", { src: picture.url, alt: text }), element("figcaption", { text }));
   });
-  const { depth } = context.trained.settings;
+  const { depth } = figure.trained.settings;
   const missing = element("p", { class: "missing", text: each.layers.length || each.role === "join" ? `Maps are stored for depth ${depth}.` : "" });
   node.replaceChildren(...(figures.length ? figures : network.kind.startsWith("fcn") || network.depth === depth ? [] : [missing]));
 }
@@ -912,41 +845,41 @@ function captionOf({ what, step }, each, network) {
 
 // ---- All networks at these settings
 
-function buildTable(context) {
+function buildTable(figure) {
   const head = ["Network", "Output", "Parameters", "Multiply-adds", "mIoU"];
   const rows = Object.entries(NETWORKS).map(([kind, text]) => {
     const cells = head.slice(1).map((name) => element("td", { class: name === "mIoU" || name === "Output" ? "" : "bar" }));
     return { kind, cells, node: element("tr", {}, element("th", { scope: "row", text }), ...cells) };
   });
-  const { settings } = context.trained;
+  const { settings } = figure.trained;
   const caption = `All six at these settings. mIoU: on 100 held-out scenes, as trained here (${settings.size} pixels, width ${settings.width}, ${settings.steps} steps). An unpadded net reads as much as it needs.`;
   const node = element("table", {},
     element("caption", { text: caption }),
     element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col", text })))),
     element("tbody", {}, ...rows.map((row) => row.node)));
-  return { node: element("div", { class: "comparison" }, node), update: () => updateTable(context, rows) };
+  return { node: element("div", { class: "comparison" }, node), update: () => updateTable(figure, rows) };
 }
 
 // In the table an unpadded net reads as much as it needs to predict the whole image.
-function inTable(context, kind) {
-  const { size, width, depth, architecture } = context.state;
-  if (kind !== "unet_valid" || kind === architecture) return present(context, kind);
+function inTable(figure, kind) {
+  const { size, width, depth, architecture } = figure.state;
+  if (kind !== "unet_valid" || kind === architecture) return present(figure, kind);
   return describe(kind, { size: coveringSize(size, depth), width, depth });
 }
 
-function updateTable(context, rows) {
-  const networks = rows.map(({ kind }) => inTable(context, kind));
+function updateTable(figure, rows) {
+  const networks = rows.map(({ kind }) => inTable(figure, kind));
   const most = (what) => Math.max(...networks.map((each) => (each.problem ? 0 : each[what])), 1);
   const [parameters, cost] = [most("parameters"), most("cost")];
   rows.forEach(({ kind, cells: [output, left, right, quality], node }, n) => {
     const network = networks[n];
-    node.classList.toggle("current", kind === context.state.architecture);
+    node.classList.toggle("current", kind === figure.state.architecture);
     setText(output, network.problem ? "\u2013" : `${network.output}\u00b2`);
     setText(left, short(network.parameters));
     setText(right, network.problem ? "\u2013" : short(network.cost));
     left.style.setProperty("--part", String(network.parameters / parameters));
     right.style.setProperty("--part", String(network.problem ? 0 : network.cost / cost));
-    setText(quality, fixed(context.trained.networks[kind].score, 2));
+    setText(quality, fixed(figure.trained.networks[kind].score, 2));
   });
 }
 
@@ -982,48 +915,50 @@ function buildLegend({ classes }) {
   return { node, update };
 }
 
-function announceBlock(context, each, network) {
+function announceBlock(figure, each, network) {
   const size = sizeText(each);
-  context.announce.say(`${NETWORKS[network.kind]}: ${each.name}, ${each.channels} channels of ${size} by ${size}, ${grouped(each.parameters)} parameters.`);
+  figure.say(`${NETWORKS[network.kind]}: ${each.name}, ${each.channels} channels of ${size} by ${size}, ${grouped(each.parameters)} parameters.`);
 }
 
-function render({ model, el }) {
-  const root = stage(el, "encoder-decoders");
-  const context = createContext(model, root);
-  const [controls, facts, diagram, panel] = [buildControls(context), buildFacts(), buildDiagram(context), buildPanel(context)];
-  const [legend, table] = [buildLegend(context.trained), buildTable(context)];
-  root.append(controls.bar, facts.node, diagram.node, legend.node, panel.node, controls.node, table.node, context.announce.node);
-
-  function draw(now) {
-    const parts = new Set(context.dirty);
-    context.dirty.clear();
-    if (!root.clientWidth) return;
-    if (parts.has("network") || parts.has("resize")) {
-      const network = present(context);
-      retarget(context, diagram, network, prefersStillness() || parts.has("resize") || !diagram.shown.size);
-      [controls, facts, legend, table].forEach((each) => each.update(network));
-    }
-    if (parts.has("pictures")) dress(context, diagram);
-    if (parts.size > 1 || !parts.has("move")) {
-      const each = markChosen(context, diagram);
-      panel.update(each, diagram.network);
-      if (parts.has("block")) announceBlock(context, each, diagram.network);
-    }
-    if (diagram.tween && move(diagram, now)) diagram.tween = null;
-    if (diagram.tween) context.mark("move");
-  }
-  context.loop = frameLoop(draw);
-  root.frames = context.loop.times;
-  openPictures(context.trained).then((pictures) => {
-    context.pictures = pictures;
-    context.mark("pictures");
+function build(figure) {
+  Object.assign(figure, { trained: figure.model.get("trained"), pictures: null, hover: null, before: null });
+  const parts = { facts: buildFacts(), diagram: buildDiagram(figure), legend: buildLegend(figure.trained), panel: buildPanel(figure), controls: buildControls(figure), table: buildTable(figure) };
+  figure.first(
+    element("p", { class: "lead", text: "Down to what is there, up again to where: six networks, and what each carries across." }),
+    networkTrials(figure).node, parts.facts.node, parts.diagram.node, parts.legend.node, parts.controls.problem);
+  figure.more("The block that is framed: its layers and its maps", [parts.panel.node], { open: true });
+  figure.more("Another size, width or depth", parts.controls.nodes);
+  figure.more("All six in numbers", [parts.table.node]);
+  openPictures(figure.trained).then((pictures) => {
+    figure.pictures = pictures;
+    figure.mark("pictures");
   });
-  context.stops.push(() => context.loop.stop(), onResize(root, () => context.mark("resize")));
-  draw(performance.now());
-  return () => {
-    context.stops.forEach((stop) => stop());
-    root.remove();
-  };
+  return parts;
 }
 
-export default { render };
+function draw(figure, changed, now) {
+  const { facts, diagram, legend, panel, controls, table } = figure.parts;
+  const anew = changed();
+  if (changed("architecture", "size", "width", "depth")) {
+    const network = present(figure);
+    retarget(figure, diagram, network, prefersStillness() || anew || !diagram.shown.size);
+    [facts, legend, controls, table].forEach((each) => each.update(network));
+  }
+  if (changed("pictures")) dress(figure, diagram);
+  if (changed("architecture", "size", "width", "depth", "block", "pictures")) {
+    const each = markChosen(figure, diagram);
+    panel.update(each, diagram.network);
+    if (changed("block") && !anew) announceBlock(figure, each, diagram.network);
+  }
+  if (diagram.tween && move(diagram, now)) diagram.tween = null;
+  if (diagram.tween) figure.mark("move");
+}
+
+const blockName = (value) => (/^(image|out|bottom|fc7|score|(enc|dec|join)\d+)$/.test(value) ? "" : "a block, such as enc0, bottom, join1, dec1 or out");
+
+export default widget({
+  slug: "encoder_decoders",
+  traits: { architecture: oneOf(...Object.keys(NETWORKS)), size: whole(...LIMITS.size), width: whole(...LIMITS.width), depth: whole(...LIMITS.depth), block: blockName },
+  build,
+  draw,
+});
