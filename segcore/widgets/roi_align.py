@@ -111,7 +111,7 @@ def _scene() -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 class RoIAlignWidget(CourseWidget):
-    """RoIPool and RoIAlign of one box, side by side.
+    """RoIPool and RoIAlign of one box, and what each makes of the cup's mouth.
 
     Every trait can be read and set from Python while the figure is on screen; ``box`` follows the reader's
     hand.
@@ -138,11 +138,11 @@ class RoIAlignWidget(CourseWidget):
     feature = traitlets.Dict(read_only=True).tag(sync=True)
     scene = traitlets.Dict(read_only=True).tag(sync=True)
     stride = traitlets.Int(STRIDE, read_only=True).tag(sync=True)
-    box = traitlets.List(traitlets.Float(), default_value=[57.0, 5.0, 137.0, 70.0]).tag(sync=True)
+    box = traitlets.List(traitlets.Float(), default_value=[56.1, 5.0, 136.1, 70.0]).tag(sync=True)
     output_size = traitlets.List(traitlets.Int(), default_value=[5, 5]).tag(sync=True)
     sampling_ratio = traitlets.Int(2).tag(sync=True)
     aligned = traitlets.Bool(True).tag(sync=True)
-    channel = traitlets.Enum(CHANNELS, default_value=CHANNELS[0]).tag(sync=True)
+    channel = traitlets.Enum(CHANNELS, default_value=CHANNELS[-1]).tag(sync=True)
 
     @traitlets.default("feature")
     def _default_feature(self) -> dict[str, Any]:

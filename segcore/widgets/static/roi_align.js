@@ -1,9 +1,12 @@
-import { hatchPattern, themeColours } from "./kit/colours.js";
-import { choice } from "./kit/controls.js";
-import { announcer, element, setText, stage, uniqueId } from "./kit/elements.js";
-import { frameLoop, onResize, onTheme, prefersStillness } from "./kit/figure.js";
-import { fixed, signed } from "./kit/numbers.js";
-import { fitCanvas, unpackBytes } from "./kit/pictures.js";
+import { hatchPattern, mixer, palette } from "./kit/colours.js";
+import { button, checkbox, choice, heading, key, numberField, trials } from "./kit/controls.js";
+import { element, put, setText, shape, uniqueId } from "./kit/elements.js";
+import { listOf, number, oneOf, whole, widget, yesNo } from "./kit/figure.js";
+import { conv2d, pad, resizeBilinear } from "./kit/maps.js";
+import { clamp, fixed, placeWords, plural, same, signed, tidy } from "./kit/numbers.js";
+import { drawCells, fitCanvas, outlineRect, picture, strokeAll, unpackBytes, unpackMask } from "./kit/pictures.js";
+import { player } from "./kit/player.js";
+import { arrowOf, draggable, pointIn, walkCells } from "./kit/pointer.js";
 
 // RoIPool and RoIAlign of one box. Arithmetic first, as pure functions; what is drawn comes below.
 //
@@ -12,15 +15,8 @@ import { fitCanvas, unpackBytes } from "./kit/pictures.js";
 // float32 step by step as PyTorch's kernels do, because one rounding decides which cell a box falls into.
 
 const f32 = Math.fround;
-
-// C's round: halves go away from zero.
-function roundAway(value) {
-  return Math.sign(value) * Math.floor(Math.abs(value) + 0.5);
-}
-
-function scaledBox(box, scale) {
-  return box.map((edge) => f32(f32(edge) * f32(scale)));
-}
+const roundAway = (value) => Math.sign(value) * Math.floor(Math.abs(value) + 0.5); // C's round: halves go away from zero
+const scaledBox = (box, scale) => box.map((edge) => f32(f32(edge) * f32(scale)));
 
 // One axis of a bilinear sample: the two cells beside an index coordinate and the weight of the second one.
 // Null when it lies more than a cell outside the map, where a sample is zero.
@@ -34,30 +30,21 @@ export function axisNeighbours(index, size) {
 
 // The four cells around a point in continuous cell coordinates, with their weights; empty if the point counts as zero.
 export function neighbours(x, y, height, width) {
-  const across = axisNeighbours(x - 0.5, width);
-  const down = axisNeighbours(y - 0.5, height);
+  const [across, down] = [axisNeighbours(x - 0.5, width), axisNeighbours(y - 0.5, height)];
   if (!across || !down) return [];
-  const cells = [];
-  for (const [row, wy] of [[down.low, 1 - down.weight], [down.high, down.weight]]) {
-    for (const [column, wx] of [[across.low, 1 - across.weight], [across.high, across.weight]]) {
-      cells.push({ row, column, weight: wy * wx });
-    }
-  }
-  return cells;
+  const both = ({ low, high, weight }) => [[low, 1 - weight], [high, weight]];
+  return both(down).flatMap(([row, wy]) => both(across).map(([column, wx]) => ({ row, column, weight: wy * wx })));
 }
 
-export function bilinear(feature, x, y, channel = 0) {
-  const { data, height, width } = feature;
-  return neighbours(x, y, height, width).reduce(
-    (sum, { row, column, weight }) => sum + weight * data[(channel * height + row) * width + column], 0);
+export function bilinear({ data, height, width }, x, y, channel = 0) {
+  return neighbours(x, y, height, width).reduce((sum, { row, column, weight }) => sum + weight * data[(channel * height + row) * width + column], 0);
 }
 
 // Index coordinates of the samples along one axis: `samples` in each of `bins` equal parts of [start, start + length].
 export function axisSamples(start, length, bins, samples) {
   const bin = f32(length / bins);
   return Array.from({ length: bins * samples }, (_, n) => {
-    const i = Math.floor(n / samples);
-    const k = n % samples;
+    const [i, k] = [Math.floor(n / samples), n % samples];
     return f32(f32(start + f32(i * bin)) + f32(f32((k + 0.5) * bin) / samples));
   });
 }
@@ -76,38 +63,28 @@ export function axisWeights(start, length, bins, samples, size) {
 }
 
 // Where RoIAlign samples, in index coordinates, and how many samples it takes in a bin.
-export function alignRegion(box, { outputSize, scale = 1, samplingRatio = 2, aligned = true }) {
-  const offset = aligned ? 0.5 : 0;
-  const [x1, y1, x2, y2] = scaledBox(box, scale).map((edge) => f32(edge - offset));
-  const [rows, columns] = outputSize;
-  const atLeast = aligned ? -Infinity : 1;
-  const width = Math.max(f32(x2 - x1), atLeast);
-  const height = Math.max(f32(y2 - y1), atLeast);
+export function alignRegion(box, { outputSize: [rows, columns], scale = 1, samplingRatio = 2, aligned = true }) {
+  const [x1, y1, x2, y2] = scaledBox(box, scale).map((edge) => f32(edge - (aligned ? 0.5 : 0)));
+  const [width, height] = [x2 - x1, y2 - y1].map((length) => Math.max(f32(length), aligned ? -Infinity : 1));
   const count = (length, bins) => (samplingRatio > 0 ? samplingRatio : Math.max(0, Math.ceil(f32(length / bins))));
   return { x: x1, y: y1, width, height, samplesX: count(width, columns), samplesY: count(height, rows) };
 }
 
 // RoIAlign of one box: W_y F W_x^T for each channel.
-export function roiAlign(feature, box, options) {
-  const { data, channels = 1, height, width } = feature;
+export function roiAlign({ data, channels = 1, height, width }, box, options) {
   const [rows, columns] = options.outputSize;
   const region = alignRegion(box, options);
   const wy = axisWeights(region.y, region.height, rows, region.samplesY, height);
   const wx = axisWeights(region.x, region.width, columns, region.samplesX, width);
   const output = new Float64Array(channels * rows * columns);
   const line = new Float64Array(width);
-  for (let c = 0; c < channels; c++) {
-    for (let i = 0; i < rows; i++) {
+  for (let c = 0, n = 0; c < channels; c++) {
+    for (const down of wy) {
       line.fill(0);
-      for (let y = 0; y < height; y++) {
-        if (wy[i][y] === 0) continue;
-        for (let x = 0; x < width; x++) line[x] += wy[i][y] * data[(c * height + y) * width + x];
-      }
-      for (let j = 0; j < columns; j++) {
-        let sum = 0;
-        for (let x = 0; x < width; x++) sum += line[x] * wx[j][x];
-        output[(c * rows + i) * columns + j] = sum;
-      }
+      down.forEach((weight, y) => {
+        if (weight) for (let x = 0; x < width; x++) line[x] += weight * data[(c * height + y) * width + x];
+      });
+      for (const across of wx) output[n++] = line.reduce((sum, value, x) => sum + value * across[x], 0);
     }
   }
   return { data: output, channels, height: rows, width: columns };
@@ -122,37 +99,22 @@ export function poolRegion(box, scale = 1) {
 // RoIPool along one axis: the cells [from, to) of each bin, cut to the map. Neighbouring bins may share a cell.
 export function poolBins(start, length, bins, size) {
   const bin = f32(length / bins);
-  const clamp = (cell) => Math.min(Math.max(cell, 0), size);
-  return Array.from({ length: bins }, (_, i) => [
-    clamp(Math.floor(f32(i * bin)) + start),
-    clamp(Math.ceil(f32((i + 1) * bin)) + start),
-  ]);
+  const cell = (value) => clamp(value + start, 0, size);
+  return Array.from({ length: bins }, (_, i) => [cell(Math.floor(f32(i * bin))), cell(Math.ceil(f32((i + 1) * bin)))]);
 }
 
 // RoIPool of one box, with the cell (row * width + column) that each output came from; -1 for a bin without cells.
-export function roiPool(feature, box, { outputSize, scale = 1 }) {
-  const { data, channels = 1, height, width } = feature;
-  const [rows, columns] = outputSize;
+export function roiPool({ data, channels = 1, height, width }, box, { outputSize: [rows, columns], scale = 1 }) {
   const region = poolRegion(box, scale);
   const down = poolBins(region.y, region.height, rows, height);
   const across = poolBins(region.x, region.width, columns, width);
   const output = new Float64Array(channels * rows * columns);
   const argmax = new Int32Array(output.length).fill(-1);
-  let n = 0;
-  for (let c = 0; c < channels; c++) {
-    for (const [top, bottom] of down) {
-      for (const [left, right] of across) {
-        let best = -1;
-        for (let y = top; y < bottom; y++) {
-          for (let x = left; x < right; x++) {
-            const cell = y * width + x;
-            if (best < 0 || data[c * height * width + cell] > data[c * height * width + best]) best = cell;
-          }
-        }
-        argmax[n] = best;
-        output[n] = best < 0 ? 0 : data[c * height * width + best];
-        n += 1;
-      }
+  for (let n = 0; n < output.length; n++) {
+    const plane = Math.floor(n / (rows * columns)) * height * width;
+    const [[top, bottom], [left, right]] = [down[Math.floor(n / columns) % rows], across[n % columns]];
+    for (let y = top; y < bottom; y++) {
+      for (let x = left; x < right; x++) if (argmax[n] < 0 || data[plane + y * width + x] > output[n]) output[n] = data[plane + (argmax[n] = y * width + x)];
     }
   }
   return { data: output, argmax, channels, height: rows, width: columns };
@@ -160,1292 +122,829 @@ export function roiPool(feature, box, { outputSize, scale = 1 }) {
 
 // A soft mask back into an image: bilinear at the centres of the pixels. Only the pixels whose centre lies in the box
 // can differ from zero; they alone are returned, with where they stand.
-export function paste(soft, box, { height, width }) {
-  const [x1, y1, x2, y2] = box;
-  const inside = (low, high, size) => [
-    Math.min(Math.max(Math.ceil(low - 0.5), 0), size),
-    Math.min(Math.max(Math.ceil(high - 0.5), 0), size),
-  ];
-  const [left, right] = inside(x1, x2, width);
-  const [top, bottom] = inside(y1, y2, height);
-  const axis = (from, to, low, high, size) =>
-    Array.from({ length: Math.max(0, to - from) }, (_, n) => {
-      const index = ((from + n + 0.5 - low) / (high - low)) * size - 0.5;
-      return axisNeighbours(Math.min(Math.max(index, 0), size - 1), size);
-    });
-  const across = axis(left, right, x1, x2, soft.width);
-  const down = axis(top, bottom, y1, y2, soft.height);
-  const data = new Float64Array(across.length * down.length);
+export function paste(soft, [x1, y1, x2, y2], { height, width }) {
+  const axis = (low, high, size, cells) => {
+    const [from, to] = [low, high].map((edge) => clamp(Math.ceil(edge - 0.5), 0, size));
+    const index = (n) => clamp(((from + n + 0.5 - low) / (high - low)) * cells - 0.5, 0, cells - 1);
+    return { from, at: Array.from({ length: Math.max(0, to - from) }, (_, n) => axisNeighbours(index(n), cells)) };
+  };
+  const [across, down] = [axis(x1, x2, width, soft.width), axis(y1, y2, height, soft.height)];
+  const data = new Float64Array(across.at.length * down.at.length);
   let n = 0;
-  for (const { low: a, high: b, weight: v } of down) {
-    const line = Array.from({ length: soft.width }, (_, x) =>
-      (1 - v) * soft.data[a * soft.width + x] + v * soft.data[b * soft.width + x]);
-    for (const { low, high, weight } of across) data[n++] = (1 - weight) * line[low] + weight * line[high];
+  for (const { low: a, high: b, weight: v } of down.at) {
+    const line = Array.from({ length: soft.width }, (_, x) => (1 - v) * soft.data[a * soft.width + x] + v * soft.data[b * soft.width + x]);
+    for (const { low, high, weight } of across.at) data[n++] = (1 - weight) * line[low] + weight * line[high];
   }
-  return { left, top, width: across.length, height: down.length, data };
+  return { left: across.from, top: down.from, width: across.at.length, height: down.at.length, data };
 }
 
 // How well a pasted mask, cut at one half, fits the part of the object that lies in the box: intersection over union,
-// NaN when both are empty.
+// NaN when both are empty. `wrong` is 1 for each pixel of the part where they differ.
 export function maskFit(soft, box, mask) {
   const part = paste(soft, box, mask);
-  let both = 0;
-  let either = 0;
-  for (let y = 0; y < part.height; y++) {
-    const from = (part.top + y) * mask.width + part.left;
-    for (let x = 0; x < part.width; x++) {
-      const truth = mask.data[from + x];
-      const guess = part.data[y * part.width + x] >= 0.5;
-      both += truth && guess ? 1 : 0;
-      either += truth || guess ? 1 : 0;
-    }
-  }
-  return { part, iou: both / either };
+  let [both, either] = [0, 0];
+  const wrong = new Uint8Array(part.data.length);
+  part.data.forEach((value, n) => {
+    const truth = mask.data[(part.top + Math.floor(n / part.width)) * mask.width + part.left + (n % part.width)];
+    const guess = value >= 0.5 ? 1 : 0;
+    both += truth & guess;
+    either += truth | guess;
+    wrong[n] = truth ^ guess;
+  });
+  return { part, wrong, iou: both / either };
 }
 
-// The line where a pasted mask crosses one half, as segments [x, y, x, y] in pixels (marching squares).
-export function contour(part, level = 0.5) {
-  const { left, top, width, height, data } = part;
+// The line where a pasted mask crosses one half, as segments [x, y, x, y] in pixels (marching squares). Outside the box
+// the mask drops to zero at once: the line then runs half-way, along the box's edge.
+export function contour({ left, top, width, height, data }) {
   const value = (x, y) => (x < 0 || y < 0 || x >= width || y >= height ? 0 : data[y * width + x]);
+  const cut = (p, q) => (p === 0 || q === 0 ? 0.5 : (0.5 - p) / (q - p));
   const segments = [];
   for (let y = -1; y < height; y++) {
     for (let x = -1; x < width; x++) {
       const [a, b, c, d] = [value(x, y), value(x + 1, y), value(x + 1, y + 1), value(x, y + 1)];
-      const inside = (a >= level) + (b >= level) + (c >= level) + (d >= level);
-      if (inside === 0 || inside === 4) continue;
-      // Outside the box the mask drops to zero at once: the line then runs half-way, along the box's edge.
-      const cut = (p, q) => (p === 0 || q === 0 ? 0.5 : (level - p) / (q - p));
       const points = [];
-      if (a >= level !== b >= level) points.push(x + cut(a, b), y);
-      if (b >= level !== c >= level) points.push(x + 1, y + cut(b, c));
-      if (d >= level !== c >= level) points.push(x + cut(d, c), y + 1);
-      if (a >= level !== d >= level) points.push(x, y + cut(a, d));
-      for (let n = 0; n + 3 < points.length; n += 4) {
-        segments.push([points[n], points[n + 1], points[n + 2], points[n + 3]].map((p, i) => p + 0.5 + (i % 2 ? top : left)));
-      }
+      if (a >= 0.5 !== b >= 0.5) points.push(x + cut(a, b), y);
+      if (b >= 0.5 !== c >= 0.5) points.push(x + 1, y + cut(b, c));
+      if (d >= 0.5 !== c >= 0.5) points.push(x + cut(d, c), y + 1);
+      if (a >= 0.5 !== d >= 0.5) points.push(x, y + cut(a, d));
+      for (let n = 0; n < points.length; n += 4) segments.push(points.slice(n, n + 4).map((p, i) => p + 0.5 + (i % 2 ? top : left)));
     }
   }
   return segments;
 }
 
-// ---- The figure --------------------------------------------------------------------------------------------------
+// ---- The scene, and what a box comes to ----------------------------------------------------------------------------
 
-const MARGIN = 1; // cells of empty room around the map, for boxes that hang over its border
-const MASK_VIEW = { x: 24, y: 0, width: 144, height: 96 }; // the part of the image that shows the object
-const THUMBNAIL = 102; // its width
-const SWEEP = { reach: 20, steps: 81 }; // pixels to either side, and positions tried
-const CORNERS = ["nw", "ne", "sw", "se"];
-const CORNER_NAMES = { nw: "Top left corner", ne: "Top right corner", sw: "Bottom left corner", se: "Bottom right corner" };
-const CHANNEL_LABELS = { edges: "Edges", brightness: "Brightness", mouth: "Cup\u2019s mouth" };
-const COLOURS = ["page", "text", "muted", "line", "accent", "second", "accent-soft", "second-soft", "low", "high"];
+const [MARGIN, FARTHEST] = [1, 1000]; // cells of empty room around the map; pixels from the corner that an edge may lie
+const MASK_VIEW = { x: 24, y: 0, width: 144, height: 96 }; // the part of the photograph that shows the object
+const KINDS = ["pool", "align"];
+const NAMES = { pool: "RoIPool", align: "RoIAlign" };
+const CORNERS = { nw: "Top left corner", ne: "Top right corner", sw: "Bottom left corner", se: "Bottom right corner" };
+const JUMPS = { Home: [-1, 0], End: [1, 0], PageUp: [0, -1], PageDown: [0, 1] };
+const CHANNELS = { // with the largest value, and what 0 and that value mean
+  edges: ["Edges", 99, "edges. Masks: from the mouth\u2019s map.", "no edge to the strongest, 0 to 99"],
+  brightness: ["Brightness", 99, "brightness. Masks: from the mouth\u2019s map.", "black to white, 0 to 99"],
+  mouth: ["Cup\u2019s mouth", 100, "how much of each cell is cup\u2019s mouth", "0 to 100 % of the cell"],
+};
+// A map's colours are the same by day and by night; so are those on the photograph, which are lighter.
+const MAP = { low: "#e9edf2", high: "#7f90a3", text: "#1d232b", page: "#ffffff", accent: "#0b6e8f", second: "#b45309" };
+const ON_PHOTOGRAPH = { pool: { line: "#f0a35e", wrong: [224, 123, 26] }, align: { line: "#5cc3e6", wrong: [27, 156, 196] } };
 
-const START = { box: [57, 5, 137, 70], output_size: [5, 5], sampling_ratio: 2, aligned: true };
+const START = { box: [56.1, 5, 136.1, 70], output_size: [5, 5], sampling_ratio: 2, aligned: true, channel: "mouth" };
+const REST = "Drag the box a little to the side. RoIPool\u2019s mask rides along with the box, off the cup, then jumps by a cell; " +
+  "RoIAlign\u2019s stays on the cup. Arrow keys move the box by a pixel, with Shift by a tenth.";
 const TRIALS = [
-  {
-    label: "0.2 px aside",
-    settings: [{ box: [55.9, 5, 135.9, 70] }, { box: [56.1, 5, 136.1, 70] }],
-    note: "Press it again and again: the box moves by 0.2 pixels. RoIAlign\u2019s numbers hardly change; RoIPool\u2019s region jumps by a whole cell, 16 pixels.",
-  },
-  {
-    label: "Half a cell",
-    settings: [{ box: [56, 8, 136, 72] }],
-    note: "Every edge runs through the middle of a cell. RoIPool moves the left and top edges by half a cell, the right and bottom ones by one and a half, since its last cell is included whole.",
-  },
-  {
-    label: "7 \u00d7 7 bins",
-    settings: [{ box: [57, 5, 137, 70], output_size: [7, 7] }],
-    note: "Seven bins over six cells: RoIPool reads most cells twice or four times (dots) and repeats their values. RoIAlign reads between the cells.",
-  },
-  {
-    label: "A tiny box",
-    settings: [{ box: [81, 33, 87.5, 39.5], output_size: [2, 2] }],
-    note: "RoIPool can take no less than one cell, so all its outputs are the same number. RoIAlign still tells left from right.",
-  },
-  {
-    label: "Over the border",
-    settings: [{ box: [150, 86, 207, 140], output_size: [4, 4] }],
-    note: "Samples less than a cell outside take the border\u2019s value; those farther out are zero (hollow dots). RoIPool\u2019s bins without a cell are zero too.",
-  },
-  {
-    label: "Not aligned",
-    settings: [{ box: [57, 5, 137, 70], aligned: false }],
-    note: "Without the half-cell correction all samples slide 8 pixels to the right and down, and the mask below slides up and left by as much.",
-  },
+  ["0.2 px to the left", { box: [55.9, 5, 135.9, 70] },
+    "The box moved by a fifth of a pixel. RoIPool\u2019s cells moved by 16 pixels, and its mask jumped with them; RoIAlign\u2019s stayed. " +
+    "Press again, and again, to go back and forth."],
+  ["Cells cut in half", { box: [56, 8, 136, 72] },
+    "Every edge of the box cuts cells in half, and RoIPool rounds all four up: left and top move by 8 pixels, right and bottom by 24, " +
+    "for the last cell is taken whole. Farther no edge can move."],
+  ["A tiny box", { box: [72, 56, 87, 71] },
+    "The box, 15 pixels wide, lies on the mouth\u2019s edge. RoIPool has one cell for it, less than half of it mouth: no mask at all. " +
+    "RoIAlign reads between four cells and finds the edge."],
+  ["7 \u00d7 7 numbers", { output_size: [7, 7] },
+    "More numbers help RoIAlign, whose mask follows the edge more closely. They do not help RoIPool, which repeats the same whole cells."],
+  ["Half a cell off", { aligned: false },
+    "RoIAlign with \u201caligned\u201d off takes a cell\u2019s corner for its centre. All its points slide 8 pixels right and down, " +
+    "and its mask slides left and up."],
 ];
 
-function sameNumbers(a, b) {
-  return a.length === b.length && a.every((value, n) => value === b[n]);
-}
-
-function hexToRgb(hex) {
-  return [1, 3, 5].map((n) => parseInt(hex.slice(n, n + 2), 16));
-}
-
-function mixer(low, high) {
-  const [a, b] = [hexToRgb(low), hexToRgb(high)];
-  return (t) => `rgb(${a.map((v, n) => Math.round(v + (b[n] - v) * Math.min(1, Math.max(0, t)))).join(" ")})`;
-}
-
-// The photograph from its packed brightness and coarse colour, as a canvas of its own size.
-function decodePhotograph(scene) {
-  const { width, height, chroma_reduction: step } = scene;
-  const luma = unpackBytes(scene.luma);
-  const chroma = unpackBytes(scene.chroma);
-  const [rows, columns] = [height / step, width / step];
-  const canvas = element("canvas", { width, height });
-  const image = new ImageData(width, height);
-  for (let y = 0; y < height; y++) {
-    const down = axisNeighbours(Math.max(0, (y + 0.5) / step - 0.5), rows);
-    for (let x = 0; x < width; x++) {
-      const across = axisNeighbours(Math.max(0, (x + 0.5) / step - 0.5), columns);
-      const [cb, cr] = [0, rows * columns].map((from) => {
-        const at = (row, column) => chroma[from + row * columns + column];
-        const upper = at(down.low, across.low) * (1 - across.weight) + at(down.low, across.high) * across.weight;
-        const lower = at(down.high, across.low) * (1 - across.weight) + at(down.high, across.high) * across.weight;
-        return upper * (1 - down.weight) + lower * down.weight - 128;
-      });
-      const bright = luma[y * width + x];
-      image.data.set([bright + 1.402 * cr, bright - 0.344 * cb - 0.714 * cr, bright + 1.772 * cb, 255], 4 * (y * width + x));
-    }
-  }
-  canvas.getContext("2d").putImageData(image, 0, 0);
-  return canvas;
-}
-
-// The same with most of its colour taken out, so that coloured pixels stand out from it.
-function greyed(photograph) {
-  const canvas = element("canvas", { width: photograph.width, height: photograph.height });
-  const pen = canvas.getContext("2d");
-  pen.drawImage(photograph, 0, 0);
-  pen.globalCompositeOperation = "saturation";
-  pen.globalAlpha = 0.85;
-  pen.fillStyle = "#808080";
-  pen.fillRect(0, 0, canvas.width, canvas.height);
-  return canvas;
-}
-
-function decodeMask(scene) {
-  const bits = unpackBytes(scene.mask);
-  const data = Uint8Array.from({ length: scene.height * scene.width }, (_, n) => (bits[n >> 3] >> (7 - (n & 7))) & 1);
-  return { data, height: scene.height, width: scene.width };
-}
-
-// A mask whose outline is smooth enough to draw: each pixel averaged with its neighbours, as a 5 x 5 box.
-function softened({ data, height, width }) {
-  const soft = Float64Array.from(data, (_, n) => {
-    const [y, x] = [Math.floor(n / width), n % width];
-    let sum = 0;
-    for (let v = Math.max(0, y - 2); v <= Math.min(height - 1, y + 2); v++) {
-      for (let u = Math.max(0, x - 2); u <= Math.min(width - 1, x + 2); u++) sum += data[v * width + u];
-    }
-    return sum / 25;
+// The photograph from its packed brightness and coarse colour, with most of the colour left out: marks stand out from it.
+function greyPhotograph({ width, height, luma, chroma, chroma_reduction: step }) {
+  const bright = unpackBytes(luma);
+  const colour = resizeBilinear({ data: unpackBytes(chroma), height: height / step, width: width / step, channels: 2 }, height, width).data;
+  return picture(height, width, (n) => {
+    const [y, cb, cr] = [bright[n], (colour[n] - 128) * 0.2, (colour[n + width * height] - 128) * 0.2];
+    return [y + 1.402 * cr, y - 0.344 * cb - 0.714 * cr, y + 1.772 * cb];
   });
-  return { data: soft, height, width };
 }
 
-// What one box and one set of options come to, in all channels and for the mask.
-function compute(scene, state) {
-  const { feature, scale, maskChannel, mask } = scene;
-  const options = { outputSize: state.output_size, scale, samplingRatio: state.sampling_ratio, aligned: state.aligned };
-  const pool = roiPool(feature, state.box, options);
-  const align = roiAlign(feature, state.box, options);
-  const [rows, columns] = state.output_size;
-  const soft = (output) => ({
-    data: output.data.subarray(maskChannel * rows * columns, (maskChannel + 1) * rows * columns).map((v) => v / 100),
-    height: rows,
-    width: columns,
-  });
+function readScene(model) {
+  const [packed, { channels: names, shape, values }, stride] = ["scene", "feature", "stride"].map((name) => model.get(name));
+  const [channels, height, width] = shape;
+  const mask = unpackMask(packed.mask, packed.height, packed.width);
+  const mean = { data: new Float64Array(25).fill(1 / 25), height: 5, width: 5 };
   return {
-    pool,
-    align,
-    region: alignRegion(state.box, options),
-    snapped: poolRegion(state.box, scale),
-    poolFit: maskFit(soft(pool), state.box, mask),
-    alignFit: maskFit(soft(align), state.box, mask),
+    names, width, height, stride, scale: 1 / stride, mask, feature: { data: Float64Array.from(values), channels, height, width },
+    photograph: greyPhotograph(packed), edge: contour({ left: 0, top: 0, ...conv2d(pad(mask, 2), mean) }), // a smooth line
   };
 }
 
-function render({ model, el }) {
-  const root = stage(el, "roi-align");
-  const packed = model.get("feature");
-  const [channels, height, width] = packed.shape;
-  const stride = model.get("stride");
-  const packedScene = model.get("scene");
-  const photograph = decodePhotograph(packedScene);
-  const greyPhotograph = greyed(photograph);
-  const scene = {
-    feature: { data: Float64Array.from(packed.values), channels, height, width },
-    scale: 1 / stride,
-    mask: decodeMask(packedScene),
-    maskChannel: packed.channels.length - 1,
-  };
-  const truthLine = contour({ left: 0, top: 0, ...softened(scene.mask) });
-
-  const traits = ["box", "output_size", "sampling_ratio", "aligned", "channel"];
-  const state = Object.fromEntries(traits.map((name) => [name, model.get(name)]));
-  const pick = { row: 0, column: 0, sy: 0, sx: 0 };
-  const dirty = new Set(["all"]);
-  const loop = frameLoop(draw);
-  const announce = announcer();
-  const stops = [() => loop.stop(), announce.stop];
-  let colours = null;
-  let result = null;
-
-  function mark(...parts) {
-    parts.forEach((part) => dirty.add(part));
-    loop.request();
-  }
-
-  // -- State: the reader's hand and the kernel's word meet here.
-  function change(values, { keepTrial = false } = {}) {
-    const news = Object.entries(values).filter(([name, value]) => JSON.stringify(state[name]) !== JSON.stringify(value));
-    if (!news.length) return;
-    for (const [name, value] of news) {
-      state[name] = value;
-      model.set(name, value);
-    }
-    if (!keepTrial) clearTrial();
-    mark("box");
-    if (news.some(([name]) => name !== "box")) mark("controls", "base");
-    model.save_changes(); // the notebook itself waits for a busy kernel and sends the newest values alone
-  }
-  for (const name of traits) {
-    const follow = () => {
-      const value = model.get(name);
-      if (JSON.stringify(state[name]) === JSON.stringify(value)) return;
-      state[name] = value;
-      mark("box", "controls", "base");
-    };
-    model.on(`change:${name}`, follow);
-    stops.push(() => model.off(`change:${name}`, follow));
-  }
-
-  // -- Moving the box.
-  const limits = { x: [-MARGIN * stride, (width + MARGIN) * stride], y: [-MARGIN * stride, (height + MARGIN) * stride] };
-  const tenth = (value) => Math.round(value * 10) / 10;
-  const clean = (value) => Math.round(value * 1e6) / 1e6; // 0.1 + 0.2 is 0.3 to a reader
-  const within = (value, [low, high]) => Math.min(Math.max(value, low), high);
-
-  function movedBox(from, part, dx, dy) {
-    let [x1, y1, x2, y2] = from;
-    if (part === "move") {
-      const shift = (low, high, by, [least, most]) =>
-        by < 0 ? Math.max(by, Math.min(0, least - low)) : Math.min(by, Math.max(0, most - high));
-      dx = shift(x1, x2, tenth(dx), limits.x);
-      dy = shift(y1, y2, tenth(dy), limits.y);
-      return [x1 + dx, y1 + dy, x2 + dx, y2 + dy].map(clean);
-    }
-    [dx, dy] = [tenth(dx), tenth(dy)];
-    if (part.includes("w")) x1 = Math.min(within(x1 + dx, limits.x), x2 - 1);
-    if (part.includes("e")) x2 = Math.max(within(x2 + dx, limits.x), x1 + 1);
-    if (part.includes("n")) y1 = Math.min(within(y1 + dy, limits.y), y2 - 1);
-    if (part.includes("s")) y2 = Math.max(within(y2 + dy, limits.y), y1 + 1);
-    return [x1, y1, x2, y2].map(clean);
-  }
-
-  function onKey(part) {
-    return (event) => {
-      const step = event.shiftKey ? 0.1 : 1;
-      const moves = {
-        ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step],
-        Home: [-stride, 0], End: [stride, 0], PageUp: [0, -stride], PageDown: [0, stride],
-      };
-      const by = moves[event.key];
-      if (!by || event.ctrlKey || event.altKey || event.metaKey) return;
-      event.preventDefault();
-      change({ box: movedBox(state.box, part, ...by) });
-    };
-  }
-
-  // -- The two maps.
-  const help = element("p", {
-    class: "segcore-hidden",
-    id: uniqueId("roi-align-help"),
-    text: "Arrow keys move by one pixel, with Shift by a tenth. Page Up, Page Down, Home and End move by one cell.",
-  });
-
-  function buildMap(kind) {
-    const first = kind === "pool";
-    const base = element("canvas", { "aria-hidden": "true" });
-    const overlay = element("canvas", { "aria-hidden": "true" });
-    const digits = element("canvas", { "aria-hidden": "true" });
-    const handle = (part, label) =>
-      element("div", {
-        class: `handle handle-${part}`,
-        dataset: { part },
-        onkeydown: onKey(part),
-        ...(first
-          ? { role: "slider", tabindex: "0", "aria-label": label, "aria-describedby": help.id, "aria-valuenow": "0" }
-          : {}),
-      });
-    const corners = CORNERS.map((corner) => handle(corner, CORNER_NAMES[corner]));
-    const edges = ["n", "s", "w", "e"].map((edge) => element("div", { class: `edge edge-${edge}`, dataset: { part: edge } }));
-    const body = handle("move", "Box");
-    const box = element("div", { class: "box", "aria-hidden": first ? null : "true" }, body, ...edges, ...corners);
-    const marks = first ? null : element("canvas", { "aria-hidden": "true" });
-    const dot = first ? null : element("i", { class: "sample-dot", "aria-hidden": "true" });
-    const layers = [base, overlay, digits, marks].filter(Boolean);
-    const view = element("div", { class: "map-view" }, ...layers, box, dot);
-    const map = { kind, dot, base, overlay, digits, marks, layers, box, view, handles: { move: body }, unit: 1 };
-    corners.forEach((node) => (map.handles[node.dataset.part] = node));
-
-    let drag = null;
-    const point = (event) => {
-      const frame = view.getBoundingClientRect();
-      return [(event.clientX - frame.left) / map.unit - MARGIN, (event.clientY - frame.top) / map.unit - MARGIN];
-    };
-    box.addEventListener("pointerdown", (event) => {
-      const part = event.target.dataset.part;
-      if (!part || event.button > 0 || drag) return;
-      stopPlay();
-      box.setPointerCapture(event.pointerId);
-      drag = { part, id: event.pointerId, x: event.clientX, y: event.clientY, from: state.box, moved: false };
-      root.dataset.dragging = part;
-      event.preventDefault();
-      (mapOf.pool.handles[part] ?? mapOf.pool.handles.move).focus({ preventScroll: true });
-    });
-    box.addEventListener("pointermove", (event) => {
-      if (!drag || event.pointerId !== drag.id) return;
-      const [dx, dy] = [event.clientX - drag.x, event.clientY - drag.y];
-      if (!drag.moved && Math.hypot(dx, dy) < 3) return;
-      drag.moved = true;
-      change({ box: movedBox(drag.from, drag.part, (dx / map.unit) * stride, (dy / map.unit) * stride) });
-    });
-    const release = (event) => {
-      if (!drag || event.pointerId !== drag.id) return;
-      if (!drag.moved && event.type === "pointerup") pickAt(kind, ...point(event));
-      drag = null;
-      delete root.dataset.dragging;
-    };
-    box.addEventListener("pointerup", release);
-    box.addEventListener("pointercancel", release);
-    box.addEventListener("lostpointercapture", release);
-    view.addEventListener("pointermove", (event) => {
-      if (!drag && event.pointerType !== "touch") pickAt(kind, ...point(event));
-    });
-    view.addEventListener("click", (event) => {
-      if (layers.includes(event.target)) pickAt(kind, ...point(event));
-    });
-    return map;
-  }
-
-  // The bin, and for RoIAlign the sample, nearest to a point of the map; a point off the box picks nothing.
-  function pickAt(kind, x, y) {
-    if (!result) return;
-    const [rows, columns] = state.output_size;
-    if (kind === "pool") {
-      const { snapped } = result;
-      const [u, v] = [(x - snapped.x) / snapped.width, (y - snapped.y) / snapped.height];
-      if (u < 0 || u >= 1 || v < 0 || v >= 1) return;
-      setPick(Math.floor(v * rows), Math.floor(u * columns), 0, 0);
-    } else {
-      const { region } = result;
-      const [u, v] = [(x - 0.5 - region.x) / region.width, (y - 0.5 - region.y) / region.height];
-      if (!(u >= -0.05 && u <= 1.05 && v >= -0.05 && v <= 1.05)) return;
-      const nearest = (t, n) => Math.min(n - 1, Math.max(0, Math.floor(t * n)));
-      const [sy, sx] = [nearest(v, rows * region.samplesY), nearest(u, columns * region.samplesX)];
-      if (region.samplesY && region.samplesX) {
-        setPick(Math.floor(sy / region.samplesY), Math.floor(sx / region.samplesX), sy % region.samplesY, sx % region.samplesX);
-      }
-    }
-  }
-
-  function setPick(row, column, sy, sx) {
-    if (pick.row === row && pick.column === column && pick.sy === sy && pick.sx === sx) return;
-    Object.assign(pick, { row, column, sy, sx });
-    mark("pick");
-    announce.say(sentence());
-  }
-
-  function clampPick() {
-    const { region } = result;
-    pick.row = Math.min(pick.row, state.output_size[0] - 1);
-    pick.column = Math.min(pick.column, state.output_size[1] - 1);
-    pick.sy = Math.max(0, Math.min(pick.sy, region.samplesY - 1));
-    pick.sx = Math.max(0, Math.min(pick.sx, region.samplesX - 1));
-  }
-
-  function stepSample(by) {
-    const { samplesX, samplesY } = result.region;
-    const perBin = samplesX * samplesY;
-    const [rows, columns] = state.output_size;
-    if (!perBin) return;
-    const all = perBin * rows * columns;
-    const at = (pick.row * columns + pick.column) * perBin + pick.sy * samplesX + pick.sx;
-    const next = (at + by + all) % all;
-    const bin = Math.floor(next / perBin);
-    const inBin = next % perBin;
-    setPick(Math.floor(bin / columns), bin % columns, Math.floor(inBin / samplesX), inBin % samplesX);
-  }
-
-  // -- Controls.
-  const trialNote = element("p", { class: "trial-note", role: "status" });
-  const trialButtons = TRIALS.map((trial) =>
-    element("button", { type: "button", class: "segcore-button", "aria-pressed": "false", text: trial.label, onclick: () => tryOut(trial) }));
-  const resetButton = element("button", { type: "button", class: "segcore-button quiet", text: "Reset", onclick: reset });
-  let turn = 0;
-  function clearTrial() {
-    trialButtons.forEach((button) => button.setAttribute("aria-pressed", "false"));
-    turn = 0;
-  }
-  function tryOut(trial) {
-    stopPlay();
-    const button = trialButtons[TRIALS.indexOf(trial)];
-    turn = button.getAttribute("aria-pressed") === "true" ? turn + 1 : 0;
-    trialButtons.forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
-    change({ ...START, ...trial.settings[turn % trial.settings.length] }, { keepTrial: true });
-    setText(trialNote, trial.note);
-  }
-  const restNote = "Drag the box or its corners in either map, or use the arrow keys. Point at a sample to see its four cells.";
-  function reset() {
-    stopPlay();
-    change({ ...START, channel: "edges" });
-    clearTrial();
-    setPick(0, 0, 0, 0);
-    setText(trialNote, restNote);
-  }
-  setText(trialNote, restNote);
-
-  const channelChoice = choice("Feature map", packed.channels.map((name) => [name, CHANNEL_LABELS[name] ?? name]), state.channel,
-    (channel) => change({ channel }, { keepTrial: true }));
-  const samplingChoice = choice("Samples per axis",
-    [[0, "auto", "adaptive: one per cell, rounded up"], ...[1, 2, 3, 4].map((n) => [n, String(n)])], state.sampling_ratio,
-    (sampling_ratio) => change({ sampling_ratio }));
-  const alignedInput = element("input", { type: "checkbox", onchange: () => change({ aligned: alignedInput.checked }) });
-  const sizeInputs = ["Output rows", "Output columns"].map((label, axis) =>
-    element("input", {
-      type: "number", min: "1", max: "7", step: "1", "aria-label": label, inputmode: "numeric",
-      oninput: (event) => {
-        const value = Number(event.target.value);
-        const fine = Number.isInteger(value) && value >= 1 && value <= 7;
-        event.target.setAttribute("aria-invalid", String(!fine));
-        if (fine) change({ output_size: state.output_size.map((n, i) => (i === axis ? value : n)) });
-      },
-      onblur: () => mark("controls"),
-    }));
-  const boxProblem = element("p", { class: "box-problem", role: "alert" });
-  const boxInputs = [["x1", "left"], ["y1", "top"], ["x2", "right"], ["y2", "bottom"]].map(([name, side], n) => {
-    const input = element("input", {
-      type: "number", step: "any", inputmode: "decimal", "aria-label": `${name}, ${side} edge in pixels`,
-      oninput: () => typedBox(n),
-      onkeydown: (event) => {
-        if (!["ArrowUp", "ArrowDown"].includes(event.key)) return;
-        event.preventDefault();
-        input.setAttribute("aria-invalid", "false");
-        const by = (event.shiftKey ? 0.1 : 1) * (event.key === "ArrowUp" ? 1 : -1);
-        const box = state.box.map((edge, i) => (i === n ? clean(edge + by) : edge));
-        if (box[2] >= box[0] && box[3] >= box[1]) change({ box });
-      },
-      onblur: () => { setText(boxProblem, ""); mark("controls"); },
-    });
-    const cells = element("span", { class: "cells" });
-    const node = element("label", { class: "edge-field" }, element("span", { class: "segcore-label", text: `${name} ${side}` }), input, cells);
-    return { node, input, cells };
-  });
-  function typedBox(n) {
-    const text = boxInputs[n].input.value;
-    const box = state.box.map((edge, i) => (i === n ? Number(text) : edge));
-    let problem = "";
-    if (text.trim() === "" || !Number.isFinite(box[n])) problem = "Type a number of pixels, such as 57.5.";
-    else if (Math.abs(box[n]) > 1000) problem = "That is far outside the image; it is 192 by 128 pixels.";
-    else if (box[2] < box[0]) problem = "x2 must not be left of x1.";
-    else if (box[3] < box[1]) problem = "y2 must not be above y1.";
-    setText(boxProblem, problem);
-    boxInputs[n].input.setAttribute("aria-invalid", String(Boolean(problem)));
-    if (!problem) change({ box });
-  }
-  const sizeLine = element("p", { class: "size-line" });
-  const thumbnailSize = [THUMBNAIL, (THUMBNAIL * packedScene.height) / packedScene.width];
-  const thumbnail = element("canvas", { class: "thumbnail", role: "img", "aria-label": "The box in the photograph of a cup" });
-
-  // -- Outputs, as grids of real text.
-  function buildGrid(kind, title, caption) {
-    const id = uniqueId("roi-align-grid");
-    const body = element("div", { role: "grid", class: "grid", "aria-labelledby": id });
-    const cells = [];
-    const node = element("section", { class: `output ${kind}` }, element("h4", { id, text: title }), body, element("p", { class: "prose", text: caption }));
-    const grid = { kind, body, cells, node };
-    body.addEventListener("pointerover", (event) => event.target.dataset.n && pickBin(Number(event.target.dataset.n)));
-    body.addEventListener("focusin", (event) => event.target.dataset.n && pickBin(Number(event.target.dataset.n)));
-    body.addEventListener("keydown", (event) => {
-      const [rows, columns] = state.output_size;
-      const by = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
-      if (!by) return;
-      event.preventDefault();
-      const n = Number(event.target.dataset.n);
-      const [i, j] = [within(Math.floor(n / columns) + by[0], [0, rows - 1]), within((n % columns) + by[1], [0, columns - 1])];
-      cells[i * columns + j].focus();
-    });
-    return grid;
-  }
-  function pickBin(n) {
-    const columns = state.output_size[1];
-    const [row, column] = [Math.floor(n / columns), n % columns];
-    if (pick.row !== row || pick.column !== column) setPick(row, column, 0, 0);
-  }
-  function layGrid(grid) {
-    const [rows, columns] = state.output_size;
-    if (grid.cells.length === rows * columns && grid.columns === columns) return;
-    grid.columns = columns;
-    grid.cells.length = 0;
-    grid.body.style.setProperty("--columns", columns);
-    grid.body.style.setProperty("--most", Math.max(rows, columns));
-    grid.body.replaceChildren(...Array.from({ length: rows }, (_, i) =>
-      element("div", { role: "row" }, ...Array.from({ length: columns }, (_, j) => {
-        const cell = element("div", { role: "gridcell", tabindex: "-1", dataset: { n: i * columns + j } });
-        grid.cells.push(cell);
-        return cell;
-      }))));
-  }
-
-  // -- Where the picked number comes from.
-  const poolSum = element("p", { class: "sum" });
-  const poolTitle = element("h4");
-  const poolText = element("p", { class: "prose" });
-  const poolCells = element("div", { class: "bin-cells" });
-  const poolRegionText = element("p", { class: "prose" });
-  const alignTitle = element("h4");
-  const alignText = element("p", { class: "prose" });
-  const alignSum = element("p", { class: "sum" });
-  const sampleText = element("p", { class: "prose" });
-  const sampleSum = element("p", { class: "sum sample-sum" });
-  const quads = [0, 1, 2, 3].map(() => ({ weight: element("span", { class: "weight" }), value: element("span", { class: "value" }), cell: element("span", { class: "where" }) }));
-  const quad = element("div", { class: "quad" }, ...quads.map((q) => element("div", {}, element("span", {}, q.weight, " \u00d7 ", q.value), q.cell)));
-  quads.forEach((q, n) => (q.node = quad.children[n]));
-  const stepper = element("div", { class: "stepper" },
-    element("button", { type: "button", class: "segcore-button", "aria-label": "Previous sample", text: "\u2039", onclick: () => stepSample(-1) }),
-    element("button", { type: "button", class: "segcore-button", "aria-label": "Next sample", text: "\u203a", onclick: () => stepSample(1) }));
-
-  // -- The mask toy.
-  function buildMask(kind, title) {
-    const canvas = element("canvas", { role: "img" });
-    const score = element("strong");
-    const view = element("div", { class: "mask-view" }, canvas);
-    return { kind, canvas, score, view, node: element("section", { class: `mask ${kind}` }, element("h4", {}, `${title}: IoU `, score), view) };
-  }
-  const wrong = element("canvas"); // wrong pixels, at the photograph's size
-  const stills = { scene: element("canvas"), edge: element("canvas"), thumbnail: element("canvas") };
-  const slider = element("input", {
-    type: "range", min: String(-SWEEP.reach), max: String(SWEEP.reach), step: "0.1", "aria-label": "Slide the box sideways",
-    oninput: () => { stopPlay(); slideTo(sweep.anchor + Number(slider.value)); },
-  });
-  const play = prefersStillness() ? null
-    : element("button", { type: "button", class: "segcore-button", "aria-pressed": "false", text: "Rock the box", onclick: () => (playing ? stopPlay() : startPlay()) });
-  function slideTo(x) {
-    const shift = tenth(x - state.box[0]);
-    change({ box: [state.box[0] + shift, state.box[1], state.box[2] + shift, state.box[3]].map(clean) });
-  }
-  let playing = 0;
-  function startPlay() {
-    const begin = performance.now();
-    const phase = Math.asin(within((state.box[0] - sweep.anchor) / 16, [-1, 1]));
-    play.setAttribute("aria-pressed", "true");
-    const tick = (now) => {
-      if (!root.isConnected) return;
-      slideTo(sweep.anchor + 16 * Math.sin(phase + Math.max(0, now - begin) / 900));
-      playing = requestAnimationFrame(tick);
-    };
-    playing = requestAnimationFrame(tick);
-  }
-  function stopPlay() {
-    cancelAnimationFrame(playing);
-    playing = 0;
-    play?.setAttribute("aria-pressed", "false");
-  }
-  stops.push(stopPlay);
-
-  // IoU over the box's horizontal position: computed for two milliseconds a frame, so that dragging stays smooth.
-  const svgNode = (tag, attributes = {}) => {
-    const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    Object.entries(attributes).forEach(([name, value]) => node.setAttribute(name, value));
-    return node;
-  };
-  const plot = {
-    svg: svgNode("svg", { class: "plot", role: "img", "aria-label": "IoU over the box\u2019s position" }),
-    frame: svgNode("g"), pool: svgNode("path", { class: "curve pool" }), align: svgNode("path", { class: "curve align" }),
-    cursor: svgNode("line", { class: "cursor" }), poolDot: svgNode("circle", { class: "dot pool", r: 5 }), alignDot: svgNode("circle", { class: "dot align", r: 5 }),
-    poolLabel: svgNode("text", { class: "name pool" }), alignLabel: svgNode("text", { class: "name align" }),
-  };
-  plot.svg.append(plot.frame, plot.pool, plot.align, plot.cursor, plot.poolDot, plot.alignDot, plot.poolLabel, plot.alignLabel);
-  const sweep = { anchor: null, key: "", pool: [], align: [], at: SWEEP.steps, shown: null };
-
-  // -- Put it together.
-  const mapOf = { pool: buildMap("pool"), align: buildMap("align") };
-  const gridOf = {
-    pool: buildGrid("pool", "RoIPool", "The largest cell of each bin."),
-    align: buildGrid("align", "RoIAlign", "The mean of each bin\u2019s samples."),
-    difference: buildGrid("difference", "RoIPool \u2212 RoIAlign", "Orange: RoIPool is higher; teal: RoIAlign is."),
-  };
-  const maskOf = { pool: buildMask("pool", "RoIPool"), align: buildMask("align", "RoIAlign") };
-  const shift = { pool: element("p", { class: "shift" }), align: element("p", { class: "shift" }) };
-  const key = (className, text) => element("li", {}, element("i", { class: `key ${className}` }), text);
-  const alignKey = element("ul", { class: "legend" });
-  const column = (kind, title, subtitle, legend) =>
-    element("section", { class: `column ${kind}` }, element("header", {}, element("h3", { text: title }), element("p", { text: subtitle })),
-      mapOf[kind].view, shift[kind], legend);
-
-  root.append(
-    help,
-    element("div", { class: "bar trials" }, element("span", { class: "segcore-label", text: "Try" }), ...trialButtons, resetButton),
-    trialNote,
-    element("div", { class: "bar settings" }, channelChoice.node,
-      element("div", { class: "size-field", role: "group", "aria-label": "Output size" },
-        element("span", { class: "segcore-label", text: "Output size" }),
-        element("div", {}, sizeInputs[0], " \u00d7 ", sizeInputs[1])),
-      samplingChoice.node,
-      element("label", { class: "aligned-field" }, alignedInput, element("span", { text: "aligned" }))),
-    element("div", { class: "work" },
-      column("pool", "RoIPool", "rounds the box to whole cells and takes the largest", element("ul", { class: "legend" },
-        key("snap", "region pooled"), key("cut", "cut off"), key("added", "added"), key("twice", "in several bins"), key("ring", "the largest"))),
-      element("section", { class: "why pool" }, poolTitle, poolText, poolSum, poolCells, poolRegionText),
-      column("align", "RoIAlign", "keeps the box and averages samples between cells", alignKey),
-      element("section", { class: "why align" }, alignTitle, alignText, alignSum,
-        element("div", { class: "sample-head" }, sampleText, stepper), quad, sampleSum),
-      element("div", { class: "bar coordinates", role: "group", "aria-label": "Box in pixels" },
-        thumbnail, ...boxInputs.map((field) => field.node), sizeLine, boxProblem),
-      element("div", { class: "outputs" }, gridOf.pool.node, gridOf.align.node, gridOf.difference.node)),
-    element("div", { class: "masks" },
-      element("header", {}, element("h3", { text: "What it costs: a mask\u2019s edge" }),
-        element("p", { text: "The cup\u2019s mouth, averaged over cells, pooled by both, put back into the box and cut at one half. White is the true edge; wrong pixels are coloured." })),
-      maskOf.pool.node, maskOf.align.node,
-      element("div", { class: "slide" },
-        element("div", { class: "slide-head" }, element("h4", {}, "IoU while the box slides sideways ", element("small", { text: "dotted: an edge passes the middle of a cell" })), play), plot.svg, slider)),
-    announce.node,
-  );
-  // Frame times are kept for whoever wants to measure the figure; the tests do.
-  root.frames = loop.times;
-
-  // ---- Drawing ----------------------------------------------------------------------------------------------------
-
-  const channelIndex = () => packed.channels.indexOf(state.channel);
-  const cellValue = (row, column) => scene.feature.data[(channelIndex() * height + row) * width + column];
-  const cellRange = () => (state.channel === "mouth" ? 100 : 99);
-
-  function readColours() {
-    colours = themeColours(root, COLOURS);
-    colours.mix = mixer(colours.low, colours.high);
-    const pen = mapOf.pool.overlay.getContext("2d");
-    colours.cut = hatchPattern(pen, colours.text, -1, 6, 1.4);
-    colours.added = hatchPattern(pen, colours.second, 1, 6, 1.6);
-  }
-
-  function measure() {
-    for (const map of Object.values(mapOf)) {
-      const across = Math.floor(map.view.clientWidth);
-      map.unit = across / (width + 2 * MARGIN);
-      const tall = Math.round(map.unit * (height + 2 * MARGIN));
-      map.size = [across, tall];
-      map.view.style.height = `${tall}px`;
-      for (const canvas of map.layers) fitCanvas(canvas, across, tall);
-    }
-    const across = Math.floor(maskOf.pool.view.clientWidth);
-    const size = [across, Math.round((across * MASK_VIEW.height) / MASK_VIEW.width)];
-    for (const mask of Object.values(maskOf)) {
-      fitCanvas(mask.canvas, ...size);
-      mask.size = size;
-      mask.unit = across / MASK_VIEW.width;
-    }
-    fitCanvas(thumbnail, ...thumbnailSize);
-    drawStills(size);
-    plot.width = Math.floor(plot.svg.parentNode.clientWidth);
-  }
-
-  // What stays as it is while the box moves is drawn once for each size: photographs and the object's true edge.
-  function drawStills([across, tall]) {
-    const { x, y, width: w, height: h } = MASK_VIEW;
-    if (fitCanvas(stills.thumbnail, ...thumbnailSize)) stills.thumbnail.getContext("2d").drawImage(photograph, 0, 0, ...thumbnailSize);
-    if (!fitCanvas(stills.scene, across, tall)) return;
-    const pen = stills.scene.getContext("2d");
-    pen.imageSmoothingQuality = "high";
-    pen.drawImage(greyPhotograph, x, y, w, h, 0, 0, across, tall);
-    fitCanvas(stills.edge, across, tall);
-    const line = stills.edge.getContext("2d");
-    line.lineCap = "round";
-    traceSegments(line, truthLine, across / w);
-    strokeTwice(line, ["#000000a0", 3.5], ["#ffffff", 1.75]);
-  }
-
-  function traceSegments(pen, segments, unit) {
-    pen.beginPath();
-    for (const [a, b, c, d] of segments) {
-      pen.moveTo((a - MASK_VIEW.x) * unit, (b - MASK_VIEW.y) * unit);
-      pen.lineTo((c - MASK_VIEW.x) * unit, (d - MASK_VIEW.y) * unit);
-    }
-  }
-
-  // A line with a rim, to be seen on any photograph.
-  function strokeTwice(pen, ...strokes) {
-    for (const [colour, thickness] of strokes) {
-      pen.strokeStyle = colour;
-      pen.lineWidth = thickness;
-      pen.stroke();
-    }
-  }
-
-  function drawBase(map) {
-    const pen = map.base.getContext("2d");
-    const { unit } = map;
-    const at = (cell) => (cell + MARGIN) * unit;
-    pen.clearRect(0, 0, ...map.size);
-    // The digits lie above the overlay, each with a halo of its cell's shade, so that box and bins never hide them.
-    const ink = map.digits.getContext("2d");
-    ink.clearRect(0, 0, ...map.size);
-    ink.font = `${Math.max(9, Math.min(14, unit * 0.46))}px ${colours.font}`;
-    ink.lineWidth = 2.5;
-    ink.lineJoin = "round";
-    ink.fillStyle = colours.text;
-    for (const layer of [pen, ink]) {
-      layer.textAlign = "center";
-      layer.textBaseline = "middle";
-    }
-    const small = Math.max(8.5, Math.min(11, unit * 0.4));
-    for (let row = 0; row < height; row++) {
-      for (let column = 0; column < width; column++) {
-        const value = cellValue(row, column);
-        pen.fillStyle = ink.strokeStyle = colours.mix(value / cellRange());
-        pen.fillRect(at(column), at(row), unit + 0.5, unit + 0.5);
-        ink.strokeText(String(value), at(column + 0.5), at(row + 0.5) + 0.5);
-        ink.fillText(String(value), at(column + 0.5), at(row + 0.5) + 0.5);
-      }
-    }
-    pen.strokeStyle = colours.page;
-    pen.lineWidth = 1;
-    pen.beginPath();
-    for (let column = 1; column < width; column++) { pen.moveTo(at(column), at(0)); pen.lineTo(at(column), at(height)); }
-    for (let row = 1; row < height; row++) { pen.moveTo(at(0), at(row)); pen.lineTo(at(width), at(row)); }
-    pen.stroke();
-    pen.strokeStyle = colours.line;
-    pen.strokeRect(at(0), at(0), width * unit, height * unit);
-    // Cells are counted above and left; pixels are measured below and right, at the lines between cells.
-    pen.font = `${small}px ${colours.font}`;
-    pen.fillStyle = colours.muted;
-    for (let column = 0; column < width; column++) pen.fillText(String(column), at(column + 0.5), at(-0.45));
-    for (let row = 0; row < height; row++) pen.fillText(String(row), at(-0.45), at(row + 0.5));
-    for (let column = 0; column <= width; column += 2) pen.fillText(String(column * stride), at(column), at(height + 0.45));
-    for (let row = 2; row < height; row += 2) pen.fillText(String(row * stride), at(width + 0.5), at(row));
-    pen.fillText("cell", at(-0.45), at(-0.45));
-    pen.textAlign = "right";
-    pen.fillText("px", at(width + MARGIN) - 2, at(height + 0.45));
-  }
-
-  function outline(pen, x, y, w, h, colour, thickness) {
-    pen.strokeStyle = colour;
-    pen.lineWidth = thickness;
-    pen.strokeRect(x, y, w, h);
-  }
-
-  function outlineBox(pen, { unit }) {
-    const [x1, y1, x2, y2] = state.box.map((edge) => (edge / stride + MARGIN) * unit);
-    outline(pen, x1, y1, x2 - x1, y2 - y1, colours.text, 2);
-  }
-
-  // Fill the part of rectangle `a` that is not in `b`.
-  function fillDifference(pen, a, b, style) {
-    pen.save();
-    pen.beginPath();
-    pen.rect(...a);
-    pen.clip();
-    pen.beginPath();
-    pen.rect(-1e4, -1e4, 3e4, 3e4);
-    pen.rect(...b);
-    pen.clip("evenodd");
-    pen.fillStyle = style;
-    pen.fillRect(...a);
-    pen.restore();
-  }
-
-  function drawPoolOverlay(map) {
-    const pen = map.overlay.getContext("2d");
-    const { unit } = map;
-    const at = (cell) => (cell + MARGIN) * unit;
-    const { snapped, pool } = result;
-    const [rows, columns] = state.output_size;
-    pen.clearRect(0, 0, ...map.size);
-    const [x1, y1, x2, y2] = state.box.map((edge) => at(edge / stride));
-    const box = [x1, y1, x2 - x1, y2 - y1];
-    const region = [at(snapped.x), at(snapped.y), snapped.width * unit, snapped.height * unit];
-    fillDifference(pen, region, box, colours.added);
-    fillDifference(pen, box, region, colours.cut);
-
-    const down = poolBins(snapped.y, snapped.height, rows, height);
-    const across = poolBins(snapped.x, snapped.width, columns, width);
-    const [top, bottom] = down[pick.row];
-    const [left, right] = across[pick.column];
-    pen.fillStyle = colours["second-soft"];
-    pen.fillRect(at(left), at(top), (right - left) * unit, (bottom - top) * unit);
-
-    // Bins, drawn inside their cells; where two share a cell, both outlines run through it.
-    pen.strokeStyle = colours.second;
-    pen.lineWidth = 1;
-    pen.beginPath();
-    down.forEach(([from, to], i) => across.forEach(([start, end], j) => {
-      if (to <= from || end <= start) return;
-      const [a, b] = [i % 2 ? 2 : 4.5, j % 2 ? 2 : 4.5].map((inset) => inset * Math.min(1, unit / 24));
-      pen.rect(at(start) + b, at(from) + a, (end - start) * unit - 2 * b, (to - from) * unit - 2 * a);
-    }));
-    pen.globalAlpha = 0.45;
-    pen.stroke();
-    pen.globalAlpha = 1;
-    outline(pen, ...region, colours.second, 2.5);
-    if (bottom > top && right > left) outline(pen, at(left) + 2, at(top) + 2, (right - left) * unit - 4, (bottom - top) * unit - 4, colours.second, 2);
-
-    const uses = (ranges, cell) => ranges.filter(([from, to]) => from <= cell && cell < to).length;
-    const downUses = Array.from({ length: height }, (_, row) => uses(down, row));
-    const acrossUses = Array.from({ length: width }, (_, column) => uses(across, column));
-    pen.fillStyle = colours.second;
-    for (let row = 0; row < height; row++) {
-      for (let column = 0; column < width; column++) {
-        const most = Math.max(downUses[row], acrossUses[column]);
-        if (downUses[row] * acrossUses[column] < 2) continue;
-        const step = Math.min(Math.max(3, unit * 0.15), (0.9 * unit) / most);
-        for (let i = 0; i < downUses[row]; i++) {
-          for (let j = 0; j < acrossUses[column]; j++) {
-            pen.beginPath();
-            pen.arc(at(column + 1) - (j + 1) * step - 0.5, at(row + 1) - (i + 1) * step - 0.5, Math.min(Math.max(1.1, unit * 0.055), 0.4 * step), 0, 7);
-            pen.fill();
-          }
-        }
-      }
-    }
-    // A ring around each cell that gives an output its number.
-    const from = channelIndex() * rows * columns;
-    const rings = new Set(pool.argmax.subarray(from, from + rows * columns));
-    const picked = pool.argmax[from + pick.row * columns + pick.column];
-    for (const cell of rings) {
-      if (cell < 0) continue;
-      pen.beginPath();
-      pen.arc(at((cell % width) + 0.5), at(Math.floor(cell / width) + 0.5), unit * 0.39, 0, 7);
-      pen.strokeStyle = colours.second;
-      pen.lineWidth = cell === picked ? 3 : 1.4;
-      pen.stroke();
-    }
-    outlineBox(pen, map);
-  }
-
-  // The samples of the picked bin, in continuous cells.
-  function binSamples() {
-    const { region } = result;
-    const [rows, columns] = state.output_size;
-    const part = (all, n, count) => all.slice(n * count, (n + 1) * count).map((index) => index + 0.5);
-    const xs = part(axisSamples(region.x, region.width, columns, region.samplesX), pick.column, region.samplesX);
-    const ys = part(axisSamples(region.y, region.height, rows, region.samplesY), pick.row, region.samplesY);
-    return ys.flatMap((y) => xs.map((x) => ({ x, y })));
-  }
-
-  function drawAlignOverlay(map) {
-    const pen = map.overlay.getContext("2d");
-    const { unit } = map;
-    const at = (cell) => (cell + MARGIN) * unit;
-    const { region } = result;
-    const [rows, columns] = state.output_size;
-    pen.clearRect(0, 0, ...map.size);
-    const [x, y] = [at(region.x + 0.5), at(region.y + 0.5)];
-    const [w, h] = [region.width * unit, region.height * unit];
-    pen.fillStyle = colours["accent-soft"];
-    pen.fillRect(x + (pick.column * w) / columns, y + (pick.row * h) / rows, w / columns, h / rows);
-    pen.beginPath();
-    for (let j = 0; j <= columns; j++) { pen.moveTo(x + (j * w) / columns, y); pen.lineTo(x + (j * w) / columns, y + h); }
-    for (let i = 0; i <= rows; i++) { pen.moveTo(x, y + (i * h) / rows); pen.lineTo(x + w, y + (i * h) / rows); }
-    pen.strokeStyle = colours.accent;
-    pen.lineWidth = 1.25;
-    pen.stroke();
-
-    outlineBox(pen, map);
-    drawSamples(map);
-    map.dot.hidden = !region.samplesX || !region.samplesY;
-    if (map.dot.hidden) return;
-
-    // The picked sample: a thread to each of its four cells, as thick as the cell's weight.
-    const { x: px, y: py } = binSamples()[pick.sy * region.samplesX + pick.sx];
-    for (const { row, column, weight } of neighbours(px, py, height, width)) {
-      if (weight < 1e-6) continue;
-      outline(pen, at(column) + 1.5, at(row) + 1.5, unit - 3, unit - 3, colours.accent, 2);
-      pen.beginPath();
-      pen.moveTo(at(px), at(py));
-      pen.lineTo(at(column + 0.5), at(row + 0.5));
-      pen.lineWidth = 1 + 6 * weight;
-      pen.globalAlpha = 0.55;
-      pen.stroke();
-      pen.globalAlpha = 1;
-    }
-    map.dot.style.transform = `translate(${at(px)}px, ${at(py)}px)`;
-  }
-
-  // All samples, above the digits; those that count as zero are hollow.
-  function drawSamples(map) {
-    const pen = map.marks.getContext("2d");
-    const at = (cell) => (cell + MARGIN) * map.unit;
-    const { region } = result;
-    const [rows, columns] = state.output_size;
-    const ys = axisSamples(region.y, region.height, rows, region.samplesY);
-    const xs = axisSamples(region.x, region.width, columns, region.samplesX);
-    const radius = within(0.22 * map.unit * Math.min(region.width / xs.length, region.height / ys.length), [1.1, 3]);
-    const hollow = (ix, iy) => !axisNeighbours(ix, width) || !axisNeighbours(iy, height);
-    pen.clearRect(0, 0, ...map.size);
-    pen.fillStyle = pen.strokeStyle = colours.accent;
-    pen.lineWidth = 1;
-    for (const zero of [false, true]) {
-      pen.beginPath();
-      for (const iy of ys) {
-        for (const ix of xs) {
-          if (hollow(ix, iy) !== zero) continue;
-          pen.moveTo(at(ix + 0.5) + radius, at(iy + 0.5));
-          pen.arc(at(ix + 0.5), at(iy + 0.5), radius, 0, 7);
-        }
-      }
-      if (zero) pen.stroke();
-      else pen.fill();
-    }
-  }
-
-  function placeBox(map) {
-    const [x1, y1, x2, y2] = state.box.map((edge) => (edge / stride + MARGIN) * map.unit);
-    map.box.style.transform = `translate(${x1}px, ${y1}px)`;
-    map.box.style.width = `${x2 - x1}px`;
-    map.box.style.height = `${y2 - y1}px`;
-  }
-
-  function describeHandles() {
-    const [x1, y1, x2, y2] = state.box.map((edge) => fixed(edge));
-    const { handles } = mapOf.pool;
-    const tell = (node, now, text) => {
-      node.setAttribute("aria-valuemin", String(-stride));
-      node.setAttribute("aria-valuemax", String((width + 1) * stride));
-      node.setAttribute("aria-valuenow", String(now));
-      node.setAttribute("aria-valuetext", text);
-    };
-    tell(handles.move, state.box[0], `from ${x1}, ${y1} to ${x2}, ${y2} pixels`);
-    tell(handles.nw, state.box[0], `${x1}, ${y1} pixels`);
-    tell(handles.ne, state.box[2], `${x2}, ${y1} pixels`);
-    tell(handles.sw, state.box[0], `${x1}, ${y2} pixels`);
-    tell(handles.se, state.box[2], `${x2}, ${y2} pixels`);
-  }
-
-  function drawNumbers() {
-    const [rows, columns] = state.output_size;
-    const from = channelIndex() * rows * columns;
-    const range = cellRange();
-    for (const grid of Object.values(gridOf)) {
-      layGrid(grid);
-      grid.cells.forEach((cell, n) => {
-        const [p, a] = [result.pool.data[from + n], result.align.data[from + n]];
-        const picked = n === pick.row * columns + pick.column;
-        if (cell.picked !== picked) {
-          cell.picked = picked;
-          cell.classList.toggle("picked", picked);
-          cell.setAttribute("tabindex", picked ? "0" : "-1");
-        }
-        const text = grid.kind === "pool" ? fixed(p, 0) : grid.kind === "align" ? fixed(a) : signed(p - a);
-        setText(cell, text);
-        const shade = grid.kind === "pool" ? colours.mix(p / range) : grid.kind === "align" ? colours.mix(a / range)
-          : `color-mix(in srgb, ${p > a ? colours.second : colours.accent} ${Math.round(Math.min(1, Math.abs(p - a) / 60) * 55)}%, ${colours.low})`;
-        if (cell.shade !== shade) {
-          cell.shade = shade;
-          cell.style.background = shade;
-        }
-      });
-    }
-  }
-
-  // Everything the inspector says about the picked bin and sample.
-  function trace() {
-    const [rows, columns] = state.output_size;
-    const { snapped, region } = result;
-    const [top, bottom] = poolBins(snapped.y, snapped.height, rows, height)[pick.row];
-    const [left, right] = poolBins(snapped.x, snapped.width, columns, width)[pick.column];
-    const cells = [];
-    for (let row = top; row < bottom; row++) for (let column = left; column < right; column++) cells.push({ row, column, value: cellValue(row, column) });
-    const samples = binSamples().map(({ x, y }) => ({ x, y, value: bilinear(scene.feature, x, y, channelIndex()) }));
-    const n = channelIndex() * rows * columns + pick.row * columns + pick.column;
-    const winner = result.pool.argmax[n];
-    const at = pick.sy * region.samplesX + pick.sx;
-    return { cells, top, bottom, left, right, winner, samples, at, sample: samples[at], pooled: result.pool.data[n], mean: result.align.data[n] };
-  }
-
-  function sentence() {
-    const { sample, at, samples, pooled, mean } = trace();
-    const bin = `Output row ${pick.row}, column ${pick.column}: RoIPool ${fixed(pooled, 0)}, RoIAlign ${fixed(mean, 2)}.`;
-    if (!sample) return `${bin} No samples.`;
-    const near = neighbours(sample.x, sample.y, height, width);
-    const sum = near.length
-      ? near.map((cell) => `${fixed(cell.weight, 2)} times ${cellValue(cell.row, cell.column)}`).join(" plus ") + ` is ${fixed(sample.value, 2)}`
-      : "outside the map, zero";
-    return `${bin} Sample ${at + 1} of ${samples.length}: ${sum}.`;
-  }
-
-  function drawInspector() {
-    const { cells, top, bottom, left, right, winner, samples, at, sample, pooled, mean } = trace();
-    const list = (values, most) => (values.length > most ? [...values.slice(0, most - 1), "\u2026", values.at(-1)] : values);
-    setText(poolTitle, `Output row ${pick.row}, column ${pick.column}: ${fixed(pooled, 0)}`);
-    setText(poolText, cells.length === 0 ? "No cell lies in this bin." : cells.length === 1 ? "This bin holds one cell." : `The largest of ${cells.length} cells.`);
-    setText(poolSum, cells.length ? `max(${list(cells.map(({ value }) => value), 12).join(", ")}) = ${fixed(pooled, 0)}` : "0");
-    if (poolCells.children.length !== cells.length) poolCells.replaceChildren(...cells.map(() => element("div")));
-    poolCells.style.setProperty("--columns", Math.max(1, right - left));
-    cells.forEach(({ row, column, value }, n) => {
-      setText(poolCells.children[n], String(value));
-      poolCells.children[n].classList.toggle("winner", row * width + column === winner);
-    });
-    const span = (from, to) => (to - from === 1 ? String(from) : `${from} to ${to - 1}`);
-    setText(poolRegionText, cells.length ? `Row${bottom - top > 1 ? "s" : ""} ${span(top, bottom)}, column${right - left > 1 ? "s" : ""} ${span(left, right)} of the map, that is ${left * stride} to ${right * stride} px across, ${top * stride} to ${bottom * stride} px down` : "");
-    setText(alignTitle, `Output row ${pick.row}, column ${pick.column}: ${fixed(mean, 2)}`);
-    setText(alignText, samples.length === 1 ? "One sample." : `The mean of ${samples.length} samples.`);
-    const terms = list(samples.map(({ value }) => fixed(value)), 6).join(" + ");
-    setText(alignSum, samples.length ? `(${terms}) / ${samples.length} = ${fixed(mean, 2)}` : "0");
-    if (!sample) {
-      setText(sampleText, "The box has no area, so there is no sample.");
-      setText(sampleSum, "");
-      quad.hidden = true;
-      return;
-    }
-    const near = neighbours(sample.x, sample.y, height, width);
-    setText(sampleText, `Sample ${at + 1} of ${samples.length} at x ${fixed(sample.x, 2)}, y ${fixed(sample.y, 2)} cells, that is ${fixed(sample.x * stride)}, ${fixed(sample.y * stride)} px`);
-    quad.hidden = near.length === 0;
-    if (near.length === 0) {
-      setText(sampleSum, "More than a cell outside the map: 0");
-      return;
-    }
-    near.forEach(({ row, column, weight }, n) => {
-      setText(quads[n].weight, fixed(weight, 2));
-      setText(quads[n].value, String(cellValue(row, column)));
-      setText(quads[n].cell, `row ${row}, col ${column}`);
-      quads[n].node.style.setProperty("--weight", `${Math.round(weight * 100)}%`);
-    });
-    const products = near.map(({ row, column, weight }) => fixed(weight * cellValue(row, column), 2));
-    setText(sampleSum, `${products.join(" + ")} = ${fixed(sample.value, 2)}`);
-  }
-
-  function drawShifts() {
-    const { snapped, region } = result;
-    const words = ["left", "top", "right", "bottom"];
-    const line = (edges) => {
-      const moves = edges.map((edge, n) => edge * stride - state.box[n]);
-      return moves.every((move) => Math.abs(move) < 0.005)
-        ? "Moved: no edge."
-        : `Moved: ${moves.map((move, n) => `${words[n]} ${signed(move)}`).join(", ")} px`;
-    };
-    setText(shift.pool, line([snapped.x, snapped.y, snapped.x + snapped.width, snapped.y + snapped.height]));
-    setText(shift.align, line([region.x, region.y, region.x + region.width, region.y + region.height].map((edge) => edge + 0.5)));
-    boxInputs.forEach(({ cells }, n) => setText(cells, `${fixed(state.box[n] / stride, 2)} cells`));
-    const [w, h] = [state.box[2] - state.box[0], state.box[3] - state.box[1]];
-    setText(sizeLine, `${fixed(w)} \u00d7 ${fixed(h)} px = ${fixed(w / stride, 2)} \u00d7 ${fixed(h / stride, 2)} cells. Stride ${stride} px, so spatial_scale\u00a0=\u00a01/${stride}.`);
-  }
-
-  // A reader who is still typing must not have the text rewritten under the cursor.
-  function refresh(input, value) {
-    if (document.activeElement === input && input.getAttribute("aria-invalid") === "true") return;
-    if (input.value === "" || Number(input.value) !== value) input.value = String(value);
-    input.setAttribute("aria-invalid", "false");
-  }
-
-  function drawControls() {
-    channelChoice.set(state.channel);
-    samplingChoice.set(state.sampling_ratio);
-    alignedInput.checked = state.aligned;
-    sizeInputs.forEach((input, axis) => refresh(input, state.output_size[axis]));
-    boxInputs.forEach(({ input }, n) => refresh(input, state.box[n]));
-    const wanted = [["dot", state.aligned ? "samples" : "samples, half a cell off"], ["zero", "zero"], ["four", "four cells of one sample"]];
-    alignKey.replaceChildren(...wanted.map(([name, text]) => key(name, text)));
-  }
-
-  function drawMask(mask, fit) {
-    const pen = mask.canvas.getContext("2d");
-    const { unit } = mask;
-    const { x: x0, y: y0 } = MASK_VIEW;
-    const kind = colours[mask.kind === "pool" ? "second" : "accent"];
-    pen.drawImage(stills.scene, 0, 0, ...mask.size);
-    // Wrong pixels inside the box, in the operation's colour.
-    const { part } = fit;
-    if (part.width && part.height) {
-      const image = new ImageData(part.width, part.height);
-      const [r, g, b] = hexToRgb(kind);
-      for (let y = 0; y < part.height; y++) {
-        for (let x = 0; x < part.width; x++) {
-          const n = y * part.width + x;
-          const truth = scene.mask.data[(part.top + y) * scene.mask.width + part.left + x];
-          if (part.data[n] >= 0.5 !== Boolean(truth)) image.data.set([r, g, b, 205], 4 * n);
-        }
-      }
-      wrong.width = part.width;
-      wrong.height = part.height;
-      wrong.getContext("2d").putImageData(image, 0, 0);
-      pen.imageSmoothingEnabled = false;
-      pen.drawImage(wrong, (part.left - x0) * unit, (part.top - y0) * unit, part.width * unit, part.height * unit);
-      pen.imageSmoothingEnabled = true;
-    }
-    pen.drawImage(stills.edge, 0, 0, ...mask.size);
-    traceSegments(pen, contour(part), unit);
-    // On a photograph the light tones serve both themes.
-    strokeTwice(pen, ["#000000c0", 5], [mask.kind === "pool" ? "#f0a35e" : "#5cc3e6", 3]);
-    const [x1, y1, x2, y2] = state.box;
-    pen.setLineDash([5, 4]);
-    outline(pen, (x1 - x0) * unit, (y1 - y0) * unit, (x2 - x1) * unit, (y2 - y1) * unit, "#ffffff", 1.25);
-    pen.setLineDash([]);
-    const text = Number.isNaN(fit.iou) ? "undefined" : `${fixed(100 * fit.iou)} %`;
-    setText(mask.score, text);
-    mask.canvas.setAttribute("aria-label", `Photograph of a cup with the mask of its mouth, as ${mask.kind === "pool" ? "RoIPool" : "RoIAlign"} leaves it; IoU ${text}`);
-  }
-
-  function drawThumbnail() {
-    const pen = thumbnail.getContext("2d");
-    pen.drawImage(stills.thumbnail, 0, 0, ...thumbnailSize);
-    const [x1, y1, x2, y2] = state.box.map((edge) => (edge * THUMBNAIL) / packedScene.width);
-    outline(pen, x1, y1, x2 - x1, y2 - y1, "#000000b0", 3.5);
-    outline(pen, x1, y1, x2 - x1, y2 - y1, "#ffffff", 1.5);
-  }
-
-  // -- The sweep, a slice at a time.
-  function updateSweep() {
-    const [x1, y1, x2, y2] = state.box;
-    if (sweep.anchor === null || Math.abs(x1 - sweep.anchor) > SWEEP.reach) sweep.anchor = Math.round(x1 / stride) * stride;
-    const key = JSON.stringify([sweep.anchor, tenth(x2 - x1), y1, y2, state.output_size, state.sampling_ratio, state.aligned]);
-    if (sweep.at >= SWEEP.steps && sweep.key !== key) {
-      Object.assign(sweep, { key, at: 0, pool: [], align: [], from: sweep.anchor, box: state.box });
-    }
-    const until = performance.now() + 2;
-    while (sweep.at < SWEEP.steps && performance.now() < until) {
-      const left = sweep.from - SWEEP.reach + (2 * SWEEP.reach * sweep.at) / (SWEEP.steps - 1);
-      const box = [left, sweep.box[1], left + sweep.box[2] - sweep.box[0], sweep.box[3]];
-      const { poolFit, alignFit } = compute(scene, { ...state, box });
-      sweep.pool.push(poolFit.iou);
-      sweep.align.push(alignFit.iou);
-      sweep.at += 1;
-    }
-    if (sweep.at < SWEEP.steps || sweep.key !== key) mark("sweep");
-    if (sweep.at >= SWEEP.steps && sweep.shown !== sweep.key) {
-      sweep.shown = sweep.key;
-      sweep.curves = { pool: sweep.pool, align: sweep.align };
-      drawCurves();
-    }
-    placeCursor();
-  }
-
-  const plotBox = { left: 46, right: 14, top: 12, bottom: 24, height: 168 };
-  function plotScale() {
-    const inner = plot.width - plotBox.left - plotBox.right;
-    const low = sweep.low ?? 0;
-    return {
-      x: (shiftPx) => plotBox.left + ((shiftPx + SWEEP.reach) / (2 * SWEEP.reach)) * inner,
-      y: (value) => plotBox.top + ((100 - value) / (100 - low)) * (plotBox.height - plotBox.top - plotBox.bottom),
-    };
-  }
-
-  function drawCurves() {
-    if (!sweep.curves) return;
-    const values = [...sweep.curves.pool, ...sweep.curves.align].filter((value) => !Number.isNaN(value));
-    sweep.low = values.length ? Math.max(0, Math.floor((100 * Math.min(...values) - 5) / 20) * 20) : 0;
-    const { x, y } = plotScale();
-    plot.svg.setAttribute("viewBox", `0 0 ${plot.width} ${plotBox.height}`);
-    plot.svg.setAttribute("width", plot.width);
-    plot.svg.setAttribute("height", plotBox.height);
-    const marks = [];
-    for (let value = sweep.low; value <= 100; value += 20) {
-      marks.push(svgNode("line", { class: "rule", x1: plotBox.left, x2: plot.width - plotBox.right, y1: y(value), y2: y(value) }));
-      const text = svgNode("text", { class: "tick", x: plotBox.left - 7, y: y(value) + 4, "text-anchor": "end" });
-      text.textContent = value === 100 ? "100 %" : String(value);
-      marks.push(text);
-    }
-    // Where an edge of the box passes the middle of a cell, RoIPool rounds it to the next one.
-    for (const edge of [sweep.box[0], sweep.box[2]]) {
-      for (let at = -SWEEP.reach; at <= SWEEP.reach; at += 0.1) {
-        const now = sweep.from + at + edge - sweep.box[0];
-        if (Math.floor(now / stride + 0.5) === Math.floor((now - 0.1) / stride + 0.5)) continue;
-        marks.push(svgNode("line", { class: "flip", x1: x(at), x2: x(at), y1: plotBox.top, y2: y(sweep.low) }));
-      }
-    }
-    for (const at of [-16, -8, 0, 8, 16]) {
-      marks.push(svgNode("line", { class: "rule", x1: x(at), x2: x(at), y1: y(sweep.low), y2: y(sweep.low) + 4 }));
-      const text = svgNode("text", { class: "tick", x: x(at), y: plotBox.height - 4, "text-anchor": "middle" });
-      text.textContent = at === 0 ? `x1 = ${sweep.from} px` : `${signed(at, 0)}`;
-      marks.push(text);
-    }
-    if (!values.length) {
-      const text = svgNode("text", { class: "tick", x: plot.width / 2, y: plotBox.height / 2 - 8, "text-anchor": "middle" });
-      text.textContent = "No part of the mouth lies in the box.";
-      marks.push(text);
-    }
-    plot.frame.replaceChildren(...marks);
-    // Names stand at the end where the curves are farther apart.
-    const gap = (n) => Math.abs(sweep.curves.pool.at(n) - sweep.curves.align.at(n));
-    const atEnd = !(gap(0) > gap(-1));
-    for (const kind of ["pool", "align"]) {
-      let started = false;
-      const path = sweep.curves[kind].map((value, n) => {
-        if (Number.isNaN(value)) { started = false; return ""; }
-        const command = started ? "L" : "M";
-        started = true;
-        return `${command}${x(-SWEEP.reach + (2 * SWEEP.reach * n) / (SWEEP.steps - 1)).toFixed(1)} ${y(100 * value).toFixed(1)}`;
-      });
-      plot[kind].setAttribute("d", path.join(""));
-      const last = sweep.curves[kind].at(atEnd ? -1 : 0);
-      const label = plot[`${kind}Label`];
-      label.textContent = kind === "pool" ? "RoIPool" : "RoIAlign";
-      label.setAttribute("x", atEnd ? plot.width - plotBox.right - 2 : plotBox.left + 4);
-      label.setAttribute("text-anchor", atEnd ? "end" : "start");
-      label.setAttribute("y", Number.isNaN(last) ? -20 : Math.max(11, y(100 * last) + (kind === "pool" ? 17 : -8)));
-      label.setAttribute("visibility", Number.isNaN(last) ? "hidden" : "visible");
-    }
-    const span = (list) => {
-      const some = list.filter((value) => !Number.isNaN(value)).map((value) => 100 * value);
-      return some.length ? `${fixed(Math.min(...some))} to ${fixed(Math.max(...some))} percent` : "undefined";
-    };
-    plot.svg.setAttribute("aria-label", `IoU over 40 pixels of sideways movement: RoIPool ${span(sweep.curves.pool)}, RoIAlign ${span(sweep.curves.align)}`);
-  }
-
-  function placeCursor() {
-    if (!sweep.curves) return;
-    const { x, y } = plotScale();
-    const at = state.box[0] - sweep.anchor;
-    plot.cursor.setAttribute("x1", x(at));
-    plot.cursor.setAttribute("x2", x(at));
-    plot.cursor.setAttribute("y1", plotBox.top);
-    plot.cursor.setAttribute("y2", plotBox.height - plotBox.bottom);
-    for (const [dot, fit] of [[plot.poolDot, result.poolFit], [plot.alignDot, result.alignFit]]) {
-      dot.setAttribute("visibility", Number.isNaN(fit.iou) ? "hidden" : "visible");
-      if (!Number.isNaN(fit.iou)) { dot.setAttribute("cx", x(at)); dot.setAttribute("cy", y(100 * fit.iou)); }
-    }
-    if (Number(slider.value) !== tenth(at)) slider.value = String(tenth(at));
-    slider.setAttribute("aria-valuetext", `left edge at ${fixed(state.box[0])} pixels`);
-  }
-
-  // One frame: only what changed.
-  function draw() {
-    const all = dirty.has("all");
-    const [box, base] = [all || dirty.has("box"), all || dirty.has("base")];
-    const controls = all || dirty.has("controls");
-    const picked = box || dirty.has("pick");
-    dirty.clear();
-    if (!root.clientWidth) return;
-    if (!colours) readColours();
-    if (all) measure();
-    if (base) Object.values(mapOf).forEach(drawBase);
-    if (box) {
-      result = compute(scene, state);
-      clampPick();
-      Object.values(mapOf).forEach(placeBox);
-      describeHandles();
-      drawShifts();
-      drawThumbnail();
-      drawMask(maskOf.pool, result.poolFit);
-      drawMask(maskOf.align, result.alignFit);
-    }
-    if (box || controls) drawControls();
-    if (picked) {
-      drawPoolOverlay(mapOf.pool);
-      drawAlignOverlay(mapOf.align);
-      drawNumbers();
-      drawInspector();
-    }
-    if (all) drawCurves();
-    updateSweep();
-  }
-
-  stops.push(onTheme(() => { colours = null; mark("all"); }));
-  stops.push(onResize(root, () => mark("all")));
-  draw();
-  return () => {
-    stops.forEach((stop) => stop());
-    root.remove();
+// What a box and the options come to, in all channels and for the mask; bins of cells, and samples in cells.
+function compute({ feature, scale, names, mask }, { box, output_size: outputSize, sampling_ratio: samplingRatio, aligned }) {
+  const options = { outputSize, scale, samplingRatio, aligned };
+  const [rows, columns] = outputSize;
+  const from = names.indexOf("mouth") * rows * columns;
+  const fit = ({ data }) => maskFit({ data: data.slice(from, from + rows * columns).map((share) => share / 100), height: rows, width: columns }, box, mask);
+  const [pool, align] = [roiPool(feature, box, options), roiAlign(feature, box, options)];
+  const [snapped, region] = [poolRegion(box, scale), alignRegion(box, options)];
+  const points = (start, length, bins, samples, size) => axisSamples(start, length, bins, samples)
+    .map((index) => ({ at: index + 0.5, zero: !axisNeighbours(index, size) }));
+  return {
+    pool, align, snapped, region, fits: { pool: fit(pool), align: fit(align) },
+    down: poolBins(snapped.y, snapped.height, rows, feature.height), across: poolBins(snapped.x, snapped.width, columns, feature.width),
+    ys: points(region.y, region.height, rows, region.samplesY, feature.height),
+    xs: points(region.x, region.width, columns, region.samplesX, feature.width),
   };
 }
 
-export default { render };
+const channelFrom = ({ scene, state }, size) => scene.names.indexOf(state.channel) * size;
+const most = ({ state }) => CHANNELS[state.channel][1];
+
+// The values of the map that is shown.
+function shownMap(figure) {
+  const { feature, width, height } = figure.scene;
+  const from = channelFrom(figure, width * height);
+  return feature.data.subarray(from, from + width * height);
+}
+
+// ---- Moving the box ------------------------------------------------------------------------------------------------
+
+const tenth = (value) => Math.round(value * 10) / 10;
+const clean = (value) => Math.round(value * 1e6) / 1e6; // 0.1 + 0.2 is 0.3 to a reader
+
+// A box of which `part` ("move", or the edges by their letters) goes by (dx, dy) pixels, as far as there is room.
+function movedBox({ width, height, stride }, [x1, y1, x2, y2], part, dx, dy) {
+  const [left, right, top, bottom] = [-MARGIN, width + MARGIN, -MARGIN, height + MARGIN].map((cell) => cell * stride);
+  [dx, dy] = [tenth(dx), tenth(dy)];
+  if (part === "move") {
+    const shift = (by, low, high, least, last) => (by < 0 ? Math.max(by, Math.min(0, least - low)) : Math.min(by, Math.max(0, last - high)));
+    [dx, dy] = [shift(dx, x1, x2, left, right), shift(dy, y1, y2, top, bottom)];
+    return [x1 + dx, y1 + dy, x2 + dx, y2 + dy].map(clean);
+  }
+  if (part.includes("w")) x1 = Math.min(clamp(x1 + dx, left, right), x2 - 1);
+  if (part.includes("e")) x2 = Math.max(clamp(x2 + dx, left, right), x1 + 1);
+  if (part.includes("n")) y1 = Math.min(clamp(y1 + dy, top, bottom), y2 - 1);
+  if (part.includes("s")) y2 = Math.max(clamp(y2 + dy, top, bottom), y1 + 1);
+  return [x1, y1, x2, y2].map(clean);
+}
+
+// Arrow keys by a pixel, with Shift by a tenth; Home, End and Page keys by a cell.
+function moveByKeys(figure, node, part) {
+  node.addEventListener("keydown", (event) => {
+    const jump = event.ctrlKey || event.altKey || event.metaKey ? null : JUMPS[event.key];
+    const by = arrowOf(event)?.map((step) => step * (event.shiftKey ? 0.1 : 1)) ?? jump?.map((cells) => cells * figure.scene.stride);
+    if (!by) return;
+    event.preventDefault();
+    figure.set({ box: movedBox(figure.scene, figure.state.box, part, ...by) });
+  });
+}
+
+// ---- The maps: one to drag the box on ("both"), and two that show what each operation reads ------------------------
+
+function buildMap(figure, kind, help) {
+  const main = kind === "both";
+  const part = (type, name, attributes = {}) => element("div", { class: `${type} ${type}-${name}`, dataset: { part: name }, ...attributes });
+  const handle = (name, label) => part("handle", name, main ? { role: "slider", tabindex: "0", "aria-label": label, "aria-describedby": help.id } : {});
+  const corners = Object.fromEntries(Object.entries(main ? CORNERS : {}).map(([name, label]) => [name, handle(name, label)]));
+  const handles = { move: handle("move", "Box"), ...corners };
+  const edges = main ? [..."nswe"].map((name) => part("edge", name)) : [];
+  const canvas = element("canvas", { "aria-hidden": "true" });
+  const box = element("div", { class: "box" }, handles.move, ...edges, ...Object.values(corners));
+  const view = element("div", { class: "map-view" }, canvas, box);
+  const map = { kind, canvas, box, view, handles, unit: 1 };
+  if (main) Object.entries(handles).forEach(([name, node]) => moveByKeys(figure, node, name));
+  const pick = (event) => pickAt(figure, kind, ...pointIn(view, event, map.unit).map((at) => at - MARGIN));
+  const drag = draggable(view, {
+    slack: 3,
+    start({ target: { dataset: { part: name } } }) {
+      if (!name) return main ? null : {};
+      figure.parts.slide.player.stop();
+      if (main) (handles[name] ?? handles.move).focus({ preventScroll: true });
+      return { name, from: figure.state.box };
+    },
+    move({ name, from }, _, { dx, dy }) {
+      const pixels = figure.scene.stride / map.unit;
+      if (name) figure.set({ box: movedBox(figure.scene, from, name, dx * pixels, dy * pixels) });
+    },
+    end({ name, from }, event, moved) {
+      if (event.type === "pointercancel" && name && moved) figure.set({ box: from }); // the finger scrolls the page instead
+      if (event.type === "pointerup" && !main && !moved) pick(event);
+    },
+  });
+  if (!main) view.addEventListener("pointermove", (event) => !drag.active && event.pointerType !== "touch" && pick(event));
+  return map;
+}
+
+function measureMap(map, { width, height }) {
+  const across = Math.floor(map.view.clientWidth);
+  map.unit = across / (width + 2 * MARGIN);
+  map.size = [across, Math.round(map.unit * (height + 2 * MARGIN))];
+  map.view.style.height = `${map.size[1]}px`;
+  fitCanvas(map.canvas, ...map.size);
+}
+
+function describeHandles({ parts, state: { box } }) {
+  const [x1, y1, x2, y2] = box.map((edge) => fixed(edge));
+  const words = { nw: `${x1}, ${y1}`, ne: `${x2}, ${y1}`, sw: `${x1}, ${y2}`, se: `${x2}, ${y2}`, move: `from ${x1}, ${y1} to ${x2}, ${y2}` };
+  Object.entries(words).forEach(([name, text]) => put(parts.map.handles[name], {
+    "aria-valuemin": -FARTHEST, "aria-valuemax": FARTHEST, "aria-valuenow": box[["ne", "se"].includes(name) ? 2 : 0], "aria-valuetext": `${text} pixels`,
+  }));
+}
+
+// Cells, what is read of them, and numbers; the pen's origin is the map's corner.
+function drawMap(figure, map) {
+  const { scene, state, look } = figure;
+  const { unit, kind } = map;
+  const pen = map.canvas.getContext("2d");
+  pen.clearRect(0, 0, ...map.size);
+  pen.save();
+  pen.translate(MARGIN * unit, MARGIN * unit);
+  drawCells(pen, { data: shownMap(figure), width: scene.width }, unit, { colours: look.cells, largest: most(figure), numbers: Infinity });
+  drawTicks(figure, map, pen);
+  if (kind === "both" && state.channel === "mouth") strokeSegments(pen, scene.edge, unit / scene.stride);
+  if (kind !== "align") drawPool(figure, pen, unit, kind === "pool");
+  const [x1, y1, x2, y2] = state.box.map((edge) => (edge / scene.stride) * unit);
+  outlineRect(pen, x1, y1, x2 - x1, y2 - y1, [MAP.page, 4], [MAP.text, 2]);
+  if (kind !== "pool") drawSamples(figure, pen, unit, kind === "align");
+  if (kind !== "both") drawDigits(figure, pen, unit, kind);
+  pen.restore();
+  map.box.style.transform = `translate(${x1 + MARGIN * unit}px, ${y1 + MARGIN * unit}px)`;
+  [map.box.style.width, map.box.style.height] = [`${x2 - x1}px`, `${y2 - y1}px`];
+}
+
+// Pixels below and to the right, at the lines between cells; in the maps with numbers, cells above and to the left.
+function drawTicks({ scene: { width, height, stride }, look }, { unit, kind }, pen) {
+  pen.font = `11px ${look.font}`;
+  pen.fillStyle = look.muted;
+  pen.textAlign = "center";
+  pen.textBaseline = "middle";
+  const write = (text, column, row) => pen.fillText(text, column * unit, row * unit);
+  for (let column = 0; column <= width; column += 2) write(`${column * stride}${column === width ? " px" : ""}`, column, height + 0.5);
+  for (let row = 2; row < height; row += 2) write(String(row * stride), width + 0.5, row);
+  if (kind === "both") return;
+  for (let column = 0; column < width; column++) write(String(column + 1), column + 0.5, -0.45);
+  for (let row = 0; row < height; row++) write(String(row + 1), -0.45, row + 0.5);
+}
+
+// A line in pixels of the image, on a map or a photograph; the object's true edge is white with a dark rim.
+function strokeSegments(pen, segments, unit, x = 0, y = 0, strokes = [["#000000b0", 4], ["#ffffff", 2]]) {
+  pen.beginPath();
+  for (const [a, b, c, d] of segments) {
+    pen.moveTo((a - x) * unit, (b - y) * unit);
+    pen.lineTo((c - x) * unit, (d - y) * unit);
+  }
+  strokeAll(pen, ...strokes);
+}
+
+// Fill the part of rectangle `a` that is not in `b`.
+function fillDifference(pen, a, b, style) {
+  pen.save();
+  for (const rectangles of [[a], [a, b]]) {
+    pen.beginPath();
+    rectangles.forEach((one) => pen.rect(...one));
+    if (rectangles.length === 1) pen.clip();
+  }
+  pen.fillStyle = style;
+  pen.fill("evenodd");
+  pen.restore();
+}
+
+// RoIPool's cells; closer to, what they add to the box and cut off it, the bins, and the picked one.
+function drawPool({ state, scene, look, result: { snapped, down, across }, pick }, pen, unit, close) {
+  const [x1, y1, x2, y2] = state.box.map((edge) => (edge / scene.stride) * unit);
+  const [box, region] = [[x1, y1, x2 - x1, y2 - y1], [snapped.x, snapped.y, snapped.width, snapped.height].map((cells) => cells * unit)];
+  outlineRect(pen, ...region, [MAP.page, 5], [MAP.second, 3]);
+  if (!close) return;
+  fillDifference(pen, region, box, look.added);
+  fillDifference(pen, box, region, look.cut);
+  const outline = ([top, bottom], [left, right], inset, ...strokes) => {
+    if (bottom <= top || right <= left) return; // a bin without cells
+    outlineRect(pen, left * unit + inset, top * unit + inset, (right - left) * unit - 2 * inset, (bottom - top) * unit - 2 * inset, ...strokes);
+  };
+  pen.globalAlpha = 0.6; // where two bins share a cell, both outlines run through it
+  down.forEach((rows, i) => across.forEach((columns, j) => outline(rows, columns, (i + j) % 2 ? 2 : 4, [MAP.second, 1])));
+  pen.globalAlpha = 1;
+  outline(down[pick.row], across[pick.column], 2, [MAP.page, 5], [MAP.second, 3]);
+}
+
+// RoIAlign's points: full ones that read the map, hollow ones that count as zero; closer to, the bins and the picked point.
+function drawSamples(figure, pen, unit, close) {
+  const { result: { region, xs, ys }, state: { output_size: [rows, columns] }, look, pick } = figure;
+  if (close) {
+    const [x, y, w, h] = [region.x + 0.5, region.y + 0.5, region.width / columns, region.height / rows].map((cells) => cells * unit);
+    pen.fillStyle = look.soft;
+    pen.fillRect(x + pick.column * w, y + pick.row * h, w, h);
+    for (let n = 0; n < rows * columns; n++) outlineRect(pen, x + (n % columns) * w, y + Math.floor(n / columns) * h, w, h, [MAP.accent, 1]);
+  }
+  const radius = clamp(0.22 * unit * Math.min(region.width / xs.length, region.height / ys.length), 1.3, 3.2);
+  for (const zero of [true, false]) {
+    pen.beginPath();
+    for (const v of ys) {
+      for (const u of xs) {
+        if ((u.zero || v.zero) !== zero) continue;
+        pen.moveTo(u.at * unit + radius, v.at * unit);
+        pen.arc(u.at * unit, v.at * unit, radius, 0, 7);
+      }
+    }
+    strokeAll(pen, [MAP.page, zero ? 3 : 1.6], ...(zero ? [[MAP.accent, 1.2]] : []));
+    pen.fillStyle = MAP.accent;
+    if (!zero) pen.fill();
+  }
+  if (close) drawPicked(figure, pen, unit);
+}
+
+// The picked point's four cells, each with a thread as thick as its weight.
+function drawPicked(figure, pen, unit) {
+  const { sample, near } = trace(figure);
+  if (!sample) return;
+  for (const { row, column, weight } of near) {
+    if (weight < 1e-6) continue;
+    outlineRect(pen, column * unit + 1.5, row * unit + 1.5, unit - 3, unit - 3, [MAP.accent, 2]);
+    pen.beginPath();
+    pen.moveTo(sample.x * unit, sample.y * unit);
+    pen.lineTo((column + 0.5) * unit, (row + 0.5) * unit);
+    strokeAll(pen, [`${MAP.accent}90`, 1 + 6 * weight]);
+  }
+  pen.beginPath();
+  pen.arc(sample.x * unit, sample.y * unit, 4.5, 0, 7);
+  strokeAll(pen, [MAP.page, 3]);
+  pen.fill();
+}
+
+// Numbers on grounds of their own, above all lines. Where points lie there are none but those of the picked point's four cells.
+function drawDigits(figure, pen, unit, kind) {
+  const { scene, look, result: { xs, ys, down, across, pool }, state: { output_size: [rows, columns] } } = figure;
+  const { near, winner } = trace(figure);
+  const under = (points, cell) => points.some(({ at }) => Math.abs(at - cell - 0.5) < 0.42);
+  const from = channelFrom(figure, rows * columns);
+  const givers = new Set(pool.argmax.subarray(from, from + rows * columns));
+  const readers = (bins, cell) => bins.filter(([low, high]) => low <= cell && cell < high).length;
+  pen.font = `${clamp(unit * 0.42, 11, 14).toFixed(1)}px ${look.font}`;
+  shownMap(figure).forEach((value, n) => {
+    const [row, column] = [Math.floor(n / scene.width), n % scene.width];
+    if (kind === "align" && under(xs, column) && under(ys, row) && !near.some((cell) => cell.row === row && cell.column === column)) return;
+    pen.beginPath();
+    pen.ellipse((column + 0.5) * unit, (row + 0.5) * unit, unit * (value > 99 ? 0.46 : 0.37), unit * 0.37, 0, 0, 7);
+    pen.fillStyle = look.cells.fill(value, most(figure));
+    pen.fill();
+    if (kind === "pool" && givers.has(n)) strokeAll(pen, [MAP.page, n === winner ? 5 : 3], [MAP.second, n === winner ? 3 : 1.4]);
+    pen.fillStyle = MAP.text;
+    pen.fillText(String(value), (column + 0.5) * unit, (row + 0.5) * unit + 0.5);
+    if (kind === "pool") drawReaders(pen, (column + 1) * unit, (row + 1) * unit, unit, readers(down, row), readers(across, column));
+  });
+}
+
+// A cell that several bins read: as many dots in its corner, in rows and columns.
+function drawReaders(pen, right, bottom, unit, rows, columns) {
+  if (rows * columns < 2) return;
+  const step = Math.min(unit * 0.14, (0.9 * unit) / Math.max(rows, columns));
+  for (let n = 0; n < rows * columns; n++) {
+    pen.beginPath();
+    pen.arc(right - ((n % columns) + 0.75) * step, bottom - (Math.floor(n / columns) + 0.75) * step, 0.4 * step, 0, 7);
+    pen.fillStyle = MAP.second;
+    pen.fill();
+  }
+}
+
+// ---- The masks -----------------------------------------------------------------------------------------------------
+
+function buildMask(kind, words) {
+  const [ground, canvas, score] = [element("canvas", { "aria-hidden": "true" }), element("canvas", { role: "img" }), element("strong")];
+  const view = element("div", { class: "mask-view" }, ground, canvas);
+  const title = element("h4", {}, element("b", { text: NAMES[kind] }), element("span", { text: ` ${words}` }));
+  const fit = element("p", { class: "score" }, "Overlap (IoU): ", score);
+  return { kind, ground, canvas, score, view, node: element("section", { class: `mask ${kind}` }, title, view, fit) };
+}
+
+function measureMask(mask, photograph) {
+  const { x, y, width, height } = MASK_VIEW;
+  const across = Math.floor(mask.view.clientWidth);
+  mask.size = [across, Math.round((across * height) / width)];
+  mask.unit = across / width;
+  mask.view.style.height = `${mask.size[1]}px`;
+  for (const canvas of [mask.ground, mask.canvas]) fitCanvas(canvas, ...mask.size);
+  const pen = mask.ground.getContext("2d");
+  pen.imageSmoothingQuality = "high";
+  pen.drawImage(photograph, x, y, width, height, 0, 0, ...mask.size);
+}
+
+function drawMask({ scene, state, result }, { kind, canvas, score, size, unit }) {
+  const { part, wrong, iou } = result.fits[kind];
+  const { x, y } = MASK_VIEW;
+  const pen = canvas.getContext("2d");
+  pen.clearRect(0, 0, ...size);
+  if (wrong.length) {
+    const pixels = picture(part.height, part.width, (n) => [...ON_PHOTOGRAPH[kind].wrong, 205 * wrong[n]]);
+    pen.imageSmoothingEnabled = false;
+    pen.drawImage(pixels, (part.left - x) * unit, (part.top - y) * unit, part.width * unit, part.height * unit);
+  }
+  pen.lineCap = "round";
+  strokeSegments(pen, scene.edge, unit, x, y);
+  strokeSegments(pen, contour(part), unit, x, y, [["#000000c0", 5], [ON_PHOTOGRAPH[kind].line, 3]]);
+  const [x1, y1, x2, y2] = state.box;
+  outlineRect(pen, (x1 - x) * unit, (y1 - y) * unit, (x2 - x1) * unit, (y2 - y1) * unit, ["#ffffffc0", 3], [MAP.text, 1.5]);
+  const text = Number.isNaN(iou) ? "undefined" : `${fixed(100 * iou)}\u00a0%`;
+  setText(score, text);
+  put(canvas, { "aria-label": `Photograph of a cup with the mask of its mouth, as ${NAMES[kind]} leaves it; IoU ${text}` });
+}
+
+// ---- Where a number comes from -------------------------------------------------------------------------------------
+
+// All that can be said about the picked output and its picked sample.
+function trace(figure) {
+  const { result, pick, state, scene } = figure;
+  const [rows, columns] = state.output_size;
+  const { samplesX, samplesY } = result.region;
+  const map = shownMap(figure);
+  const valued = (cell) => ({ ...cell, value: map[cell.row * scene.width + cell.column] });
+  const [[top, bottom], [left, right]] = [result.down[pick.row], result.across[pick.column]];
+  const cells = [];
+  for (let row = top; row < bottom; row++) for (let column = left; column < right; column++) cells.push(valued({ row, column }));
+  const part = (all, n, count) => all.slice(n * count, (n + 1) * count);
+  const samples = part(result.ys, pick.row, samplesY).flatMap((y) => part(result.xs, pick.column, samplesX).map((x) => (
+    { x: x.at, y: y.at, value: bilinear(scene.feature, x.at, y.at, scene.names.indexOf(state.channel)) })));
+  const n = channelFrom(figure, rows * columns) + pick.row * columns + pick.column;
+  const at = pick.sy * samplesX + pick.sx;
+  const near = samples.length ? neighbours(samples[at].x, samples[at].y, scene.height, scene.width).map(valued) : [];
+  const [winner, pooled, mean] = [result.pool.argmax[n], result.pool.data[n], result.align.data[n]];
+  return { cells, top, bottom, left, right, winner, samples, at, sample: samples[at], near, pooled, mean };
+}
+
+function setPick(figure, row, column, sy = 0, sx = 0) {
+  const next = { row, column, sy, sx };
+  if (same(figure.pick, next)) return;
+  figure.pick = next;
+  figure.mark("pick");
+}
+
+// The bin, and for RoIAlign the sample, nearest to a point of the map; a point off the box picks nothing.
+function pickAt(figure, kind, x, y) {
+  const { result: { snapped, region: { samplesX, samplesY, ...region } }, state: { output_size: [rows, columns] } } = figure;
+  const [u, v] = kind === "pool" ? [(x - snapped.x) / snapped.width, (y - snapped.y) / snapped.height]
+    : [(x - 0.5 - region.x) / region.width, (y - 0.5 - region.y) / region.height];
+  const [down, across] = kind === "pool" ? [1, 1] : [samplesY, samplesX];
+  if (!(down && across && u >= -0.05 && u <= 1.05 && v >= -0.05 && v <= 1.05)) return;
+  const [sy, sx] = [[v, rows * down], [u, columns * across]].map(([t, n]) => clamp(Math.floor(t * n), 0, n - 1));
+  setPick(figure, Math.floor(sy / down), Math.floor(sx / across), sy % down, sx % across);
+}
+
+function clampPick({ pick, result: { region }, state: { output_size: [rows, columns] } }) {
+  const most = { row: rows - 1, column: columns - 1, sy: Math.max(0, region.samplesY - 1), sx: Math.max(0, region.samplesX - 1) };
+  Object.keys(most).forEach((name) => (pick[name] = Math.min(pick[name], most[name])));
+}
+
+// The next or last sample, from bin to bin and round again.
+function stepSample(figure, by) {
+  const { pick, result: { region: { samplesX, samplesY } }, state: { output_size: [rows, columns] } } = figure;
+  const inBin = samplesX * samplesY;
+  if (!inBin) return;
+  const all = inBin * rows * columns;
+  const next = ((pick.row * columns + pick.column) * inBin + pick.sy * samplesX + pick.sx + by + all) % all;
+  const [bin, sample] = [Math.floor(next / inBin), next % inBin];
+  setPick(figure, Math.floor(bin / columns), bin % columns, Math.floor(sample / samplesX), sample % samplesX);
+}
+
+// An output as a grid of real text; pointing at a cell, or walking to it, picks it.
+function buildGrid(figure, kind, title, caption) {
+  const id = uniqueId("roi-align-grid");
+  const body = element("div", { role: "grid", class: "grid", "aria-labelledby": id });
+  const words = element("p", { class: "prose", text: caption });
+  const grid = { kind, body, rows: [], node: element("section", { class: `output ${kind}` }, element("h4", { id, text: title }), body, words) };
+  const enter = (row, column) => (figure.pick.row !== row || figure.pick.column !== column) && setPick(figure, row, column);
+  walkCells(body, () => grid.rows, { enter });
+  body.addEventListener("pointerover", ({ target: { dataset: { row, column } } }) => row && enter(Number(row), Number(column)));
+  return grid;
+}
+
+function layGrid(grid, [rows, columns]) {
+  if (grid.rows.length === rows && grid.rows[0].length === columns) return;
+  const cell = (row, column) => element("div", { role: "gridcell", tabindex: "-1", dataset: { row, column } });
+  grid.body.style.setProperty("--columns", columns);
+  grid.rows = Array.from({ length: rows }, (_, row) => Array.from({ length: columns }, (_, column) => cell(row, column)));
+  grid.body.replaceChildren(...grid.rows.map((cells) => element("div", { role: "row" }, ...cells)));
+}
+
+function drawGrid(figure, { kind, rows }) {
+  const { result, pick, look } = figure;
+  const from = channelFrom(figure, rows.length * rows[0].length);
+  rows.forEach((cells, row) => cells.forEach((cell, column) => {
+    const n = from + row * cells.length + column;
+    const [p, a] = [result.pool.data[n], result.align.data[n]];
+    const picked = row === pick.row && column === pick.column;
+    cell.classList.toggle("picked", picked);
+    put(cell, { tabindex: picked ? 0 : -1 });
+    setText(cell, kind === "pool" ? fixed(p, 0) : kind === "align" ? tidy(a, 1) : signed(p - a));
+    const shade = kind === "difference" ? look.differences.fill(a - p, 100) : look.cells.fill(kind === "pool" ? p : a, most(figure));
+    if (cell.shade !== shade) cell.style.background = cell.shade = shade;
+  }));
+}
+
+const DETAILS = {
+  pool: ["rounds the box to whole cells and takes the largest of each bin", ["ring second", "cells read"], ["cut", "cut off"],
+    ["added", "added"], ["readers", "read by several bins"], ["circle second", "the largest of a bin"]],
+  align: ["keeps the box and averages points between cells", ["dot", "points read"], ["hollow", "outside, zero"], ["ring", "the four cells of a point"]],
+};
+
+// What one operation reads, on a map, and the words for the picked number.
+function buildDetail(figure, kind) {
+  const [words, ...marks] = DETAILS[kind];
+  const map = buildMap(figure, kind);
+  const prose = (className = "prose") => element("p", { class: className });
+  const detail = { map, shift: prose("shift"), title: element("h4"), text: prose(), sum: prose("sum"), more: prose(), cells: element("div") };
+  const { shift, title, text, sum, more, cells } = detail;
+  const head = [element("h4", { text: NAMES[kind] }), element("p", { class: "prose", text: words })];
+  const column = element("section", { class: `column ${kind}` }, ...head, map.view, shift, key(...marks));
+  if (kind === "pool") return { ...detail, nodes: [column, element("section", { class: "why pool" }, title, text, sum, cells, more)] };
+  const step = (sign, label, by) => button(sign, () => stepSample(figure, by), { "aria-label": label });
+  const steps = element("div", { class: "stepper" }, step("\u2039", "Previous sample", -1), step("\u203a", "Next sample", 1));
+  const products = prose("sum sample-sum");
+  const why = element("section", { class: "why align" }, title, text, sum, element("div", { class: "sample-head" }, more, steps), cells, products);
+  return { ...detail, products, nodes: [column, why] };
+}
+
+function buildNumbers(figure) {
+  const [pool, align] = KINDS.map((kind) => buildDetail(figure, kind));
+  const grids = [buildGrid(figure, "pool", "RoIPool", "The largest cell of each bin."),
+    buildGrid(figure, "align", "RoIAlign", "The mean of each bin\u2019s samples."),
+    buildGrid(figure, "difference", "RoIPool \u2212 RoIAlign", "Orange: RoIPool is higher; teal: RoIAlign is.")];
+  const hint = element("p", { class: "prose", text: "Point at a bin, a point or an output to see where its number comes from." });
+  const outputs = element("div", { class: "outputs" }, ...grids.map(({ node }) => node));
+  const work = element("div", { class: "work" }, ...pool.nodes, ...align.nodes, outputs);
+  const fold = figure.more("The outputs as numbers, and where each comes from", [hint, work]);
+  return { fold, pool, align, grids };
+}
+
+// How far each edge of what is read lies from the box's.
+function shiftWords({ scene: { stride }, state }, { x, y, width, height }, half) {
+  const moves = [x, y, x + width, y + height].map((edge, n) => (edge + half) * stride - state.box[n]);
+  if (moves.every((move) => Math.abs(move) < 0.005)) return "Moved: no edge.";
+  return `Moved: ${moves.map((move, n) => `${["left", "top", "right", "bottom"][n]} ${signed(move)}`).join(", ")} px`;
+}
+
+const shortList = (values, count) => (values.length > count ? [...values.slice(0, count - 1), "\u2026", values.at(-1)] : values);
+
+function explainPool(figure, { title, text, sum, cells: table, more }) {
+  const { scene: { stride, width }, pick } = figure;
+  const { cells, top, bottom, left, right, winner, pooled } = trace(figure);
+  setText(title, `Output ${placeWords(pick.row, pick.column)}: ${fixed(pooled, 0)}`);
+  setText(text, cells.length ? `The largest of ${plural(cells.length, "cell")}.` : "No cell lies in this bin.");
+  setText(sum, cells.length ? `max(${shortList(cells.map(({ value }) => value), 12).join(", ")}) = ${fixed(pooled, 0)}` : "0");
+  table.className = "bin-cells";
+  table.style.setProperty("--columns", Math.max(1, right - left));
+  table.replaceChildren(...cells.map(({ row, column, value }) => element("div", { text: value, class: row * width + column === winner ? "winner" : null })));
+  const span = (word, from, to) => (to - from === 1 ? `${word} ${from + 1}` : `${word}s ${from + 1} to ${to}`);
+  const pixels = (from, to) => `${from * stride} to ${to * stride} px`;
+  const place = `From ${span("row", top, bottom)}, ${span("column", left, right)} of the map:`;
+  setText(more, cells.length ? `${place} ${pixels(left, right)} across, ${pixels(top, bottom)} down` : "");
+}
+
+function explainAlign(figure, { title, text, sum, cells: table, more, products }) {
+  const { scene: { stride }, pick } = figure;
+  const { samples, at, sample, near, mean } = trace(figure);
+  setText(title, `Output ${placeWords(pick.row, pick.column)}: ${fixed(mean, 2)}`);
+  setText(text, `The mean of ${plural(samples.length, "sample")}.`);
+  const terms = shortList(samples.map(({ value }) => fixed(value)), 6).join(" + ");
+  setText(sum, samples.length ? `(${terms}) / ${samples.length} = ${fixed(mean, 2)}` : "0");
+  setText(more, !sample ? "The box has no area, so there is no sample." : `Sample ${at + 1} of ${samples.length} at x ${fixed(sample.x, 2)}, ` +
+    `y ${fixed(sample.y, 2)} cells, that is ${fixed(sample.x * stride)}, ${fixed(sample.y * stride)} px`);
+  table.className = "quad";
+  table.replaceChildren(...near.map(({ row, column, weight, value }) => element("div", { style: `--weight: ${Math.round(weight * 100)}%` },
+    element("span", { class: "weight", text: fixed(weight, 2) }), " \u00d7 ", element("span", { class: "value", text: value }),
+    element("span", { class: "where", text: placeWords(row, column) }))));
+  const weighed = near.map(({ weight, value }) => fixed(weight * value, 2)).join(" + ");
+  setText(products, near.length ? `${weighed} = ${fixed(sample.value, 2)}` : sample ? "More than a cell outside the map: 0" : "");
+}
+
+function drawNumbers(figure, picked) {
+  const { fold, pool, align, grids } = figure.parts.numbers;
+  const { snapped, region } = figure.result;
+  grids.forEach((grid) => layGrid(grid, figure.state.output_size));
+  if (!fold.open) return;
+  grids.forEach((grid) => drawGrid(figure, grid));
+  [pool, align].forEach(({ map }) => drawMap(figure, map));
+  explainPool(figure, pool);
+  explainAlign(figure, align);
+  setText(pool.shift, shiftWords(figure, snapped, 0));
+  setText(align.shift, shiftWords(figure, region, 0.5));
+  if (picked) figure.say(["RoIPool", pool.title, pool.sum, "RoIAlign", align.sum, align.more, align.products].map((one) => one.textContent ?? one).join(". "));
+}
+
+// ---- Settings ------------------------------------------------------------------------------------------------------
+
+function buildSettings(figure) {
+  const { state, scene } = figure;
+  const channel = choice("Feature map", scene.names.map((name) => [name, CHANNELS[name][0]]), state.channel, (value) => figure.set({ channel: value }));
+  const counts = [[0, "auto", "adaptive: one per cell, rounded up"], ...[1, 2, 3, 4].map((n) => [n, String(n)])];
+  const samples = choice("Samples per axis", counts, state.sampling_ratio, (value) => figure.set({ sampling_ratio: value }));
+  const aligned = checkbox("aligned: a cell\u2019s value belongs to its centre", (on) => figure.set({ aligned: on }));
+  const problem = element("p", { class: "segcore-problem", role: "alert" });
+  const sizes = ["Output rows", "Output columns"].map((label, axis) => numberField(label, { min: 1, max: 7, hidden: true }, (value) => {
+    const text = whole(1, 7)(value) && "The output has 1 to 7 rows and columns.";
+    setText(problem, text);
+    if (!text) figure.set({ output_size: state.output_size.map((n, i) => (i === axis ? value : n)) });
+    return text;
+  }));
+  const edges = [["x1", "left"], ["y1", "top"], ["x2", "right"], ["y2", "bottom"]].map(([name, side], n) => edgeField(figure, name, side, n, problem));
+  [...sizes, ...edges].forEach(({ input }) => input.addEventListener("blur", () => setText(problem, "")));
+  const line = element("p", { class: "size-line" });
+  const size = element("div", { class: "size-field", role: "group", "aria-label": "Output size" },
+    element("span", { class: "segcore-label", text: "Output size" }), element("div", {}, sizes[0].node, " \u00d7 ", sizes[1].node));
+  figure.more("Settings: output size, samples, alignment, the box in numbers, feature map", [
+    element("div", { class: "segcore-bar" }, size, samples.node, channel.node, aligned.node),
+    element("div", { class: "segcore-bar", role: "group", "aria-label": "Box in pixels" }, ...edges.map(({ node }) => node), line), problem]);
+  return { channel, samples, aligned, sizes, edges, line };
+}
+
+// One edge of the box as a number.
+function edgeField(figure, name, side, n, problem) {
+  const field = numberField(`${name} ${side}`, { step: "any" }, (value) => {
+    const box = figure.state.box.map((edge, i) => (i === n ? clean(value) : edge));
+    const text = !Number.isFinite(value) ? "Type a number of pixels, such as 57.5."
+      : Math.abs(value) > FARTHEST ? "That is far outside the image; it is 192 by 128 pixels."
+      : box[2] < box[0] ? "x2 must not be left of x1." : box[3] < box[1] ? "y2 must not be above y1." : "";
+    setText(problem, text);
+    if (!text) figure.set({ box });
+    return text;
+  });
+  const cells = element("span", { class: "cells" });
+  field.node.classList.add("edge-field");
+  field.node.append(cells);
+  put(field.input, { "aria-label": `${name}, ${side} edge in pixels` });
+  return { ...field, cells };
+}
+
+function drawSettings({ parts: { settings: { channel, samples, aligned, sizes, edges, line } }, state, scene: { stride } }) {
+  channel.set(state.channel);
+  samples.set(state.sampling_ratio);
+  aligned.set(state.aligned);
+  sizes.forEach((field, axis) => field.set(state.output_size[axis]));
+  edges.forEach(({ set, cells }, n) => {
+    set(state.box[n]);
+    setText(cells, `${fixed(state.box[n] / stride, 2)} cells`);
+  });
+  const sides = [state.box[2] - state.box[0], state.box[3] - state.box[1]];
+  const [pixels, cells] = [sides.map((side) => fixed(side)), sides.map((side) => fixed(side / stride, 2))].map((pair) => pair.join(" \u00d7 "));
+  setText(line, `${pixels} px = ${cells} cells. Stride ${stride} px, so spatial_scale\u00a0=\u00a01/${stride}.`);
+}
+
+// ---- IoU while the box slides sideways -----------------------------------------------------------------------------
+
+const [REACH, POSITIONS] = [20, 81]; // pixels to either side, and positions tried on the way
+const PLOT = { left: 46, right: 14, top: 12, bottom: 24, height: 168 };
+
+function buildSlide(figure) {
+  const each = (tag, className, attributes) => Object.fromEntries(KINDS.map((kind) => [kind, shape(tag, { class: `${className} ${kind}`, ...attributes })]));
+  const [frame, cursor, curves, dots] = [shape("g"), shape("line", { class: "cursor" }), each("path", "curve"), each("circle", "dot", { r: 5 })];
+  const svg = shape("svg", { class: "plot", role: "img", "aria-label": "IoU" }, frame, ...Object.values(curves), cursor, ...Object.values(dots));
+  const slide = { svg, frame, cursor, curves, dots, anchor: null, key: "", at: POSITIONS, low: 0 };
+  slide.player = player(figure, {
+    label: "Slide the box sideways", reverse: true, count: () => 20 * REACH, rate: () => 100, page: () => 10, // in tenths of a pixel
+    get: () => clamp(10 * (figure.state.box[0] - anchorOf(figure, slide) + REACH), 0, 20 * REACH),
+    seek: (position) => slideTo(figure, slide.anchor - REACH + position / 10),
+    words: () => `left edge at ${fixed(figure.state.box[0])} px`,
+  });
+  const marks = key(["line second", "RoIPool"], ["line", "RoIAlign"], ["dashed text", "an edge passes the middle of a cell, and RoIPool rounds it on"]);
+  slide.fold = figure.more("How well each mask fits (IoU) while the box slides sideways", [slide.player.node, svg, marks]);
+  return slide;
+}
+
+// The middle of the way: a border between cells, kept until the box is out of reach.
+function anchorOf({ state, scene: { stride } }, slide) {
+  if (slide.anchor === null || Math.abs(state.box[0] - slide.anchor) > REACH) slide.anchor = Math.round(state.box[0] / stride) * stride;
+  return slide.anchor;
+}
+
+const slidBox = ([x1, y1, x2, y2], left) => [left, y1, left + x2 - x1, y2].map(clean);
+const slideTo = (figure, x) => figure.set({ box: slidBox(figure.state.box, Math.round(100 * x) / 100) });
+
+// The curves, worked out for two milliseconds a frame, so that dragging stays smooth.
+function updateSlide(figure, anew) {
+  const { parts: { slide }, scene, state } = figure;
+  if (!slide.fold.open) return;
+  const [x1, y1, x2, y2] = state.box;
+  const wanted = JSON.stringify([anchorOf(figure, slide), tenth(x2 - x1), y1, y2, state.output_size, state.sampling_ratio, state.aligned]);
+  if (slide.at >= POSITIONS && slide.key !== wanted) {
+    Object.assign(slide, { key: wanted, at: 0, found: { pool: [], align: [] }, from: slide.anchor, state: { ...state } });
+  }
+  const until = performance.now() + 2;
+  for (; slide.at < POSITIONS && performance.now() < until; slide.at += 1) {
+    const left = slide.from - REACH + (2 * REACH * slide.at) / (POSITIONS - 1);
+    const { fits } = compute(scene, { ...slide.state, box: slidBox(slide.state.box, left) });
+    KINDS.forEach((kind) => slide.found[kind].push(fits[kind].iou));
+  }
+  if (slide.at < POSITIONS || slide.key !== wanted) figure.mark("slide");
+  if (slide.at >= POSITIONS && (slide.shown !== slide.key || anew)) {
+    Object.assign(slide, { shown: slide.key, values: slide.found, width: Math.floor(slide.svg.parentNode.clientWidth) });
+    drawAxes(slide, scene.stride);
+    drawCurves(slide);
+  }
+  if (slide.values) placeCursor(figure, slide);
+}
+
+const plotX = ({ width }, shift) => PLOT.left + ((shift + REACH) / (2 * REACH)) * (width - PLOT.left - PLOT.right);
+const plotY = ({ low }, iou) => PLOT.top + ((100 - 100 * iou) / (100 - low)) * (PLOT.height - PLOT.top - PLOT.bottom);
+
+function drawAxes(slide, stride) {
+  const { svg, values, width, from, state: { box } } = slide;
+  const known = [...values.pool, ...values.align].filter((value) => !Number.isNaN(value));
+  slide.low = known.length ? Math.max(0, Math.floor((100 * Math.min(...known) - 5) / 20) * 20) : 0;
+  put(svg, { viewBox: `0 0 ${width} ${PLOT.height}`, width, height: PLOT.height });
+  const line = (className, x1, y1, x2, y2) => shape("line", { class: className, x1, y1, x2, y2 });
+  const text = (words, x, y, anchor) => shape("text", { class: "tick", x, y, "text-anchor": anchor, text: words });
+  const floor = PLOT.height - PLOT.bottom;
+  const marks = known.length ? [] : [text("No part of the mouth lies in the box.", width / 2, PLOT.height / 2 - 8, "middle")];
+  for (let percent = slide.low; percent <= 100; percent += 20) {
+    const y = plotY(slide, percent / 100);
+    marks.push(line("rule", PLOT.left, y, width - PLOT.right, y), text(percent === 100 ? "100 %" : percent, PLOT.left - 7, y + 4, "end"));
+  }
+  for (const edge of [0, box[2] - box[0]]) { // where an edge passes the middle of a cell
+    for (let cell = Math.ceil((from - REACH + edge) / stride - 0.5); (cell + 0.5) * stride <= from + REACH + edge; cell++) {
+      const x = plotX(slide, (cell + 0.5) * stride - from - edge);
+      marks.push(line("flip", x, PLOT.top, x, floor));
+    }
+  }
+  for (const shift of [-16, -8, 0, 8, 16]) {
+    const x = plotX(slide, shift);
+    marks.push(line("rule", x, floor, x, floor + 4), text(`${from + shift}${shift ? "" : " px"}`, x, PLOT.height - 4, "middle"));
+  }
+  slide.frame.replaceChildren(...marks);
+}
+
+function drawCurves(slide) {
+  const { svg, values, curves } = slide;
+  const spans = KINDS.map((kind) => {
+    const point = (iou, n) => `${plotX(slide, -REACH + (2 * REACH * n) / (POSITIONS - 1)).toFixed(1)} ${plotY(slide, iou).toFixed(1)}`;
+    const path = values[kind].map((iou, n, all) => (Number.isNaN(iou) ? "" : `${n && !Number.isNaN(all[n - 1]) ? "L" : "M"}${point(iou, n)}`));
+    put(curves[kind], { d: path.join("") });
+    const some = values[kind].filter((iou) => !Number.isNaN(iou)).map((iou) => 100 * iou);
+    return `${NAMES[kind]} ${some.length ? `${fixed(Math.min(...some))} to ${fixed(Math.max(...some))} percent` : "undefined"}`;
+  });
+  put(svg, { "aria-label": `IoU over ${2 * REACH} pixels of sideways movement: ${spans.join(", ")}` });
+}
+
+function placeCursor({ state, result }, slide) {
+  const x = plotX(slide, state.box[0] - slide.from);
+  put(slide.cursor, { x1: x, x2: x, y1: PLOT.top, y2: PLOT.height - PLOT.bottom });
+  KINDS.forEach((kind) => {
+    const { iou } = result.fits[kind];
+    put(slide.dots[kind], { visibility: Number.isNaN(iou) ? "hidden" : "visible", cx: x, cy: plotY(slide, iou || 0) });
+  });
+}
+
+// ---- The figure ----------------------------------------------------------------------------------------------------
+
+function build(figure) {
+  figure.scene = readScene(figure.model);
+  figure.pick = { row: 0, column: 0, sy: 0, sx: 0 };
+  const help = element("p", { class: "segcore-hidden", id: uniqueId("roi-align-help"),
+    text: "Arrow keys move by one pixel, with Shift by a tenth. Page Up, Page Down, Home and End move by one cell." });
+  const map = buildMap(figure, "both", help);
+  const masks = [buildMask("pool", "takes whole cells"), buildMask("align", "reads between cells")];
+  const [caption, scale] = [element("p", { class: "caption" }), element("span")];
+  const before = () => figure.parts.slide.player.stop();
+  const tried = trials(figure, TRIALS.map(([label, values, note]) => ({ label, values: { ...START, ...values }, back: START, note, before })), REST);
+  const reset = button("Start again", () => figure.set(START), { class: "segcore-button quiet" });
+  tried.node.firstChild.append(reset);
+  const marks = key(["outline", "the box"], ["ring second", "RoIPool\u2019s cells"], ["dot", "RoIAlign\u2019s points"],
+    ["scale", scale], ["rim", "true edge"], ["wrong", "the mask that comes back, filled where it is wrong"], ["hollow", "a point that counts as zero"]);
+  const lead = "Each way reads the box\u2019s part of a coarse map of the cup\u2019s mouth and draws the mouth back into the photograph. How well does it fit?";
+  figure.first(heading("Read one box from the feature map, two ways"), element("p", { class: "lead", text: lead }),
+    element("div", { class: "scene" }, element("section", { class: "map" }, caption, map.view), ...masks.map(({ node }) => node), marks), tried.node, help);
+  return { map, masks, caption, scale, reset, zero: marks.lastChild, settings: buildSettings(figure), numbers: buildNumbers(figure), slide: buildSlide(figure) };
+}
+
+function look(colours) {
+  const pen = document.createElement("canvas").getContext("2d");
+  const mix = mixer(MAP.low, MAP.high);
+  const [cut, added] = [hatchPattern(pen, MAP.text, -1, 6, 1.4), hatchPattern(pen, MAP.second, 1, 6, 1.6)];
+  return { ...colours, cut, added, soft: `${MAP.accent}30`, cells: { fill: (value, largest) => mix(value / largest) }, differences: palette(MAP) };
+}
+
+function draw(figure, changed, now) {
+  const { parts: { map, masks, caption, scale, zero, reset, numbers, slide }, scene, state } = figure;
+  slide.player.advance(now);
+  if (changed()) {
+    [map, ...(numbers.fold.open ? [numbers.pool.map, numbers.align.map] : [])].forEach((one) => measureMap(one, scene));
+    masks.forEach((mask) => measureMask(mask, scene.photograph));
+  }
+  const moved = changed("box", "output_size", "sampling_ratio", "aligned");
+  if (moved) {
+    figure.result = compute(scene, state);
+    clampPick(figure);
+    masks.forEach((mask) => drawMask(figure, mask));
+    zero.style.visibility = [...figure.result.xs, ...figure.result.ys].some((point) => point.zero) ? "visible" : "hidden";
+    describeHandles(figure);
+  }
+  if (moved || changed("channel")) {
+    setText(caption, `Feature map: ${CHANNELS[state.channel][2]}`);
+    setText(scale, CHANNELS[state.channel][3]);
+    drawMap(figure, map);
+    drawSettings(figure);
+    reset.disabled = Object.keys(START).every((name) => same(state[name], START[name]));
+  }
+  if (moved || changed("channel", "pick")) drawNumbers(figure, changed("pick"));
+  updateSlide(figure, changed());
+  slide.player.draw();
+}
+
+export default widget({
+  slug: "roi_align", build, draw, look, colours: ["muted"],
+  traits: {
+    output_size: listOf(whole(1, 7), 2), sampling_ratio: whole(0, 4), aligned: yesNo, channel: oneOf(...Object.keys(CHANNELS)),
+    box: (box) => listOf(number(-FARTHEST, FARTHEST), 4)(box) ||
+      (box[2] < box[0] || box[3] < box[1] ? "x1, y1, x2, y2 with x1 at most x2 and y1 at most y2" : ""),
+  },
+});
