@@ -4,6 +4,8 @@ Layers are drawn as rows of units above the photograph that they look at, so tha
 widens downwards and lands on it. All arithmetic is done in the browser, on one axis at a time; the presets
 below are the torchvision networks (and two from papers) as lists of layers.
 
+A network of the list goes by its name, the ``preset``; changed by hand it has none.
+
 A residual block is one layer here, of kind "block": its main path, in which one convolution is wider than
 1 x 1, beside a shortcut that reads the single input at the same place. The theoretical field is the hull of
 both; in the effective field each of the two counts one half, along each axis on its own. The profiles along
@@ -90,10 +92,12 @@ def _deeplab() -> list[Spec]:
     return [*layers, _layer("fc7", "conv", 1), _layer("fc8", "conv", 1)]
 
 
+def _dilations(*rates: int) -> list[Spec]:
+    return [_layer(f"conv{n}", "conv", 3, 1, rate, rate) for n, rate in enumerate(rates, start=1)]
+
+
 def _context() -> list[Spec]:
-    rates = (1, 1, 2, 4, 8, 16, 1)
-    layers = [_layer(f"conv{n}", "conv", 3, 1, rate, rate) for n, rate in enumerate(rates, start=1)]
-    return [*layers, _layer("conv8", "conv", 1)]
+    return [*_dilations(1, 1, 2, 4, 8, 16, 1), _layer("conv8", "conv", 1)]
 
 
 def _small() -> list[Spec]:
@@ -118,10 +122,16 @@ def _down_and_up() -> list[Spec]:
 PRESETS: dict[str, list[Spec]] = {
     "Small": _small(),
     "AlexNet": _alexnet(),
+    "VGG-16 without pooling": [layer for layer in _vgg16() if layer["kind"] != "pool"],
     "VGG-16": _vgg16(),
     "ResNet-50": _resnet50(),
+    "ResNet-50 without shortcuts": [
+        {**layer, "kind": "conv"} if layer["kind"] == "block" else layer for layer in _resnet50()
+    ],
     "DeepLab-LargeFOV": _deeplab(),
     "Context module": _context(),
+    "Dilations 2, 2, 2": _dilations(2, 2, 2),
+    "Dilations 1, 2, 4": _dilations(1, 2, 4),
     "Down and up": _down_and_up(),
 }
 """Networks by name, each a list of layers from the image upwards."""
@@ -227,16 +237,21 @@ class ReceptiveFieldWidget(CourseWidget):
             ``name``. What is left out gets its default (kernel 3, stride 1, padding 0, dilation 1, "conv").
             ``weights``, a list of ``kernel`` numbers, replaces the uniform weights of the effective field.
         layer: which of the layers the chosen unit belongs to, counted from 0.
-        unit: row and column of the chosen unit in that layer.
-        presets: the networks behind the buttons; read-only.
+        unit: row and column of the chosen unit in that layer, counted from 0.
+        preset: the name of the network, one of `PRESETS`; empty where ``layers`` are none of them. Set it,
+            and ``layers`` follow.
+        presets: the networks to choose from; read-only.
         photograph: the picture, packed; read-only.
 
     Example:
         >>> widget = ReceptiveFieldWidget(layers=[{"kernel": 3}, {"kernel": 2, "stride": 2}])
         >>> widget.layer, widget.unit
         (1, [52, 85])
-        >>> widget.layers[1]["name"]
-        'conv2'
+        >>> widget.layers[1]["name"], widget.preset
+        ('conv2', '')
+        >>> widget.preset = "AlexNet"
+        >>> len(widget.layers)
+        8
     """
 
     _slug = "receptive_fields"
@@ -247,6 +262,7 @@ class ReceptiveFieldWidget(CourseWidget):
     layers = traitlets.List(traitlets.Dict()).tag(sync=True)
     layer = traitlets.Int().tag(sync=True)
     unit = traitlets.List(traitlets.Int()).tag(sync=True)
+    preset = traitlets.Unicode().tag(sync=True)
 
     @traitlets.default("photograph")
     def _default_photograph(self) -> dict[str, Any]:
@@ -258,7 +274,14 @@ class ReceptiveFieldWidget(CourseWidget):
 
     @traitlets.default("layers")
     def _default_layers(self) -> list[Spec]:
-        return [dict(layer) for layer in PRESETS["VGG-16"]]
+        return [dict(layer) for layer in PRESETS.get(self._trait_values.get("preset", ""), PRESETS["VGG-16"])]
+
+    @traitlets.default("preset")
+    def _default_preset(self) -> str:
+        return self._name_of_layers()
+
+    def _name_of_layers(self) -> str:
+        return next((name for name, layers in PRESETS.items() if layers == self.layers), "")
 
     @traitlets.default("layer")
     def _default_layer(self) -> int:
@@ -287,6 +310,13 @@ class ReceptiveFieldWidget(CourseWidget):
             units(layers, size)
         return layers
 
+    @traitlets.validate("preset")
+    def _check_preset(self, proposal: Any) -> str:
+        name = proposal["value"]
+        if name and name not in PRESETS:
+            raise traitlets.TraitError(f"preset must be one of {'; '.join(PRESETS)}; got {name!r}")
+        return name
+
     @traitlets.validate("layer")
     def _check_layer_index(self, proposal: Any) -> int:
         index = proposal["value"]
@@ -307,9 +337,16 @@ class ReceptiveFieldWidget(CourseWidget):
             )
         return unit
 
+    @traitlets.observe("preset")
+    def _follow_the_name(self, change: Any) -> None:
+        if self.preset and self.layers != PRESETS[self.preset]:
+            self.layers = [dict(layer) for layer in PRESETS[self.preset]]
+        self.preset = self._name_of_layers()
+
     @traitlets.observe("layers", "layer")
     def _keep_a_unit(self, change: Any) -> None:
         """A unit that no longer exists gives way to the one at the eye, of this layer or of the last."""
+        self.preset = self._name_of_layers()
         if not 0 <= self.layer < len(self.layers):
             self.layer = len(self.layers) - 1
         if any(n >= count for n, count in zip(self.unit, self._counts(), strict=True)):

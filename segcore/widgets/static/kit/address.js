@@ -68,7 +68,7 @@ export function followAddress(figure) {
   const read = () => {
     const asked = location.hash === written ? null : parseAddress(location.hash, name, figure.state);
     if (!asked) return false;
-    const { accepted, problems } = figure.sift(asked.values);
+    const { accepted, problems } = figure.sift(asked.values, start);
     figure.set({ ...start, ...accepted });
     const told = [...asked.problems, ...problems];
     figure.notice(told.length ? `The address asks for what this figure cannot show: ${told.join("; ")}. The rest is as asked.` : "");
@@ -81,7 +81,7 @@ export function followAddress(figure) {
     clearTimeout(timer);
     timer = setTimeout(() => {
       const shared = Object.fromEntries(Object.keys(start).filter((trait) => figure.spec.traits[trait] !== null).map((trait) => [trait, figure.state[trait]]));
-      const next = formatAddress(name, shared, start);
+      const next = figure.spec.nameless?.(figure.state) ? "" : formatAddress(name, shared, start);
       const mine = parseAddress(location.hash, name, figure.state) !== null;
       if ((!next && !mine) || next === location.hash) return;
       written = next;

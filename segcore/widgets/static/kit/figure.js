@@ -3,7 +3,9 @@
 //
 //   slug     the widget's name in the address and in the styles
 //   traits   {name: check}; check(value) says what would be legal, or "" if it is; null keeps a trait out of the address
-//   check    (state) => the same for values that are legal only together; optional
+//   check    (state, figure, asked) => the same for values that are legal only together; optional. `asked` is what of the state
+//            an address names
+//   nameless (state) => true where no address can give the figure again; optional
 //   colours  names of the theme's colours that canvases need; `look` may make more of them
 //   build    (figure) => parts: make the elements, `figure.first(...)` what is seen at once, `figure.more(title, ...)` the rest
 //   draw     (figure, changed, now): draw again what has changed; changed("box", "step") is true if one of these has
@@ -151,15 +153,16 @@ export class Figure {
     this.mark(...names);
   }
 
-  // Of values that come from an address: those that the figure can show, and what is wrong with the others.
-  sift(values) {
+  // Of values that come from an address and stand for a change of `start`: those that the figure can show, and what is
+  // wrong with the others.
+  sift(values, start = this.state) {
     const [accepted, problems] = [{}, []];
     for (const [name, value] of Object.entries(values)) {
       const legal = this.spec.traits[name] === null ? "not part of an address" : (this.spec.traits[name]?.(value, this) ?? "");
       if (legal) problems.push(`${name} must be ${legal}`);
       else accepted[name] = value;
     }
-    const together = this.spec.check?.({ ...this.state, ...accepted }, this);
+    const together = this.spec.check?.({ ...start, ...accepted }, this, accepted);
     if (!together) return { accepted, problems };
     return { accepted: {}, problems: [...problems, together] };
   }
