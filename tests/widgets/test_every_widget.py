@@ -43,7 +43,6 @@ WHY = {
 }
 OLD = ("scripts_off_shows", "first_form_fits_a_window", "first_form_fits_a_phone", "address")
 NOT_YET: dict[str, tuple[str, ...]] = {
-    "receptive_fields": (*OLD, "canvases_follow_the_screen"),
     "skips": (*OLD, "canvases_follow_the_screen", "a_thumb_scrolls_past"),
 }
 
