@@ -650,6 +650,8 @@ def test_a_box_outside_the_image_is_shown_and_can_be_brought_back(open_widget: A
     assert set(texts(opened, "pool")) == set(texts(opened, "align")) == {"0"}
     assert opened.root.locator(".score strong").all_inner_texts() == ["undefined", "undefined"]
     assert "outside the map: 0" in opened.root.locator(".sample-sum").inner_text()
+    note = opened.root.locator(".segcore-note")
+    assert note.inner_text().startswith("No part of the mouth lies in the box")
     # Nothing comes back, but the mouth's true edge is drawn: all along the ellipse's 222 pixels of the image.
     white = opened.root.evaluate(
         """(root) => [...root.querySelectorAll(".mask-view canvas:last-child")].map((canvas) => {
@@ -670,8 +672,14 @@ def test_a_box_outside_the_image_is_shown_and_can_be_brought_back(open_widget: A
     opened.set("box", [60.0, 20.0, 60.0, 20.0])
     settle(opened)
     assert "no area" in opened.root.locator(".sample-head").inner_text()
+    opened.set("box", [60.0, 20.0, 90.0, 60.0])
+    opened.set("aligned", False)
+    settle(opened)
+    assert note.inner_text().startswith("\u201caligned\u201d is off")
     opened.page.get_by_role("button", name="Start again").click()
     assert opened.get("box") == BOX
+    settle(opened)
+    assert note.inner_text().startswith("Drag the box a little")
     opened.assert_quiet()
 
 

@@ -183,7 +183,7 @@ const NAMES = { pool: "RoIPool", align: "RoIAlign" };
 const CORNERS = { nw: "Top left corner", ne: "Top right corner", sw: "Bottom left corner", se: "Bottom right corner" };
 const JUMPS = { Home: [-1, 0], End: [1, 0], PageUp: [0, -1], PageDown: [0, 1] };
 const CHANNELS = { // with the largest value, and what 0 and that value mean
-  edges: ["Edges", 99, "edges. Masks: from the mouth\u2019s map.", "no edge to the strongest, 0 to 99"],
+  edges: ["Edges", 99, "edges. Masks: from the mouth\u2019s map.", "weak to strong, 0 to 99"],
   brightness: ["Brightness", 99, "brightness. Masks: from the mouth\u2019s map.", "black to white, 0 to 99"],
   mouth: ["Cup\u2019s mouth", 100, "how much of each cell is cup\u2019s mouth", "0 to 100 % of the cell"],
 };
@@ -194,6 +194,8 @@ const ON_PHOTOGRAPH = { pool: { line: "#f0a35e", wrong: [224, 123, 26] }, align:
 const START = { box: [56.1, 5, 136.1, 70], output_size: [5, 5], sampling_ratio: 2, aligned: true, channel: "mouth" };
 const REST = "Drag the box a little to the side. RoIPool\u2019s mask rides along with the box, off the cup, then jumps by a cell; " +
   "RoIAlign\u2019s stays on the cup. Arrow keys move the box by a pixel, with Shift by a tenth.";
+const OFF = "\u201caligned\u201d is off: RoIAlign\u2019s points lie 8 pixels to the right of the box and below it, half a cell.";
+const NOTHING = "No part of the mouth lies in the box, so no mask comes back. Drag the box to the cup.";
 const TRIALS = [
   ["0.2 px to the left", { box: [55.9, 5, 135.9, 70] },
     "The box moved by a fifth of a pixel. RoIPool\u2019s cells moved by 16 pixels, and its mask jumped with them; RoIAlign\u2019s stayed. " +
@@ -248,6 +250,14 @@ function compute({ feature, scale, names, mask }, { box, output_size: outputSize
     ys: points(region.y, region.height, rows, region.samplesY, feature.height),
     xs: points(region.x, region.width, columns, region.samplesX, feature.width),
   };
+}
+
+// The same for the figure as it is, worked out once for each state.
+function resultOf(figure) {
+  const { box, output_size, sampling_ratio, aligned } = figure.state;
+  const key = JSON.stringify([box, output_size, sampling_ratio, aligned]);
+  if (figure.key !== key) Object.assign(figure, { key, result: compute(figure.scene, figure.state) });
+  return figure.result;
 }
 
 const channelFrom = ({ scene, state }, size) => scene.names.indexOf(state.channel) * size;
@@ -365,13 +375,17 @@ function drawMap(figure, map) {
   [map.box.style.width, map.box.style.height] = [`${x2 - x1}px`, `${y2 - y1}px`];
 }
 
-// Pixels below and to the right, at the lines between cells; in the maps with numbers, cells above and to the left.
-function drawTicks({ scene: { width, height, stride }, look }, { unit, kind }, pen) {
+// Pixels below and to the right, at the lines between cells; in the maps with numbers, cells above and to the left. None
+// where a box that hangs over the border is drawn.
+function drawTicks({ scene: { width, height, stride }, state: { box }, result: { snapped, region }, look }, { unit, kind }, pen) {
+  const [x1, y1, x2, y2] = box.map((edge) => edge / stride);
+  const covered = [snapped, region, { x: x1, y: y1, width: x2 - x1, height: y2 - y1 }];
+  const free = (x, y) => !covered.some((one) => x > one.x - 0.6 && x < one.x + one.width + 0.6 && y > one.y - 0.6 && y < one.y + one.height + 0.6);
   pen.font = `11px ${look.font}`;
   pen.fillStyle = look.muted;
   pen.textAlign = "center";
   pen.textBaseline = "middle";
-  const write = (text, column, row) => pen.fillText(text, column * unit, row * unit);
+  const write = (text, x, y) => free(x, y) && pen.fillText(text, x * unit, y * unit);
   for (let column = 0; column <= width; column += 2) write(`${column * stride}${column === width ? " px" : ""}`, column, height + 0.5);
   for (let row = 2; row < height; row += 2) write(String(row * stride), width + 0.5, row);
   if (kind === "both") return;
@@ -686,9 +700,8 @@ function explainPool(figure, { title, text, sum, cells: table, more }) {
   table.style.setProperty("--columns", Math.max(1, right - left));
   table.replaceChildren(...cells.map(({ row, column, value }) => element("div", { text: value, class: row * width + column === winner ? "winner" : null })));
   const span = (word, from, to) => (to - from === 1 ? `${word} ${from + 1}` : `${word}s ${from + 1} to ${to}`);
-  const pixels = (from, to) => `${from * stride} to ${to * stride} px`;
   const place = `From ${span("row", top, bottom)}, ${span("column", left, right)} of the map:`;
-  setText(more, cells.length ? `${place} ${pixels(left, right)} across, ${pixels(top, bottom)} down` : "");
+  setText(more, cells.length ? `${place} ${left * stride} to ${right * stride} px across, ${top * stride} to ${bottom * stride} px down` : "");
 }
 
 function explainAlign(figure, { title, text, sum, cells: table, more, products }) {
@@ -895,7 +908,8 @@ function build(figure) {
   const masks = [buildMask("pool", "takes whole cells"), buildMask("align", "reads between cells")];
   const [caption, scale] = [element("p", { class: "caption" }), element("span")];
   const before = () => figure.parts.slide.player.stop();
-  const tried = trials(figure, TRIALS.map(([label, values, note]) => ({ label, values: { ...START, ...values }, back: START, note, before })), REST);
+  const tried = trials(figure, TRIALS.map(([label, values, note]) => ({ label, values: { ...START, ...values }, back: START, note, before })),
+    ({ aligned }) => (KINDS.every((kind) => Number.isNaN(resultOf(figure).fits[kind].iou)) ? NOTHING : aligned ? REST : OFF));
   const reset = button("Start again", () => figure.set(START), { class: "segcore-button quiet" });
   tried.node.firstChild.append(reset);
   const marks = key(["outline", "the box"], ["ring second", "RoIPool\u2019s cells"], ["dot", "RoIAlign\u2019s points"],
@@ -922,7 +936,7 @@ function draw(figure, changed, now) {
   }
   const moved = changed("box", "output_size", "sampling_ratio", "aligned");
   if (moved) {
-    figure.result = compute(scene, state);
+    resultOf(figure);
     clampPick(figure);
     masks.forEach((mask) => drawMask(figure, mask));
     zero.style.visibility = [...figure.result.xs, ...figure.result.ys].some((point) => point.zero) ? "visible" : "hidden";
