@@ -122,12 +122,7 @@ def test_addresses_survive_the_round_trip(probe, open_widget):
 
 
 def test_the_same_widget_twice_on_a_page(probe, open_widget):
-    class Twice:
-        def to_html(self):
-            return probe().to_html() * 2
-
-    opened = open_widget(Twice())
-    opened.page.wait_for_function("document.querySelectorAll('[data-ready=true]').length === 2")
+    opened = open_widget(probe(), probe())
     go_to(opened, "probe.2:count=6")
     counts = "[...document.querySelectorAll('.segcore-widget')].map(w => w.segcore.model.get('count'))"
     assert opened.page.evaluate(counts) == [1, 6]
