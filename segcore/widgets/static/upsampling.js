@@ -449,7 +449,7 @@ function write(pen, text, x, y, unit, colour, font) {
 
 // Cells as coloured squares, with their numbers if there is room for all of them.
 function drawGrid(pen, { data, width }, unit, look, { largest, blank = null }) {
-  const fits = (digits) => data.every((value, n) => blank?.[n] || brief(value, digits).length * 6.5 <= unit);
+  const fits = (digits) => data.every((value, n) => blank?.[n] || brief(value, digits).length * 7 <= unit);
   const digits = unit < 13 ? undefined : [2, 1].find(fits);
   const gap = unit > 12 ? 1 : 0;
   for (let n = 0; n < data.length; n++) {
@@ -622,13 +622,14 @@ function drawWindow(figure, look, canvas, { unit, width, height }) {
   });
 }
 
-// A picture under a heading: what the methods without a filter of their own put down, and a stroke by itself.
-function buildPanel(className) {
-  const [words, canvas] = [heading(""), element("canvas", { role: "img" })];
-  const node = element("section", { class: `panel ${className}` }, words, canvas);
-  function draw(look, text, grid, unit, largest) {
+// A grid as a picture, with words above and below.
+function buildPicture(className, title = "") {
+  const [words, canvas, line] = [heading(title), element("canvas", { role: "img" }), element("p", { class: "caption" })];
+  const node = element("section", { class: className }, words, canvas, line);
+  function draw(look, grid, unit, { text = title, caption = "", largest = largestOf(grid) } = {}) {
     setText(words, text);
-    put(canvas, { "aria-label": text });
+    setText(line, caption);
+    put(canvas, { "aria-label": caption ? `${text}: ${caption}` : text });
     const pen = ready(canvas, grid, unit);
     drawGrid(pen, grid, unit, look, { largest });
     return pen;
@@ -648,14 +649,14 @@ function drawStamp(figure, look, { stamp, stroke }, sizes) {
   const whole = { left: 0, top: 0, width: here.width, height: here.height };
   const shown = { ...whole, data: here.weights };
   if (!result.transposed) {
-    const pen = stamp.draw(look, way.stamp, shown, sizes.filter, largestOf(shown));
+    const pen = stamp.draw(look, shown, sizes.filter, { text: way.stamp });
     if (!idle) frame(pen, whole, sizes.filter, look.text);
   }
   if (stroke.node.hidden) return;
   const words = `${brief(value)} \u00d7 ${way.stamp ? "this" : "the filter"}`;
   const unit = Math.min(38, sizes.filter, 130 / sizes.kernel);
   const products = { ...shown, data: Float64Array.from(here.weights, (weight) => weight * value) };
-  stroke.draw(look, idle ? `First: ${words}` : words, products, unit, result.largest);
+  stroke.draw(look, products, unit, { text: idle ? `First: ${words}` : words, largest: result.largest });
 }
 
 // The output. With padding the painted canvas is larger, and what is cut off is hatched.
@@ -783,27 +784,17 @@ function rangeOf({ data }) {
   return low === high ? `${low} everywhere` : `from ${low} to ${high}`;
 }
 
-// A small picture of a grid, with words above and below.
-function buildMap(title) {
-  const [canvas, line] = [element("canvas", { role: "img" }), element("p", { class: "caption" })];
-  const node = element("section", { class: "map" }, heading(title), canvas, line);
-  function draw(look, grid, text, most) {
-    const unit = Math.min(most, node.clientWidth / grid.width, 200 / grid.height);
-    drawGrid(ready(canvas, grid, unit), grid, unit, look, { largest: largestOf(grid) });
-    setText(line, text);
-    put(canvas, { "aria-label": `${title}: ${rangeOf(grid)}` });
-  }
-  return { node, draw };
-}
+const inFold = (node, { height, width }) => Math.min(30, node.clientWidth / width, 210 / height); // pixels a cell
 
 // How many strokes reach each cell, and what becomes of a flat input.
 function buildEvenness() {
-  const [counts, flat] = [buildMap("Strokes per output cell"), buildMap("A flat input of ones comes out as")];
+  const [counts, flat] = ["Strokes per output cell", "A flat input of ones comes out as"].map((title) => buildPicture("map", title));
   const verdict = element("p", { class: "verdict" });
   function draw(figure, look) {
     const { result } = figure;
-    counts.draw(look, result.counts, rangeOf(result.counts), 27);
-    flat.draw(look, result.flat, rangeOf(result.flat), 27);
+    for (const [part, grid] of [[counts, result.counts], [flat, result.flat]]) {
+      part.draw(look, grid, inFold(part.node, grid), { caption: rangeOf(grid) });
+    }
     setText(verdict, verdictOf(figure));
     verdict.dataset.kind = result.transposed && !phases(figure).even ? "uneven" : "even";
   }
@@ -813,11 +804,12 @@ function buildEvenness() {
 // The same input by all four methods.
 function buildMethods() {
   const maps = { transposed: "Up-convolution", nearest: "Nearest", bilinear: "Bilinear", unpool: "Max unpooling" };
-  for (const method of METHODS) maps[method] = buildMap(maps[method]);
+  for (const method of METHODS) maps[method] = buildPicture("map", maps[method]);
   function draw({ state }, look) {
     for (const method of METHODS) {
       const { output } = compute({ ...state, method });
-      maps[method].draw(look, output, `${output.height} \u00d7 ${output.width}, ${rangeOf(output)}`, 27);
+      const caption = `${output.height} \u00d7 ${output.width}, ${rangeOf(output)}`;
+      maps[method].draw(look, output, inFold(maps[method].node, output), { caption });
     }
   }
   return { nodes: [element("div", { class: "maps" }, ...METHODS.map((method) => maps[method].node))], draw };
@@ -859,8 +851,8 @@ function buildParts(figure) {
     }),
     window,
     editors: { input: buildEditor(figure, "input", "Input", INPUTS, window), filter: buildEditor(figure, "filter", "Filter", FILTERS) },
-    stamp: buildPanel("filter"),
-    stroke: buildPanel("stroke"),
+    stamp: buildPicture("panel filter"),
+    stroke: buildPicture("panel stroke"),
     output: buildOutput(figure),
     work: element("div", { class: "work" }),
     sum: element("p", { class: "sum" }),
