@@ -6,7 +6,7 @@ import { choice, key, matrixEditor, numberField, slider, trials } from "./kit/co
 import { element, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget, yesNo } from "./kit/figure.js";
 import { argmax, conv2d, gridOf, maxPool, pad, resizeBilinear, rowsOf } from "./kit/maps.js";
-import { fixed, grouped, placeWords, plural, signed, tidy } from "./kit/numbers.js";
+import { brief, fixed, grouped, parseNumber, placeWords, plural, signed, tidy } from "./kit/numbers.js";
 import { edgePath, fitCanvas, unpackMask } from "./kit/pictures.js";
 import { player } from "./kit/player.js";
 import { draggable, onArrows, pointIn, walkCells } from "./kit/pointer.js";
@@ -14,6 +14,8 @@ import { draggable, onArrows, pointIn, walkCells } from "./kit/pointer.js";
 export const parse = parseAddress;
 export const format = formatAddress;
 export const words = (n) => [fixed(-0.04, 1), signed(2, 1), tidy(2.50), grouped(1944100), plural(1, "pixel"), plural(1200, "pixel"), placeWords(0, 4)];
+export const read = parseNumber;
+export const write = brief;
 export const reads = (colour) => contrast(colour, [255, 255, 255]);
 export const scale = (n) => viridis(n);
 export const filtered = (rows, kernel, stride, dilation) => rowsOf(conv2d(gridOf(rows), gridOf(kernel), stride, dilation));

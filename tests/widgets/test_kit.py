@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,19 @@ def test_words_for_numbers(probe, open_widget):
     assert opened.call("words", 0) == [
         "0.0", "+2.0", "2.5", "1,944,100", "1 pixel", "1,200 pixels", "row 1, column 5",
     ]  # fmt: skip
+
+
+def test_numbers_are_read_as_people_type_them(probe, open_widget):
+    opened = open_widget(probe())
+    good = {
+        "2": 2, "-0.5": -0.5, "\u22123": -3, "1/4": 0.25, "-1 / 2": -0.5, ".5": 0.5, "0,25": 0.25, "+1": 1,
+        "\u00bd": 0.5, "\u2212\u00be": -0.75,
+    }  # fmt: skip
+    assert [opened.call("read", text) for text in good] == list(good.values())
+    for text in ("", "-", "a", "1/", "1e5", "--1", "1/2/3", "1\u00bd/2"):
+        assert math.isnan(opened.call("read", text)), text
+    for value in (0, 1, -7.5, 0.25, -0.5, 0.75, 12.125):
+        assert opened.call("read", opened.call("write", value)) == value
 
 
 def test_arithmetic_of_maps_against_torch(probe, open_widget):

@@ -259,18 +259,6 @@ def check_strokes_in_part(opened: Any) -> None:
     torch.testing.assert_close(one.reshape(5, 7), torch_output(state | {"input": first.tolist()}))
 
 
-def check_numbers(opened: Any) -> None:
-    good = {
-        "2": 2, "-0.5": -0.5, "\u22123": -3, "1/4": 0.25, "-1 / 2": -0.5, ".5": 0.5, "0,25": 0.25, "+1": 1,
-        "\u00bd": 0.5, "\u2212\u00be": -0.75,
-    }  # fmt: skip
-    assert [opened.call("parseNumber", text) for text in good] == list(good.values())
-    for text in ("", "-", "a", "1/", "1e5", "--1", "1/2/3", "1\u00bd/2"):
-        assert math.isnan(opened.call("parseNumber", text)), text
-    for value in (0, 1, -7.5, 0.25, -0.5, 0.75, 12.125):
-        assert opened.call("parseNumber", opened.call("brief", value)) == value
-
-
 def check_examples(opened: Any) -> None:
     build = "(root, [kind, name, ...args]) => root.segcore.module[kind][name][1](...args)"
     bilinear = torch.tensor(opened.root.evaluate(build, ["FILTERS", "bilinear", 3]))
@@ -290,13 +278,7 @@ def check_examples(opened: Any) -> None:
 
 def test_arithmetic_equals_torch_and_the_library(shared_widget: Any):
     opened = shared_widget(UpsamplingWidget)
-    for check in (
-        check_counts_and_phases,
-        check_methods,
-        check_strokes_in_part,
-        check_numbers,
-        check_examples,
-    ):
+    for check in (check_counts_and_phases, check_methods, check_strokes_in_part, check_examples):
         check(opened)
     opened.assert_quiet()
 

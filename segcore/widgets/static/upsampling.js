@@ -3,8 +3,8 @@ import { button, choice, heading, key, numberField, trials } from "./kit/control
 import { element, put, setText, uniqueId } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget } from "./kit/figure.js";
 import { bilinearAxis, conv2d, gridOf, largestOf, pad, rowsOf } from "./kit/maps.js";
-import { between, clamp, ease, placeWords, plural, same, tidy } from "./kit/numbers.js";
-import { drawNumber, fitCanvas, outlineRect } from "./kit/pictures.js";
+import { between, brief, clamp, ease, parseNumber, placeWords, plural, same, tidy } from "./kit/numbers.js";
+import { drawCells, drawNumber, fitCanvas, frameCells, outlineRect } from "./kit/pictures.js";
 import { player } from "./kit/player.js";
 import { onArrows, pointIn, walkCells } from "./kit/pointer.js";
 
@@ -155,21 +155,6 @@ export function compute(state) {
     flat: inside(paint(ones, strokes, canvas)),
     views: largestOf({ data: output.data.map((value, n) => value - other.data[n]) }), // by how much they differ
   };
-}
-
-const GLYPHS = { 0.25: "\u00bc", 0.5: "\u00bd", 0.75: "\u00be" };
-
-// A number as short as it can be: \u00bd for 0.5.
-export function brief(value, digits = 3) {
-  const glyph = GLYPHS[Math.abs(value)];
-  return glyph ? (value < 0 ? "\u2212" : "") + glyph : tidy(value, digits);
-}
-
-// A number as people type it: 2, -0.5, 0,5, 1/4, \u00bc; NaN if it is none.
-export function parseNumber(text) {
-  const plain = text.trim().replace("\u2212", "-").replace(",", ".").replace(/[\u00bc-\u00be]/, (glyph) => `${glyph.charCodeAt(0) - 0xbb}/4`);
-  const match = plain.match(/^([+-]?(?:\d+\.?\d*|\.\d+))(?:\s*\/\s*(\d+\.?\d*))?$/);
-  return match ? Number(match[1]) / Number(match[2] ?? 1) : NaN;
 }
 
 // ---- Presets -----------------------------------------------------------------------------------------------------
@@ -441,41 +426,12 @@ function sizeLine({ state, result }) {
 
 // ---- Grids of numbers ------------------------------------------------------------------------------------------------
 
-// A number in a cell, 11 px high at least.
-function write(pen, text, x, y, unit, colour, font) {
-  const size = Math.min(unit * 0.42, (unit * 1.45) / Math.max(2, text.length), 17);
-  drawNumber(pen, text, x, y, unit, colour, font, Math.max(1, 11 / size));
-}
-
-// Cells as coloured squares, with their numbers if there is room for all of them.
-function drawGrid(pen, { data, width }, unit, look, { largest, blank = null }) {
-  const fits = (digits) => data.every((value, n) => blank?.[n] || brief(value, digits).length * 7 <= unit);
-  const digits = unit < 13 ? undefined : [2, 1].find(fits);
-  const gap = unit > 12 ? 1 : 0;
-  for (let n = 0; n < data.length; n++) {
-    const [x, y] = [(n % width) * unit, Math.floor(n / width) * unit];
-    const { fill, ink } = look.colours.at(data[n], largest);
-    pen.fillStyle = fill;
-    pen.fillRect(x + gap / 2, y + gap / 2, unit - gap, unit - gap);
-    if (digits && !blank?.[n]) write(pen, brief(data[n], digits), x, y, unit, ink, look.font);
-  }
-}
-
 // Make a canvas ready for so many rows and columns.
 function ready(canvas, { height, width }, unit) {
   fitCanvas(canvas, Math.round(width * unit), Math.round(height * unit));
   const pen = canvas.getContext("2d");
   pen.clearRect(0, 0, width * unit + 1, height * unit + 1);
   return pen;
-}
-
-const cellAt = (top, left) => ({ top, left, height: 1, width: 1 });
-
-// A frame just inside some cells; dashed, if it is a question of who takes part.
-function frame(pen, { left, top, width, height }, unit, colour, { thickness = 2.5, inset = thickness / 2, dash = [] } = {}) {
-  pen.setLineDash(dash);
-  outlineRect(pen, left * unit + inset, top * unit + inset, width * unit - 2 * inset, height * unit - 2 * inset, [colour, thickness]);
-  pen.setLineDash([]);
 }
 
 const HELP = "Arrow keys walk from cell to cell. Type to change a value; fractions such as 1/4 may be typed. "
@@ -599,7 +555,7 @@ function drawWindow(figure, look, canvas, { unit, width, height }) {
     if (filled && unit >= SMALLEST) continue; // a field lies there
     pen.fillStyle = filled ? look.colours.fill(result.ground.data[n], largest) : look.panel;
     pen.fillRect(column * unit + 0.5, row * unit + 0.5, unit - 1, unit - 1);
-    if (!filled && unit > 12) write(pen, "0", column * unit, row * unit - (unit < ROOMY ? 0 : 5), unit, look.muted, look.font);
+    if (!filled && unit > 12) drawNumber(pen, "0", column * unit, row * unit - (unit < ROOMY ? 0 : 5), unit, look.muted, look.font);
   }
   const { current, glide, part } = moment(figure);
   const spot = (n) => [n % result.output.width, Math.floor(n / result.output.width)];
@@ -609,9 +565,9 @@ function drawWindow(figure, look, canvas, { unit, width, height }) {
   const [left, top] = [between(x0, x1, glide), between(y0, y1, glide)];
   pen.fillStyle = look["accent-soft"];
   pen.fillRect(left * unit, top * unit, side * unit, side * unit);
-  frame(pen, { left, top, width: side, height: side }, unit, look.text);
+  frameCells(pen, { left, top, width: side, height: side }, unit, look.text);
   const asked = { left: figure.pick.column, top: figure.pick.row, width: side, height: side };
-  frame(pen, asked, unit, look.second, { thickness: 2, dash: [4, 3] });
+  frameCells(pen, asked, unit, look.second, { thickness: 2, dash: [4, 3] });
   if (unit < ROOMY) return;
   [pen.textAlign, pen.textBaseline, pen.font, pen.lineWidth] = ["right", "bottom", `600 11px ${look.font}`, 2.5];
   [pen.strokeStyle, pen.fillStyle] = [look.page, look.text];
@@ -631,7 +587,7 @@ function buildPicture(className, title = "") {
     setText(line, caption);
     put(canvas, { "aria-label": caption ? `${text}: ${caption}` : text });
     const pen = ready(canvas, grid, unit);
-    drawGrid(pen, grid, unit, look, { largest });
+    drawCells(pen, grid, unit, { ...look, largest });
     return pen;
   }
   return { node, draw };
@@ -650,7 +606,7 @@ function drawStamp(figure, look, { stamp, stroke }, sizes) {
   const shown = { ...whole, data: here.weights };
   if (!result.transposed) {
     const pen = stamp.draw(look, shown, sizes.filter, { text: way.stamp });
-    if (!idle) frame(pen, whole, sizes.filter, look.text);
+    if (!idle) frameCells(pen, whole, sizes.filter, look.text);
   }
   if (stroke.node.hidden) return;
   const words = `${brief(value)} \u00d7 ${way.stamp ? "this" : "the filter"}`;
@@ -702,7 +658,7 @@ function drawPainted(figure, look, pen, unit) {
   const outside = (row, column) => row < cut || column < cut || row >= cut + output.height || column >= cut + output.width;
   const blank = Array.from({ length: canvas.height * canvas.width }, (_, n) =>
     reached?.[n] === 0 || outside(Math.floor(n / canvas.width), n % canvas.width));
-  drawGrid(pen, paint(result.x, strokes, canvas, done, ink), unit, look, { largest: result.largest, blank });
+  drawCells(pen, paint(result.x, strokes, canvas, done, ink), unit, { ...look, largest: result.largest, blank });
   const kept = [cut, cut, output.width, output.height].map((n) => n * unit);
   pen.beginPath();
   pen.rect(0, 0, canvas.width * unit, canvas.height * unit);
@@ -715,24 +671,25 @@ function drawPainted(figure, look, pen, unit) {
   if (idle) return;
   const here = strokes[current];
   const before = part > 0 && current > 0 ? strokes[current - 1] : here;
-  frame(pen, Object.fromEntries(["left", "top", "width", "height"].map((name) => [name, between(before[name], here[name], glide)])), unit, look.text);
+  const at = ["left", "top", "width", "height"].map((name) => [name, between(before[name], here[name], glide)]);
+  frameCells(pen, Object.fromEntries(at), unit, look.text);
 }
 
 function drawArrived(figure, look, pen, unit) {
   const { done, part, current, idle, ink } = moment(figure);
   const { output, largest } = figure.result;
   const data = output.data.map((value, n) => (n < done ? value : n === done && part > 0 ? value * ink : 0));
-  drawGrid(pen, { ...output, data }, unit, look, { largest, blank: data.map((_, n) => n >= done) });
-  if (!idle) frame(pen, cellAt(Math.floor(current / output.width), current % output.width), unit, look.text);
+  drawCells(pen, { ...output, data }, unit, { ...look, largest, blank: data.map((_, n) => n >= done) });
+  if (!idle) frameCells(pen, { top: Math.floor(current / output.width), left: current % output.width }, unit, look.text);
 }
 
 // The picked cell, and around it the outlines of all strokes that reach it.
 function drawPick(figure, look, pen, unit, origin) {
   const { pick, result } = figure;
   for (const { n } of result.zeros ? [] : pickTerms(figure)) {
-    frame(pen, result.strokes[n], unit, look.second, { thickness: 1.5, inset: 2 + (n % 3), dash: [4, 3] });
+    frameCells(pen, result.strokes[n], unit, look.second, { thickness: 1.5, inset: 2 + (n % 3), dash: [4, 3] });
   }
-  frame(pen, cellAt(pick.row + origin, pick.column + origin), unit, look.second, { thickness: 3 });
+  frameCells(pen, { top: pick.row + origin, left: pick.column + origin }, unit, look.second, { thickness: 3 });
 }
 
 // What the pointer is over in the editors: an input cell shows its stroke, a weight shows where it went in each stroke.
@@ -742,8 +699,8 @@ function drawPointed({ pointed, result }, look, pen, unit, origin) {
   const side = result.filter.height;
   const marks = pointed.name === "input"
     ? result.strokes.slice(pointed.n, pointed.n + 1)
-    : result.strokes.map(({ top, left }) => cellAt(top + Math.floor(pointed.n / side), left + (pointed.n % side)));
-  for (const mark of marks) frame(pen, { ...mark, left: mark.left + shift, top: mark.top + shift }, unit, look.accent, { thickness: 3 });
+    : result.strokes.map(({ top, left }) => ({ top: top + Math.floor(pointed.n / side), left: left + (pointed.n % side) }));
+  for (const mark of marks) frameCells(pen, { ...mark, left: mark.left + shift, top: mark.top + shift }, unit, look.accent, { thickness: 3 });
 }
 
 // One number of the output, written out.

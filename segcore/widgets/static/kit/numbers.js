@@ -23,6 +23,21 @@ export function tidy(value, digits = 2) {
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
+const GLYPHS = { 0.25: "\u00bc", 0.5: "\u00bd", 0.75: "\u00be" };
+
+// A number as short as it can be: \u00bd for 0.5.
+export function brief(value, digits = 3) {
+  const glyph = GLYPHS[Math.abs(value)];
+  return glyph ? (value < 0 ? "\u2212" : "") + glyph : tidy(value, digits);
+}
+
+// A number as people type it: 2, -0.5, 0,5, 1/4, \u00bc; NaN if it is none.
+export function parseNumber(text) {
+  const plain = text.trim().replace("\u2212", "-").replace(",", ".").replace(/[\u00bc-\u00be]/, (glyph) => `${glyph.charCodeAt(0) - 0xbb}/4`);
+  const match = plain.match(/^([+-]?(?:\d+\.?\d*|\.\d+))(?:\s*\/\s*(\d+\.?\d*))?$/);
+  return match ? Number(match[1]) / Number(match[2] ?? 1) : NaN;
+}
+
 // A whole number with its thousands parted: 1,944,100.
 const GROUPS = new Intl.NumberFormat("en-US"); // made once: it is slow to make
 export const grouped = (value) => GROUPS.format(Math.round(value)).replace("-", "\u2212");

@@ -1,7 +1,7 @@
 // Pictures: canvases that stay sharp, packed images and masks, maps of values, and lines upon them.
 
 import { element } from "./elements.js";
-import { tidy } from "./numbers.js";
+import { brief } from "./numbers.js";
 
 // Bytes from base64, as Python's `base64.b64encode` writes it.
 export function unpackBytes(text) {
@@ -91,10 +91,9 @@ export function outlineRect(pen, x, y, width, height, ...strokes) {
   strokeAll(pen, ...strokes);
 }
 
-// A number in the middle of a cell, as large as fits; too small to read, it is left out.
-export function drawNumber(pen, text, x, y, unit, colour, font, scale = 1) {
-  const size = Math.min(unit * 0.42, (unit * 1.45) / Math.max(2, text.length), 17) * scale;
-  if (size < 8) return;
+// A number in the middle of a cell, as large as fits, and 11 px high at least.
+export function drawNumber(pen, text, x, y, unit, colour, font) {
+  const size = Math.max(11, Math.min(unit * 0.42, (unit * 1.45) / Math.max(2, text.length), 17));
   pen.fillStyle = colour;
   pen.font = `${size.toFixed(1)}px ${font}`;
   pen.textAlign = "center";
@@ -102,14 +101,23 @@ export function drawNumber(pen, text, x, y, unit, colour, font, scale = 1) {
   pen.fillText(text, x + unit / 2, y + unit / 2 + 0.5);
 }
 
-// A map as coloured squares with a gap, and its numbers where there is room. `colours` is a `palette`; cells for which
-// `blank` is true get no number.
-export function drawCells(pen, { data, width }, unit, { colours, font, largest, digits = unit < 30 ? 1 : 2, numbers = 24, blank = null }) {
+// A map as coloured squares with a gap, and its numbers if cells have `numbers` pixels and there is room for all of them.
+// `colours` is a `palette`; cells for which `blank` is true get no number.
+export function drawCells(pen, { data, width }, unit, { colours, font, largest, numbers = 13, blank = null }) {
+  const fits = (digits) => data.every((value, n) => blank?.[n] || brief(value, digits).length * 7 <= unit);
+  const digits = unit < numbers ? undefined : [2, 1].find(fits);
   const gap = unit > 12 ? 1 : 0;
   for (let n = 0; n < data.length; n++) {
     const [x, y] = [(n % width) * unit, Math.floor(n / width) * unit];
     pen.fillStyle = colours.fill(data[n], largest);
     pen.fillRect(x + gap / 2, y + gap / 2, unit - gap, unit - gap);
-    if (unit >= numbers && !blank?.[n]) drawNumber(pen, tidy(data[n], digits), x, y, unit, colours.ink(data[n], largest), font);
+    if (digits && !blank?.[n]) drawNumber(pen, brief(data[n], digits), x, y, unit, colours.ink(data[n], largest), font);
   }
+}
+
+// A frame just inside some cells of a map; dashed, if it is a question of who takes part.
+export function frameCells(pen, { left, top, width = 1, height = 1 }, unit, colour, { thickness = 2.5, inset = thickness / 2, dash = [] } = {}) {
+  pen.setLineDash(dash);
+  outlineRect(pen, left * unit + inset, top * unit + inset, width * unit - 2 * inset, height * unit - 2 * inset, [colour, thickness]);
+  pen.setLineDash([]);
 }
