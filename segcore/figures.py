@@ -12,6 +12,7 @@ do not fit. A figure for which that is not right says so through `viz.on_a_phone
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import io
 import re
@@ -247,15 +248,25 @@ def _tidy_image(image: ElementTree.Element) -> None:
         image.set("style", "image-rendering:pixelated")
 
 
+@functools.lru_cache(maxsize=32)
 def _webp(png: bytes) -> bytes:
+    """Without loss where colours are few and it is not much heavier, as in label maps; else as a photo."""
     picture: Image.Image = Image.open(io.BytesIO(png))
     picture.load()
     if picture.mode == "RGBA" and picture.getchannel("A").getextrema() == (255, 255):
         picture = picture.convert("RGB")
-    few = picture.getcolors(256) is not None
-    buffer = io.BytesIO()
-    picture.save(buffer, format="WEBP", lossless=few, quality=100 if few else 86, method=6, exact=few)
-    return buffer.getvalue()
+
+    def packed(**options: Any) -> bytes:
+        buffer = io.BytesIO()  # method 6 would take seconds for a large map, and save a fifth
+        picture.save(buffer, format="WEBP", method=4, exact=True, **options)
+        return buffer.getvalue()
+
+    photograph = packed(quality=86)
+    if picture.getcolors(256) is None:
+        return photograph
+    exact = packed(lossless=True, quality=100)
+    small = picture.width * picture.height <= 128**2
+    return exact if small or len(exact) <= 1.5 * len(photograph) else photograph
 
 
 def _prune(parent: ElementTree.Element) -> None:

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -279,6 +280,22 @@ def test_pixels_are_embedded_as_they_are():
     assert np.abs(decoded[0] / 255 - expected).max() < 0.005, "few colours: without loss"
     assert np.abs(decoded[1] / 255 - photo.permute(1, 2, 0).numpy()).mean() < 0.02
     assert "pixelated" in small.get("style") and large.get("style") is None
+
+
+def test_a_large_map_is_packed_in_no_time_and_once_for_both_layouts():
+    from segcore.figures import _webp
+
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3))
+    values = torch.nn.functional.avg_pool2d(torch.rand(1, 400, 400, generator=torch.manual_seed(0)), 9, 1, 4)[
+        0
+    ]
+    for ax in axes:
+        viz.show_heatmap(values, ax=ax, colorbar=False)
+    _webp.cache_clear()
+    start = time.process_time()
+    svg = figure_svg(figure)
+    assert time.process_time() - start < 5, "the best packing takes ten seconds for such a map"
+    assert _webp.cache_info().misses == 1 and svg.count("data:image/webp") == 4
 
 
 def test_what_is_drawn_alike_is_one_path():
