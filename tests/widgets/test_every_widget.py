@@ -30,28 +30,9 @@ from .kit import (
 CLASSES = {each._slug: each for each in widget_classes()}
 ALL = tuple(CLASSES)
 
-# What widgets do not pass yet, and why; one line a widget. Strict: what a widget passes must leave its line.
-WHY = {
-    "narrow_without_sideways_scroll": "what unfolds is wider than 320 px",
-    "a_thumb_scrolls_past": "the whole scene takes touches",
-    "canvases_follow_the_screen": "canvases keep the density they were drawn with",
-    "scripts_off_shows_a_still_picture": "no still picture yet",
-    "first_form_fits_a_window": "no first form of at most 700 px yet",
-    "first_form_fits_a_phone": "no first form of at most 900 px yet",
-    "the_address_sets_the_state": "the address does not set the state yet",
-    "a_wrong_address_is_ignored_and_said": "the address does not set the state yet",
-}
-OLD = ("scripts_off_shows", "first_form_fits_a_window", "first_form_fits_a_phone", "address")
-NOT_YET: dict[str, tuple[str, ...]] = {
-    "skips": (*OLD, "canvases_follow_the_screen", "a_thumb_scrolls_past"),
-}
-
 
 @pytest.fixture(params=ALL)
 def widget_class(request: Any) -> Any:
-    name = request.function.__name__.removeprefix("test_")
-    if any(part in name for part in NOT_YET.get(request.param, ())):
-        request.applymarker(pytest.mark.xfail(strict=True, reason=WHY[name]))
     return CLASSES[request.param]
 
 
