@@ -424,7 +424,8 @@ function holdLine(figure, plate, ends) {
       moveLine(figure, end === null ? shifted(line, x - point[0], y - point[1], size) : withEnd(line, end, x, y));
     },
     end({ line, point: [x, y], end }, event, moved) {
-      if (moved || end !== null || event.type !== "pointerup") return;
+      if (event.type === "pointercancel") moveLine(figure, line); // the finger went on to scroll the page
+      if (event.type !== "pointerup" || moved || end !== null) return;
       moveLine(figure, shifted(line, x - (line[0] + line[2]) / 2, y - (line[1] + line[3]) / 2, size));
     },
   });
@@ -457,7 +458,7 @@ function buildPictures(figure) {
     element("section", { class: "panel" }, heading("Prediction"), predicted)];
   function draw(look) {
     const { data, scene, result, state } = figure;
-    const side = Math.min(300, nodes[0].clientWidth);
+    const side = Math.min(260, nodes[0].clientWidth);
     const unit = (figure.unit = side / data.size);
     const pen = enlarge(source, scene.picture ?? picture(1, 1, () => hexToRgb(look.low)), side);
     strokeEdges(pen, scene.labels, data.size, unit, "#ffffffb0", 1);
@@ -481,7 +482,7 @@ function buildProfile(figure) {
   function draw(look, side) {
     const { data, result, state, along, predicted, pair, pointed } = figure;
     const width = node.clientWidth;
-    const height = clamp(side - 44, 176, 240);
+    const height = clamp(side - 44, 176, 210);
     fitCanvas(canvas, width, height);
     const pen = canvas.getContext("2d");
     pen.clearRect(0, 0, width, height);
