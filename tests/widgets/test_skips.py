@@ -302,7 +302,7 @@ def test_what_the_trials_say(open_widget: Any):
     deep, fine = SkipsWidget(layers=[32]), SkipsWidget(layers=[2])
     along = shares_along(deep, (0, 3)).sum(0)
     rise = ((along - along[0]) / (along[-1] - along[0]) - torch.tensor([[0.05], [0.95]])).abs().argmin(1)
-    assert (rise[1] - rise[0]) * 50 / 240 > 32, "it climbs over more than a cell"
+    assert (rise[1] - rise[0]) * 50 / 240 > 32, "a ramp, longer than a cell"
     gone = set(deep.labels.unique().tolist()) - set(deep.prediction.unique().tolist())
     assert f"No pixel is called {' or '.join(CLASSES[k] for k in gone)}." in said["Deepest alone"] and gone
     assert worth(deep)[1] < 0.3, "blobs"
@@ -322,6 +322,10 @@ def test_what_the_trials_say(open_widget: Any):
     places = [round((32.4 + d) * 240 / 50) for d in (-4, 4)]
     jump = step[:, places[1]] - step[:, places[0]]
     assert jump[0] > 0.8 * jump.sum(), "the fine layer supplies the step"
+    for line in ([8, 60, 88, 60], [48, 54, 80, 42], [20, 10, 20, 90]):  # whichever edges it crosses
+        shares = shares_along(SkipsWidget(layers=[2, 32], line=line), (0, 3))
+        fine_step, coarse_step = shares[:2].diff(dim=1).abs().amax(1)
+        assert coarse_step < 0.35 * fine_step
     table = {key: [f"{value:.2f}" for value in point] for key, point in data["table"].items()}
     f1 = [table[key][1] for key in ("32", "2", "2 32")]
     assert f"{f1[0]} and {f1[1]} alone, {f1[2]} together" in said["Both ends"]

@@ -306,8 +306,8 @@ function trialsOf({ data: { table, fcn_table: nets, classes, held_out: many } })
   const all = STRIDES.join(" ");
   return [
     { label: "Deepest alone", values: { view: "hypercolumn", layers: [32] },
-      note: (_, figure) => "One number per class for 32 \u00d7 32 pixels. In the profile the score climbs over more than a cell, "
-        + `and outlines become blobs. ${missing(figure)}` },
+      note: (_, figure) => "One number per class for 32 \u00d7 32 pixels, and ramps between them: "
+        + `nothing in the profile can step, and outlines become blobs. ${missing(figure)}` },
     { label: "Finest alone", values: { view: "hypercolumn", layers: [2] },
       note: (_, figure) => {
         const { truth, other, share } = confused(figure);
@@ -315,10 +315,10 @@ function trialsOf({ data: { table, fcn_table: nets, classes, held_out: many } })
           + `Of all ${classes[truth]} pixels ${Math.round(100 * share)} % are called ${classes[other]}.`;
       } },
     { label: "Both ends", values: { view: "hypercolumn", layers: [2, 32] },
-      note: "What from the depth, where from the first pooling: in the profile the fine layer supplies the step. "
+      note: "What from the depth, where from the first pooling: all that steps in the profile comes from stride 2. "
         + `Boundary F1 over ${many} scenes: ${outline("32")} and ${outline("2")} alone, ${outline("2 32")} together.` },
     { label: "All five", values: { view: "hypercolumn", layers: STRIDES },
-      note: "Each layer gives what the others lack; no weight of the network has changed. "
+      note: "Every layer has its say, and no weight of the network has changed. "
         + `Over ${many} scenes mean IoU is ${area(all)}, against ${area("32")} from the deepest alone.` },
     { label: "FCN: 32s, 16s, 8s", values: [32, 16, 8].map((fcn) => ({ view: "fcn", fcn })),
       note: ({ fcn }) => "The same sum inside a network that was trained with it. "
