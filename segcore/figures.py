@@ -184,7 +184,7 @@ def _tidy(root: ElementTree.Element, name: str) -> None:
 def _tidy_attributes(element: ElementTree.Element) -> None:
     style = _style(element)
     style.pop("font-family", None)
-    if "font-size" in style and "fill" in style:  # a text's
+    if "fill" in style and ("font-size" in style or element.find("text") is not None):  # a text's
         style["fill"] = _INK.get(style["fill"], style["fill"])
     if style:
         element.set("style", ";".join(f"{key}:{value}" for key, value in style.items()))

@@ -250,6 +250,7 @@ def test_no_rule_of_a_figure_reaches_the_page():
 def test_text_has_the_page_s_colours():
     svg = figure_svg(diagram())
     assert f"fill:var(--figure-grey, {viz.GREY})" in svg and f"fill:var(--figure-1, {viz.PALETTE[1]})" in svg
+    assert f"fill:{viz.PALETTE[1]}" not in svg, "nor has a formula's frame another one"
     texts = [each for layout in layouts(plots()).values() for each in layout.iter(f"{SVG}text")]
     assert texts and all(style(each)["fill"].startswith("var(--figure-") for each in texts)
 

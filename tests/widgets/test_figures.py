@@ -198,6 +198,7 @@ def test_figures_of_a_chapter_can_be_read(name, open_path):
         for number, figure in enumerate(page.evaluate(SEEN)):
             assert figure["count"] == 1 and figure["smallest"] >= 11, (width, number, figure)
             assert figure["width"] <= figure["room"] + 0.5 and figure["out"] < 12, (width, number, figure)
+    page.add_style_tag(content="* { transition: none !important }")  # or colours are seen half-way
     for theme in ("light", "dark"):
         page.evaluate("theme => Object.assign(document.documentElement.dataset, {mode: theme, theme})", theme)
         found = page.evaluate(COLOURS)
