@@ -316,7 +316,7 @@ def keyboard_walk(opened: Any, most: int = 400) -> dict[str, Any]:
 
 # ---- Controls ----------------------------------------------------------------------------------------------
 
-# The n-th control of a widget that can be moved by key: marks it, focuses it and says which key moves it.
+# The n-th control of a widget that can be moved by key: focuses it and says which key moves it and where.
 # Plain JavaScript, for it runs in Chromium, in Firefox and in JupyterLab.
 PICK = """(root, n, selector) => {
   const controls = [...root.querySelectorAll(selector
@@ -334,7 +334,9 @@ PICK = """(root, n, selector) => {
   const atEnd = el.type === "range" && Number(el.value) >= Number(el.max);
   const keys = { range: atEnd ? "ArrowLeft" : "ArrowRight", number: "ArrowUp", radio: " ", checkbox: " " };
   const key = el.matches("button") ? "Enter" : el.matches("input") ? keys[el.type] ?? "Enter" : "ArrowRight";
-  return { key: el.matches("select") ? "ArrowDown" : key, name: el.outerHTML.slice(0, 120) };
+  const box = (el.labels?.[0] ?? el).getBoundingClientRect();
+  return { key: el.matches("select") ? "ArrowDown" : key, name: el.outerHTML.slice(0, 120),
+    at: [box.x + box.width / 2, box.y + box.height / 2] };
 }"""
 
 

@@ -1,4 +1,4 @@
-"""The same widget live in JupyterLab: what is dragged arrives in Python, what Python sets moves the box."""
+"""Every widget live in JupyterLab: what a hand does arrives in Python, what Python sets is drawn."""
 
 from __future__ import annotations
 
@@ -11,12 +11,23 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import nbformat
 import pytest
 
-SOURCE = "from segcore.widgets.roi_align import RoIAlignWidget\nwidget = RoIAlignWidget()\nwidget"
+from .kit import PICK, other_value, settle, unfold, widget_classes
+
+pytestmark = pytest.mark.xdist_group("jupyterlab")  # one JupyterLab, whatever the number of workers
+
+CLASSES = {each._slug: each for each in widget_classes()}
+CELL = """from {module} import {name}
+from IPython.display import display
+W = globals().get("W", {{}})
+W["{slug}"] = {name}()
+display(W["{slug}"], W["{slug}"])"""
+CONTROL: dict[str, str] = {}  # a control's selector, for a widget whose first ones change nothing it keeps
 
 
 def free_port() -> int:
@@ -27,15 +38,17 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """JupyterLab on localhost with one notebook; its address, token included."""
+    """JupyterLab on localhost, and a notebook with a cell for each widget; its address, token included."""
     home = tmp_path_factory.mktemp("jupyter")
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SOURCE)])
+    sources = [CELL.format(module=c.__module__, name=c.__name__, slug=s) for s, c in CLASSES.items()]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     (home / "notebooks").mkdir()
     nbformat.write(notebook, home / "notebooks" / "live.ipynb")
     port, token = free_port(), secrets.token_hex(16)
     folders = {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     environment = {**os.environ, **folders, "IPYTHONDIR": str(home / "ipython"), "JUPYTER_PLATFORM_DIRS": "1"}
+    environment["JUPYTERLAB_SETTINGS_DIR"] = str(home / "settings")
     environment.pop("SEGCORE_STATIC", None)
     log = (home / "log").open("wb")
     options = [
@@ -98,74 +111,184 @@ class Kernel:
         self.evaluate(f"exec({statement!r})")
 
 
-def poll(read: Callable[[], Any], accept: Callable[[Any], bool], seconds: float = 10) -> Any:
+def poll(read: Callable[[], Any], accept: Callable[[Any], bool], seconds: float = 10, what: str = "") -> Any:
     """Messages between page and kernel take their time: read until the value is accepted."""
     deadline = time.monotonic() + seconds
     while not accept(value := read()):
-        assert time.monotonic() < deadline, f"still {value!r} after {seconds} s"
+        assert time.monotonic() < deadline, f"{what} still {value!r} after {seconds} s"
         time.sleep(0.1)
     return value
 
 
-def test_the_box_is_one_in_page_and_kernel(browser: Any, lab: str) -> None:
-    context = browser.new_context(viewport={"width": 1400, "height": 1800})
+@dataclass
+class Notebook:
+    """The open notebook: a page, its kernel, and the two views of each widget."""
+
+    page: Any
+    kernel: Kernel
+    errors: list[str]
+
+    def views(self, slug: str) -> Any:
+        """The widget's two views, scrolled to: JupyterLab leaves out what is far away."""
+        cell = self.page.locator(".jp-Notebook .jp-CodeCell").nth(list(CLASSES).index(slug))
+        cell.scroll_into_view_if_needed()
+        views = cell.locator(".jp-OutputArea-output .segcore-root")
+        poll(views.count, lambda count: count == 2, 60, f"{slug}: views")
+        return views
+
+    def state(self, slug: str) -> dict[str, Any]:
+        return self.kernel.evaluate(f"W[{slug!r}].public_state()")
+
+    def wait_for_widgets(self) -> None:
+        for slug in CLASSES:
+            self.views(slug)
+        unfold(self)
+
+    def assert_quiet(self) -> None:
+        assert self.errors == []
+
+
+def picture(view: Any) -> Any:
+    """All that is drawn: markup, what fields hold, the pixels of canvases."""
+    return view.evaluate(
+        """(root) => [root.innerHTML.replace(/ data-lm-suppress-shortcuts="true"/g, ""),
+          ...[...root.querySelectorAll("input, select")].map((el) => [el.value, el.checked]),
+          ...[...root.querySelectorAll("canvas")].map((el) => el.width && el.toDataURL())]"""
+    )
+
+
+@pytest.fixture(scope="module")
+def notebook(browser: Any, lab: str) -> Iterator[Notebook]:
+    """JupyterLab in the browser, all cells run; each test takes one widget of it."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    try:
-        page.goto(lab)
-        page.wait_for_function(
-            "() => window.jupyterapp?.shell?.currentWidget?.sessionContext", timeout=60_000
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.goto(lab)
+    wait_for_kernel(page)
+    page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+    opened = Notebook(page, Kernel(page), errors)
+    opened.wait_for_widgets()
+    yield opened
+    context.close()
+
+
+def wait_for_kernel(page: Any) -> None:
+    page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext", timeout=60_000)
+    page.wait_for_function(
+        "() => jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
+        timeout=60_000,
+    )
+
+
+@pytest.mark.parametrize("slug", CLASSES)
+def test_page_and_kernel_are_one(notebook: Notebook, slug: str) -> None:
+    """Shown twice; Python moves both pictures, a hand in one moves Python and the other picture."""
+    assert notebook.page.locator(".jp-Notebook .segcore-stage").count() == 0, (
+        "JupyterLab must pick the live widget, not the static form"
+    )
+    views = notebook.views(slug)
+    first, second = views.nth(0), views.nth(1)
+    settle(notebook)
+    assert first.bounding_box()["height"] > 100
+
+    widget = CLASSES[slug]()
+    name, value = other_value(widget)
+    before = picture(first), picture(second)
+    notebook.kernel.run(f"W[{slug!r}].{name} = {value!r}")
+    for view, old in zip((first, second), before, strict=True):
+        poll(lambda: picture(view) != old, bool)  # noqa: B023
+
+    state, old, tried = notebook.state(slug), picture(second), []
+    for n in range(12):
+        picked = first.evaluate(f"(root, args) => ({PICK})(root, ...args)", [n, CONTROL.get(slug, "")])
+        assert picked, f"no control changes the traits; tried {tried}"
+        tried.append(picked["name"])
+        if picked["key"].startswith("Arrow"):
+            notebook.page.keyboard.press(picked["key"])
+        else:
+            notebook.page.mouse.click(*picked["at"])
+        try:
+            poll(lambda: notebook.state(slug), lambda now: now != state, 1.5)
+            break
+        except AssertionError:
+            continue
+    else:
+        raise AssertionError(f"no control changes the traits; tried {tried}")
+    poll(lambda: picture(second) != old, bool)
+    notebook.assert_quiet()
+
+
+def test_no_id_stands_twice(notebook: Notebook) -> None:
+    script = "Array.from(document.querySelectorAll('.segcore-root [id]'), (node) => node.id)"
+    ids = notebook.page.evaluate(script)
+    assert len(ids) == len(set(ids)) > 0
+
+
+def test_a_dragged_box_is_not_set_back(notebook: Notebook) -> None:
+    """A drag sends many messages; at rest page and kernel agree, and no late echo moves the box."""
+    kernel, page = notebook.kernel, notebook.page
+    move = notebook.views("roi_align").first.locator(".handle-move").first
+    kernel.run("W['roi_align'].box = [20.25, 30.5, 90.0, 100.75]")
+    move.scroll_into_view_if_needed()
+    settle(notebook)
+    before = kernel.evaluate("list(W['roi_align'].box)")
+    area = move.bounding_box()
+    x, y = area["x"] + area["width"] / 2, area["y"] + area["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 40, y + 10, steps=8)
+    page.mouse.up()
+    after = poll(lambda: kernel.evaluate("list(W['roi_align'].box)"), lambda box: box != before)
+    page.wait_for_timeout(500)
+    after = kernel.evaluate("list(W['roi_align'].box)")
+    assert after[0] > before[0] and after[1] > before[1]
+    assert after[2] - after[0] == pytest.approx(before[2] - before[0], abs=1e-6), "dragging keeps the size"
+    assert area["x"] + 40 == pytest.approx(move.bounding_box()["x"], abs=1)
+    kernel.run("W['roi_align'].box = [20.25, 30.5, 55.125, 100.75]")
+    width = poll(lambda: move.bounding_box()["width"], lambda width: width < 0.6 * area["width"])
+    assert width == pytest.approx(area["width"] / 2, abs=1)
+    notebook.assert_quiet()
+
+
+DRAWN = """(root) => [getComputedStyle(root).color,
+    ...[...root.querySelectorAll("canvas")].map((el) => el.width && el.toDataURL())]"""
+
+
+def test_light_and_dark(notebook: Notebook) -> None:
+    """JupyterLab's own switch, back and forth: words and canvases of the widget on screen follow."""
+    script = "(theme) => jupyterapp.commands.execute('apputils:change-theme', { theme })"
+    for n, slug in enumerate(CLASSES):
+        view = notebook.views(slug).first
+        view.scroll_into_view_if_needed()
+        settle(notebook)
+        colour, *canvases = view.evaluate(DRAWN)
+        notebook.page.evaluate(script, "JupyterLab Light" if n % 2 else "JupyterLab Dark")
+        notebook.page.wait_for_selector(
+            f"body[data-jp-theme-light={'true' if n % 2 else 'false'}]", state="attached"
         )
-        page.wait_for_function(
-            "() => jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
-            timeout=60_000,
-        )
-        page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
-        page.wait_for_selector(".jp-OutputArea .segcore-widget canvas", timeout=60_000)
-        assert page.locator(".segcore-stage").count() == 0, (
-            "JupyterLab must pick the live widget, not the static form"
-        )
-        kernel = Kernel(page)
-        before = kernel.evaluate("list(widget.box)")
+        poll(lambda: view.evaluate(DRAWN)[0] != colour, bool, what=f"{slug}: colour follows")  # noqa: B023
+        if any(canvases):
+            poll(lambda: view.evaluate(DRAWN)[1:] != canvases, bool, what=f"{slug}: canvases follow")  # noqa: B023
+    notebook.assert_quiet()
 
-        # Dragging in the page moves the traitlet.
-        move = page.locator(".jp-OutputArea .handle-move").first
-        move.scroll_into_view_if_needed()
-        area = move.bounding_box()
-        x, y = area["x"] + area["width"] / 2, area["y"] + area["height"] / 2
-        page.mouse.move(x, y)
-        page.mouse.down()
-        page.mouse.move(x + 40, y + 10, steps=8)
-        page.mouse.up()
-        after = poll(lambda: kernel.evaluate("list(widget.box)"), lambda box: box != before)
-        assert after[0] > before[0] and after[1] > before[1]
-        assert after[2] - after[0] == pytest.approx(before[2] - before[0], abs=1e-6), (
-            "dragging keeps the size"
-        )
 
-        # Once things are at rest, page and kernel agree: no late echo of the kernel's has set the box back.
-        fields = page.locator(".jp-OutputArea .edge-field input")
-
-        def shown() -> list[float]:
-            return [float(fields.nth(n).input_value()) for n in range(4)]
-
-        poll(lambda: kernel.evaluate("list(widget.box)"), lambda box: box == pytest.approx(shown()))
-        assert area["x"] + 40 == pytest.approx(move.bounding_box()["x"], abs=1)
-
-        # Setting the traitlet moves the box in the page.
-        view = page.locator(".jp-OutputArea .map-view").first.bounding_box()
-        unit = view["width"] / (
-            14 * 16
-        )  # CSS pixels per pixel of the image: 12 cells, and one of room at each side
-        kernel.run("widget.box = [20.25, 30.5, 90.0, 100.75]")
-        poll(shown, lambda box: box == pytest.approx([20.25, 30.5, 90.0, 100.75]))
-        box = poll(move.bounding_box, lambda box: abs(box["x"] - view["x"] - (20.25 + 16) * unit) < 1)
-        assert box["width"] == pytest.approx(69.75 * unit, abs=1)
-        assert box["y"] - view["y"] == pytest.approx((30.5 + 16) * unit, abs=1)
-        kernel.run("widget.output_size = [2, 3]")
-        grid = page.locator(".jp-OutputArea .output.align [role=gridcell]")
-        poll(grid.count, lambda count: count == 6)
-        assert errors == []
-    finally:
-        context.close()
+def test_reopened(notebook: Notebook) -> None:
+    """Saved and opened again, the kernel still running: every widget stands there and follows."""
+    page = notebook.page
+    page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_function("() => !jupyterapp.shell.currentWidget.context.model.dirty")
+    page.reload()
+    wait_for_kernel(page)
+    notebook.wait_for_widgets()
+    for slug in CLASSES:
+        name, value = other_value(CLASSES[slug]())
+        view = notebook.views(slug).first
+        values = [value, CLASSES[slug]().public_state()[name]]
+        if notebook.state(slug)[name] == values[0]:
+            values.reverse()
+        before = picture(view)
+        notebook.kernel.run(f"W[{slug!r}].{name} = {values[0]!r}")
+        poll(lambda: picture(view) != before, bool)  # noqa: B023
+    notebook.assert_quiet()

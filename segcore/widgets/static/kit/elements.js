@@ -47,6 +47,10 @@ export function setText(node, text) {
 export function stage(el, slug) {
   if (!el.closest(".segcore-widget")) el.classList.add("segcore-widget");
   const root = element("div", { class: `segcore-root ${slug}` });
+  // In JupyterLab arrows and letters are the notebook's commands, unless the focused element itself claims its keys.
+  root.addEventListener("focusin", ({ target }) => {
+    if (target.closest(".lm-Widget")) target.setAttribute("data-lm-suppress-shortcuts", "true");
+  });
   el.append(root);
   return root;
 }

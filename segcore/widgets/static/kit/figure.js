@@ -185,12 +185,25 @@ export class Figure {
   }
 
   draw(now) {
-    if (!this.root.clientWidth) return;
+    if (!this.root.clientWidth) {
+      this.awaitSight();
+      return;
+    }
     const dirty = new Set(this.dirty);
     this.dirty.clear();
     const changed = (...names) => dirty.has("all") || names.some((name) => dirty.has(name));
     this.trials?.draw();
     this.spec.draw(this, changed, now);
+  }
+
+  // Hidden, in a closed tab or for the moment in which JupyterLab changes its theme: drawn once it is seen again.
+  awaitSight() {
+    this.sight ??= new IntersectionObserver((entries) => {
+      if (!entries.some((entry) => entry.isIntersecting && entry.boundingClientRect.width > 0)) return;
+      this.sight.disconnect();
+      this.loop.request();
+    });
+    this.sight.observe(this.root);
   }
 
   open() {
@@ -200,6 +213,7 @@ export class Figure {
       anew();
     }));
     this.stops.push(followAddress(this), onResize(this.root, anew), onDensity(anew), () => this.loop.stop(), this.announce.stop);
+    this.stops.push(() => this.sight?.disconnect());
     this.draw(performance.now());
   }
 
