@@ -17,7 +17,7 @@ from segcore.widgets.base import CourseWidget
 
 FRAME = 1000 / 60  # milliseconds that a frame may take
 COLOURS = ("color-contrast", "link-in-text-block")  # axe's rules that another theme can break
-COLUMN = 840  # width of a page whose widget is as wide as in the book's column, in a window of 1280 and more
+COLUMN = 840  # width of a page whose widget is as wide as the book's column at its widest
 PHONE = {"width": 390, "height": 844, "touch": True}
 
 PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><head><meta charset="utf-8">

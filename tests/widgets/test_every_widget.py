@@ -250,7 +250,11 @@ def assert_first_form(opened: Any, most: float) -> None:
 
 
 def test_first_form_fits_a_window(open_widget: Any, widget_class: Any) -> None:
-    assert_first_form(open_widget(widget_class(), width=COLUMN), 700)
+    """In the column between both sidebars of a window of 1280, and in the widest one."""
+    opened = open_widget(widget_class(), width=720)
+    assert_first_form(opened, 700)
+    opened.page.set_viewport_size({"width": COLUMN, "height": 900})
+    assert_first_form(opened, 700)
 
 
 def test_first_form_fits_a_phone(open_widget: Any, widget_class: Any) -> None:

@@ -635,7 +635,7 @@ function build(figure) {
   const rest = "Drag the orange window over the photograph, or point at a cell of the map. Are the two numbers ever different?";
   const frames = key(["ring second", "the window"], ["ring", "its neighbour"], ["hatch shared", "pixels that both need"]);
   figure.first(
-    element("p", { class: "lead", text: "Cut out one window and classify it, or run the network once over the whole image and read the score from its map." }),
+    element("p", { class: "segcore-lead", text: "Cut out one window and classify it, or run the network once over the whole image and read the score from its map." }),
     trials(figure, TRIALS, rest).node,
     element("div", { class: "views" }, element("div", {}, parts.source.node, frames), parts.map.node, parts.readout.node),
     parts.controls.node);

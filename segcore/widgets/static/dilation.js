@@ -214,7 +214,7 @@ export function tilePlace(row, column, woven, split = 0.3) {
 // Where the parts of a lane stand, in CSS pixels; on a phone the answers lie below A's map.
 function layout(width) {
   const [wide, top] = [width >= 500, 24];
-  const gap = wide ? 52 : 26;
+  const gap = wide ? (width < 560 ? 40 : 52) : 26;
   const u = wide ? Math.min(17, (width - 2 * gap) / 27.5) : (width - gap - 2) / (WIDE + DENSE);
   const tile = wide ? 1.4 * u : 25;
   const across = WIDE * u + gap;
@@ -642,7 +642,7 @@ function build(figure) {
     figure.mark("pick");
   };
   figure.first(
-    element("p", { class: "lead", text: "Four strided runs over shifted images, or one dilated run: the same answer for every pixel." }),
+    element("p", { class: "segcore-lead", text: "Four strided runs over shifted images, or one dilated run: the same answer for every pixel." }),
     ...parts.story.nodes,
     element("div", { class: "work" }, parts.view.node, element("div", { class: "side" }, parts.inspector.node,
       key(["copy copy-0", "first run"], ["copy copy-1", "moved right"], ["copy copy-2", "moved down"], ["copy copy-3", "moved both ways"], ["ring second", "what an answer sees"]))));

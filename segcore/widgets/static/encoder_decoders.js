@@ -924,7 +924,7 @@ function build(figure) {
   Object.assign(figure, { trained: figure.model.get("trained"), pictures: null, hover: null, before: null });
   const parts = { facts: buildFacts(), diagram: buildDiagram(figure), legend: buildLegend(figure.trained), panel: buildPanel(figure), controls: buildControls(figure), table: buildTable(figure) };
   figure.first(
-    element("p", { class: "lead", text: "Down to what is there, up again to where: six networks, and what each carries across." }),
+    element("p", { class: "segcore-lead", text: "Down to what is there, up again to where: six networks, and what each carries across." }),
     networkTrials(figure).node, parts.facts.node, parts.diagram.node, parts.legend.node, parts.controls.problem);
   figure.more("The block that is framed: its layers and its maps", [parts.panel.node], { open: true });
   figure.more("Another size, width or depth", parts.controls.nodes);

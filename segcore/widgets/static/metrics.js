@@ -673,7 +673,7 @@ function build(figure) {
   };
   const rest = "Paint on the prediction, and watch which scores care. Or start from one of these answers.";
   figure.first(
-    element("p", { class: "lead", text: "Paint a prediction over a truth, and every score follows." }),
+    element("p", { class: "segcore-lead", text: "Paint a prediction over a truth, and every score follows." }),
     trials(figure, trialsOf(figure), rest).node, parts.tools.node,
     element("div", { class: "pictures" }, ...parts.pictures.map((view) => view.node), parts.overall.node), parts.words);
   figure.more("Confusion matrix, and the scores of each class", [element("div", { class: "tables" }, parts.matrix.node, parts.classes.node)], { open: true });

@@ -915,7 +915,7 @@ function build(figure) {
   const marks = key(["outline", "the box"], ["ring second", "RoIPool\u2019s cells"], ["dot", "RoIAlign\u2019s points"],
     ["scale", scale], ["rim", "true edge"], ["wrong", "the mask that comes back, filled where it is wrong"], ["hollow", "a point that counts as zero"]);
   const lead = "Each way reads the box\u2019s part of a coarse map of the cup\u2019s mouth and draws the mouth back into the photograph. How well does it fit?";
-  figure.first(heading("Read one box from the feature map, two ways"), element("p", { class: "lead", text: lead }),
+  figure.first(heading("Read one box from the feature map, two ways"), element("p", { class: "intro", text: lead }),
     element("div", { class: "scene" }, element("section", { class: "map" }, caption, map.view), ...masks.map(({ node }) => node), marks), tried.node, help);
   return { map, masks, caption, scale, reset, zero: marks.lastChild, settings: buildSettings(figure), numbers: buildNumbers(figure), slide: buildSlide(figure) };
 }

@@ -770,7 +770,7 @@ function build(figure) {
     cards: buildCards(figure), errors: buildErrors(figure), cloud: buildCloud(figure), order: element("p", { class: "prose" }),
   };
   figure.first(
-    element("p", { class: "lead", text: "Take layers in and out: which edges come back?" }),
+    element("p", { class: "segcore-lead", text: "Take layers in and out: which edges come back?" }),
     trials(figure, trialsOf(figure), "Take layers in and out, and drag the line A\u2013B across any edge.").node,
     parts.controls.node,
     element("div", { class: "work" }, ...parts.pictures.nodes, parts.profile.node),
