@@ -221,6 +221,11 @@ def test_a_chapter_s_figures_have_words_captions_and_a_button(name, open_path):
         ])"""
     )
     assert figures and all(words > 5 and caption > 20 for words, caption, _ in figures), figures
+    opened.page.locator(".figure-open").first.focus()
+    opened.page.keyboard.press("Enter")
+    assert enlarged(opened.page)
+    opened.page.keyboard.press("Escape")
+    assert not enlarged(opened.page), "Escape closes it, among the scripts of a page as well"
     labels = [label for _, _, label in figures]
     assert len(set(labels)) == len(labels) and all(label.startswith("Enlarge figure ") for label in labels)
 

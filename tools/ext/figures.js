@@ -30,8 +30,9 @@
       button("Close", "Close", () => dialog.close()),
     );
     dialog.append(bar, stage);
-    dialog.onkeydown = ({ key }) => { // returns nothing: false would keep Esc from closing
-      if ("+=-".includes(key)) size(key === "-" ? 1 / 1.4 : 1.4);
+    dialog.onkeydown = ({ key }) => {
+      if (key === "Escape") dialog.close(); // by itself it would not: Sphinx's scripts prevent what Escape does
+      else if ("+=-".includes(key)) size(key === "-" ? 1 / 1.4 : 1.4);
     };
     dialog.onclose = () => giveBack();
     document.body.append(dialog);
