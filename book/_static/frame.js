@@ -258,7 +258,17 @@
     });
   }
 
+  // ---- Print: a dark page is light for as long as it is printed, pictures that scripts have drawn too ------------------
+  function setUpPrint() {
+    const lighten = () => { page.dataset.theme = "light"; };
+    const restore = () => { page.dataset.theme = themeOf(page.dataset.mode); };
+    addEventListener("beforeprint", lighten);
+    addEventListener("afterprint", restore);
+    matchMedia("print").addEventListener("change", ({ matches }) => (matches ? lighten() : restore()));
+  }
+
   setUpTheme();
+  setUpPrint();
   setUpDrawers();
   showCurrentPage();
   setUpContents();

@@ -34,6 +34,51 @@ def settle(opened):
     )
 
 
+LIGHT_ENOUGH = 1_500_000  # bytes that a page loads, MathJax apart
+STEADY_ENOUGH = 0.05  # layout shift from opening to rest
+
+SHIFT = """() => new Promise((done) => {
+  let sum = 0;
+  const add = (entries) => entries.forEach((e) => { if (!e.hadRecentInput) sum += e.value; });
+  new PerformanceObserver((list) => add(list.getEntries())).observe({ type: "layout-shift", buffered: true });
+  setTimeout(() => done(sum), 100);
+})"""
+
+
+def loaded(opened):
+    """Bytes of all that the browser loaded for the page, by the name of the file; MathJax left out."""
+    names = opened.page.evaluate(
+        "[location.href, ...performance.getEntriesByType('resource').map((e) => e.name)]"
+    )
+    paths = {Path(unquote(urlsplit(name).path)) for name in names if name.startswith("file:")}
+    return {path.name: path.stat().st_size for path in paths if "mathjax" not in path.parts}
+
+
+# What is cut: text that is wider than the box that clips it, where neither a hint nor a key leads to the rest.
+CUT = """() => [...document.querySelectorAll(
+  ".bd-article :is(pre, div.math, .pst-scrollable-table-container, div.cell_output)")]
+  .filter((e) => !e.closest(".segcore-widget") && e.clientWidth && e.scrollWidth > e.clientWidth + 1)
+  .filter((e) => !(e.dataset.scrolls && e.tabIndex === 0 && getComputedStyle(e).maskImage !== "none"))
+  .map((e) => `${e.tagName} ${e.className}: ${e.scrollWidth} in ${e.clientWidth}`)"""
+
+CUT_IN_PRINT = """() => [...document.querySelectorAll(".bd-article :is(pre, div.math, table, h1, p, img)")]
+  .filter((e) => !e.closest(".segcore-widget, details:not([open])") && e.clientWidth)
+  .filter((e) => e.scrollWidth > e.clientWidth + 1
+    || e.getBoundingClientRect().right > innerWidth + 1)
+  .map((e) => `${e.tagName} ${e.className}: ${e.scrollWidth} in ${e.clientWidth}`)"""
+
+FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
+
+HEADING = """() => {
+  const h1 = document.querySelector("h1");
+  if (!h1) return 0;
+  h1.style.overflowWrap = "normal";
+  const over = h1.scrollWidth - h1.clientWidth;
+  h1.style.overflowWrap = "";
+  return over;
+}"""
+
+
 def faults(opened, rules=()):
     """What axe finds serious. Without its preloading, which itself asks for files again and fails from ``file://``."""
     from axe_playwright_python.sync_playwright import Axe
@@ -69,12 +114,20 @@ def dead_links(opened):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_page(name, open_path):
-    """One visit: quiet, no dead link or picture, accessible in light and dark, fit for a phone."""
+    """One visit: quiet, light, steady, no dead link or picture, accessible in light and dark, whole in print.
+
+    And on the narrowest phone: nothing wider than the page, nothing cut without a hint, no word of the title
+    broken.
+    """
     opened = open_path(HTML / name)
     if name == "index.html":  # only sends the reader on
         opened.page.wait_for_url("**/book/index.html")
     settle(opened)
     opened.assert_quiet()
+    weights = loaded(opened)
+    assert sum(weights.values()) <= LIGHT_ENOUGH, sorted(weights.items(), key=lambda item: -item[1])[:6]
+    assert opened.page.evaluate(SHIFT) <= STEADY_ENOUGH
+    assert opened.page.evaluate(CUT) == [], "cut at 1280 without a hint"
     assert dead_links(opened) == []
     images = opened.page.eval_on_selector_all(
         "main img", "nodes => nodes.map(n => [n.src.slice(0, 80), n.naturalWidth, n.hasAttribute('alt')])"
@@ -87,12 +140,21 @@ def test_page(name, open_path):
     opened.page.emulate_media(color_scheme="dark")
     opened.page.evaluate("Object.assign(document.documentElement.dataset, {mode: 'dark', theme: 'dark'})")
     assert faults(opened, COLOURS) == [], "in dark"
-    opened.page.set_viewport_size({"width": 390, "height": 844})
-    opened.page.wait_for_timeout(150)
+    opened.page.set_viewport_size({"width": 680, "height": 900})  # a sheet of A4 between its margins
+    opened.page.emulate_media(media="print")
+    opened.page.wait_for_function(
+        "getComputedStyle(document.body).backgroundColor === 'rgb(255, 255, 255)'", timeout=5_000
+    )
+    assert opened.page.evaluate(CUT_IN_PRINT) == [], "cut in print"
+    opened.page.emulate_media(media="screen")
+    opened.page.set_viewport_size({"width": 320, "height": 700})
+    opened.page.evaluate(FRAMES)
     widths = opened.page.evaluate(
         "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
     )
     assert widths[0] <= widths[1], "the page scrolls sideways"
+    assert opened.page.evaluate(HEADING) <= 1, "a word of the title breaks"
+    assert opened.page.evaluate(CUT) == [], "cut on a phone without a hint"
     opened.assert_quiet()
 
 
@@ -165,6 +227,132 @@ def test_each_page_has_one_menu_button():
                 for kind in ("primary", "secondary")
             ]
             assert counts[0] == 1 and counts[1] <= 1, name
+
+
+# The colours' contrast as WCAG reckons it, from what the browser computed.
+CONTRAST = """([of, on]) => {
+  const light = (colour) => {
+    const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map((c) => {
+      const v = c / 255;
+      return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const style = (selector) => getComputedStyle(document.querySelector(selector));
+  const [a, b] = [light(style(of).color), light(style(on).backgroundColor)].sort((x, y) => y - x);
+  return (a + 0.05) / (b + 0.05);
+}"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_first_key_leads_past_the_menu(theme, open_path):
+    page = (opened := open_path(HTML / "book/glossary.html", theme=theme)).page
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('#pst-skip-link') !== null")
+    assert page.evaluate(CONTRAST, ["#pst-skip-link a", "#pst-skip-link"]) >= 4.5
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.querySelector('main').contains(document.activeElement)")
+    opened.assert_quiet()
+
+
+def test_a_dark_page_prints_light_and_is_dark_again(open_path):
+    page = open_path(HTML / "book/glossary.html", theme="dark").page
+    theme = "document.documentElement.dataset.theme"
+    assert page.evaluate(theme) == "dark"
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(theme) == "light"
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(theme) == "dark"
+
+
+def test_where_storage_is_forbidden(open_path):
+    """Menu and colours work, no script complains, and the choice lasts as long as the page."""
+    page = (opened := open_path(HTML / "book/glossary.html")).page
+    page.add_init_script(
+        "for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(window, name, {"
+        " configurable: true, get() { throw new DOMException('denied', 'SecurityError'); } })"
+    )
+    page.goto((HTML / CHAPTER).as_uri())
+    settle(opened)
+    page.click(".theme-switch-button")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.click(".primary-toggle")
+    assert not page.locator("#pst-primary-sidebar").is_visible()
+    opened.assert_quiet()
+
+
+def test_without_scripts(browser):
+    """On a phone: light, the menu below the text where its link leads, no button that does nothing."""
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto((HTML / CHAPTER).as_uri())
+    assert page.locator("html").get_attribute("data-theme") == "light"
+    for dead in (".primary-toggle", ".secondary-toggle", ".theme-switch-button", ".search-button__button"):
+        assert not any(button.is_visible() for button in page.locator(dead).all()), dead
+    link = page.locator(f"nav.bd-links a[href$='{NEXT}']").first
+    article, menu = page.locator(".bd-article").bounding_box(), link.bounding_box()
+    assert menu["y"] > article["y"] + article["height"] and menu["x"] >= 0
+    page.click("a[href='#pst-primary-sidebar']")
+    link.click()
+    page.wait_for_url(f"**/{NEXT}*")
+    context.close()
+
+
+def test_a_lost_reader_finds_back(browser):
+    """A plain host serves 404.html in the place of what is missing, at any depth: its links still lead on."""
+    import functools
+    import http.server
+    import threading
+
+    class Host(http.server.SimpleHTTPRequestHandler):
+        def translate_path(self, path):
+            return super().translate_path(path.removeprefix("/a/course"))
+
+        def send_error(self, code, message=None, explain=None):
+            body = (HTML / "404.html").read_bytes()
+            self.send_response(code)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Host, directory=str(HTML))
+    ) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        context = browser.new_context()
+        page = context.new_page()
+        root = f"http://127.0.0.1:{server.server_port}/a/course"
+        page.goto(f"{root}/labs/deep/er/missing.html")
+        page.wait_for_selector("base", state="attached")
+        page.click("a[href$='13_roi_align.html']")
+        page.wait_for_url(f"{root}/book/13_roi_align.html")
+        context.close()
+        server.shutdown()
+
+
+def test_each_page_says_what_it_is():
+    """A title of its own, a description where there is text, the licence; no address that was not given."""
+    titles: dict[str, str] = {}
+    for name in PAGES:
+        text = (HTML / name).read_text(encoding="utf-8")
+        if 'http-equiv="Refresh"' in text:
+            continue
+        title = re.search(r"<title>(.*?)</title>", text)[1]
+        assert title not in titles, f"{name} and {titles[title]} have one title: {title}"
+        titles[title] = name
+        if name == "404.html":
+            continue
+        assert re.search(r'<meta name="description" content="[^"]{40,}"', text), name
+        assert 'property="og:title" content="' in text, name
+        assert ("og:image" in text) == ((HTML / "sitemap.xml").exists()), name
+        assert re.search(r'class="bd-footer-content".*CC BY 4\.0', text, re.S), name
+        assert "not set" not in title
 
 
 def test_the_search_finds_a_word(open_path):

@@ -140,7 +140,7 @@ def fold(body: str) -> str:
 
 _LINK = re.compile(r"</?a\b[^>]*>")
 _NAME = re.compile(r'(?<=<span class="pre">)[^<]{9,}(?=</span>)')
-_JOINT = re.compile(r"(?<=[\w)\]])([._/=,-]|::)(?=[A-Za-z0-9(\[*])")
+_JOINT = re.compile(r"(?<=[A-Za-z0-9)\]])([._/=,-]|::)(?=[A-Za-z0-9(\[*])")
 
 
 def breakable(body: str) -> str:
@@ -172,12 +172,25 @@ def _tidy(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any]
         context["generate_toctree_html"] = named_summaries
 
 
+_ICONS = re.compile(r"(?:\.fa-[\w-]+:(?:before|after),?)+\{content:\"[^\"]*\"\}")
+_FONT = re.compile(r"@font-face\{[^}]*fontawesome[^}]*\}")
+
+
+def _drop_icon_font(app: Sphinx, error: Exception | None) -> None:
+    """Of the theme's style a fifth names the icons of a font that no page loads any more."""
+    style = Path(app.outdir) / "_static" / "styles" / "pydata-sphinx-theme.css"
+    if error is None and style.exists():
+        text = style.read_text(encoding="utf-8")
+        style.write_text(_FONT.sub("", _ICONS.sub("", text)), encoding="utf-8")
+
+
 _NO_SUMMARY = 'if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;'
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the page hook, after the theme's own."""
     app.connect("html-page-context", _tidy, priority=900)
+    app.connect("build-finished", _drop_icon_font)
     app.add_js_file("frame.js", priority=100)
     # Search fetches each hit's page for a summary, which browsers refuse from file://. There it does without.
     app.add_js_file(None, body=_NO_SUMMARY, priority=201)  # right after documentation_options.js

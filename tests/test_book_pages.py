@@ -1,0 +1,145 @@
+"""The frame of the book's pages: what the extensions do to a page's text, without building the book."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from docutils import nodes
+
+EXTENSIONS = Path(__file__).parents[1] / "tools" / "ext"
+pytest.importorskip("sphinx")
+sys.path.insert(0, str(EXTENSIONS))
+
+import course_pages  # noqa: E402
+import course_site  # noqa: E402
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("segcore.roi_align", "segcore.<wbr>roi_<wbr>align"),
+        ("book/13_roi_align", "book/<wbr>13_<wbr>roi_<wbr>align"),
+        ("f(x)[1]", "f(x)[1]"),  # short
+        ("spatial_scale=0.0625", "spatial_<wbr>scale=<wbr>0.<wbr>0625"),
+        ("a &lt; b &amp;&amp; c.d", "a &lt; b &amp;&amp; c.<wbr>d"),
+        ("__init_subclass__", "__init_<wbr>subclass__"),
+    ],
+)
+def test_code_breaks_at_joints_only(name, broken):
+    code = '<code class="docutils literal"><span class="pre">{}</span></code>'
+    assert course_pages.breakable(code.format(name)) == code.format(broken)
+
+
+def test_listings_and_text_are_left_alone():
+    text = '<pre>segcore.roi_align</pre><p>segcore.roi_align</p><span class="n">segcore.roi_align</span>'
+    assert course_pages.breakable(text) == text
+
+
+def test_a_folded_box_is_details():
+    box = (
+        '<div class="solution dropdown admonition" id="s1">\n'
+        '<p class="admonition-title">Solution to<a href="#e1"> Exercise 1</a></p>\n'
+        '<div class="section"><div>deep</div></div>after</div><p>outside</p>'
+    )
+    assert course_pages.fold(f"<div>{box}</div>") == (
+        '<div><details class="solution admonition" id="s1">'
+        '<summary class="admonition-title">Solution to Exercise 1</summary>\n<div class="section"><div>deep</div></div>after</details><p>outside</p></div>'
+    )
+    assert course_pages.fold(box + box).count("<details") == 2
+    plain = '<div class="note admonition"><p class="admonition-title">Note</p></div>'
+    assert course_pages.fold(plain) == plain
+
+
+def scripts(body, page="book/x"):
+    files = [
+        SimpleNamespace(filename=name, attributes={})
+        for name in ("doctools.js", "copybutton.js", "mathjax/tex-chtml.js", "scripts/sphinx-book-theme.js")
+    ]
+    files += [
+        SimpleNamespace(filename=None, attributes={"body": text})
+        for text in ("window.MathJax = {}", "DOCUMENTATION_OPTIONS.pagename = 1", "let toggleHintShow = 1")
+    ]
+    files.append(SimpleNamespace(filename=None, attributes={"body": "{}", "type": course_pages._STATE}))
+    kept = course_pages._wanted(files, course_pages._needs(body, page))
+    return [file.filename or file.attributes["body"].split(" ")[0] for file in kept]
+
+
+def test_a_page_loads_what_it_needs():
+    assert scripts("<p>text</p>") == ["doctools.js"]
+    assert scripts('<div class="highlight"><pre></pre></div>') == ["doctools.js", "copybutton.js"]
+    formula = scripts('<span class="math notranslate">x</span>')
+    assert formula == ["doctools.js", "mathjax/tex-chtml.js", "window.MathJax"]
+    assert scripts("", "search") == ["doctools.js", "DOCUMENTATION_OPTIONS.pagename"]
+
+
+def document(*paragraphs):
+    section = nodes.section("", nodes.title("", "A title"), *paragraphs)
+    made = nodes.document(None, None)
+    made += section
+    return made
+
+
+def test_the_description_is_the_first_text_that_stands_for_itself():
+    note = nodes.note("", nodes.paragraph("", "A note, long enough to be taken for a description."))
+    formula = nodes.paragraph(
+        "", "", nodes.Text("A box of "), nodes.math("", r"14 \times 14"), nodes.Text(" cells,\nwhere "),
+        nodes.math("", r"\frac{a}{b}"), nodes.Text(" is not read out loud."),
+    )  # fmt: skip
+    made = document(note, nodes.paragraph("", "Too short."), formula)
+    assert course_site.description(made) == "A box of 14 × 14 cells, where … is not read out loud."
+    assert course_site.description(document()) == ""
+    long = document(nodes.paragraph("", "About an hour. " + "word " * 80))
+    assert 150 < len(course_site.description(long)) <= course_site.LONGEST + 1
+
+
+def book(base):
+    return SimpleNamespace(
+        config=SimpleNamespace(html_title="The course", html_baseurl=base, root_doc="book/index"),
+        builder=SimpleNamespace(get_target_uri=lambda name: f"{name}.html"),
+    )
+
+
+def test_addresses_only_where_one_was_given():
+    without = course_site.tags(book(""), "book/13", "13 RoIAlign", 'What "it" is')
+    assert "og:url" not in without and "og:image" not in without and "http" not in without
+    assert 'name="description" content="What &quot;it&quot; is"' in without
+    given = course_site.tags(book("https://x.org/c/"), "book/13", "13 RoIAlign", "What it is")
+    assert 'property="og:url" content="https://x.org/c/book/13.html"' in given
+    assert 'property="og:image" content="https://x.org/c/_static/card.png"' in given
+
+
+@pytest.mark.parametrize(
+    ("variable", "configured", "base"),
+    [
+        ("", "", ""),
+        ("https://x.org/c", "", "https://x.org/c/"),
+        ("", "https://y.org/", "https://y.org/"),
+        ("https://x.org", "https://y.org", "https://x.org/"),
+    ],
+)
+def test_the_address_comes_from_the_environment_or_the_configuration(variable, configured, base, monkeypatch):
+    monkeypatch.setenv("BOOK_URL", variable)
+    config = SimpleNamespace(html_baseurl=configured)
+    course_site._take_address(None, config)
+    assert config.html_baseurl == base
+
+
+def test_the_site_map_is_xml():
+    from xml.etree import ElementTree
+
+    text = course_site.sitemap(["https://x.org/a.html", "https://x.org/b.html?c=1&d=2"])
+    found = [node.text for node in ElementTree.fromstring(text).iter() if node.tag.endswith("loc")]
+    assert found == ["https://x.org/a.html", "https://x.org/b.html?c=1&d=2"]
+
+
+def test_the_card_is_what_its_tags_say():
+    from PIL import Image
+
+    path, width, height, _ = course_site.CARD
+    card = Path(__file__).parents[1] / "book" / path
+    with Image.open(card) as image:
+        assert image.size == (width, height)
+    assert card.stat().st_size < 100_000
