@@ -46,11 +46,35 @@ def test_a_folded_box_is_details():
     )
     assert course_pages.fold(f"<div>{box}</div>") == (
         '<div><details class="solution admonition" id="s1">'
-        '<summary class="admonition-title">Solution to Exercise 1</summary>\n<div class="section"><div>deep</div></div>after</details><p>outside</p></div>'
+        '<summary class="admonition-title">Solution to Exercise 1</summary>\n'
+        '<div class="section"><div>deep</div></div>after</details><p>outside</p></div>'
     )
     assert course_pages.fold(box + box).count("<details") == 2
     plain = '<div class="note admonition"><p class="admonition-title">Note</p></div>'
     assert course_pages.fold(plain) == plain
+
+
+def test_pictures_say_their_size(tmp_path):
+    from PIL import Image
+
+    Image.new("L", (30, 20)).save(tmp_path / "a.png")
+    (tmp_path / "b.svg").write_text(
+        '<?xml?>\n<svg height="72pt" version="1.1" width="144pt" viewBox="0 0 1 1">'
+    )
+    (tmp_path / "c.svg").write_text('<svg viewBox="0 0 1 1">')
+    sources = {f"{path.stem} 1{path.suffix}": path for path in tmp_path.iterdir()}
+    image = '<img alt="x" src="../_images/{}%201.{}"{} />'
+    for name, kind, before, after in (
+        ("a", "png", "", ' width="30" height="20"'),
+        ("b", "svg", "", ' width="192" height="96"'),
+        ("c", "svg", "", ""),
+        ("gone", "png", "", ""),
+    ):
+        assert course_pages.sized(image.format(name, kind, before), sources) == image.format(
+            name, kind, after
+        )
+    given = '<img width="5" src="_images/a%201.png" />'
+    assert course_pages.sized(given, sources) == given
 
 
 def scripts(body, page="book/x"):

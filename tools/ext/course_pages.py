@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from sphinx.application import Sphinx
 from sphinx.builders.html._assets import _JavaScript
@@ -55,8 +56,8 @@ for (const name of ["localStorage", "sessionStorage"]) {
 _NO_SCRIPT_STYLE = """
 .pst-js-only { display: none !important; }
 @media (max-width: 959.98px) {
-  .bd-container__inner { flex-direction: column-reverse; }
-  .bd-sidebar-primary {
+  .bd-container .bd-container__inner { flex-direction: column-reverse; }
+  #pst-primary-sidebar {
     position: static; visibility: visible; margin: 0;
     width: auto; max-width: none; height: auto; max-height: none;
   }
@@ -148,6 +149,38 @@ def breakable(body: str) -> str:
     return _NAME.sub(lambda name: _JOINT.sub(r"\1<wbr>", name[0]), body)
 
 
+_IMAGE = re.compile(r'<img (?![^>]*\b(?:width|height)=)[^>]*?\bsrc="(?:\.\./)*_images/(?P<name>[^"]+)"')
+_POINT = 96 / 72  # pixels
+
+
+def picture_size(path: Path) -> tuple[int, int] | None:
+    """Width and height of a picture in pixels of the page; None where it does not say."""
+    if path.suffix != ".svg":
+        from PIL import Image
+
+        with Image.open(path) as picture:
+            return picture.size
+    head = re.search(r"<svg\b[^>]*>", path.read_text(encoding="utf-8"))
+    sides = (
+        [re.search(rf'\b{side}="([\d.]+)(pt|px)?"', head[0]) for side in ("width", "height")] if head else []
+    )
+    if len(sides) < 2 or None in sides:
+        return None
+    width, height = (float(side[1]) * (_POINT if side[2] == "pt" else 1) for side in sides if side)
+    return round(width), round(height)
+
+
+def sized(body: str, sources: dict[str, Path]) -> str:
+    """The pictures with their sizes, so that what stands below them is in its place before they come."""
+
+    def size(found: re.Match[str]) -> str:
+        path = sources.get(unquote(found["name"]))
+        sides = picture_size(path) if path and path.is_file() else None
+        return found[0] + (f' width="{sides[0]}" height="{sides[1]}"' if sides else "")
+
+    return _IMAGE.sub(size, body)
+
+
 def _tidy(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
     body = context.get("body", "")
     needs = _needs(body, pagename)
@@ -157,7 +190,8 @@ def _tidy(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any]
     context["script_files"] = scripts if pagename == "search" else [_deferred(script) for script in scripts]
     context["css_files"] = _wanted(context.get("css_files", []), needs)
     if body:
-        context["body"] = breakable(fold(_LIST_ROLE.sub("", body)))
+        pictures = {name: Path(app.srcdir) / source for source, name in app.builder.images.items()}
+        context["body"] = sized(breakable(fold(_LIST_ROLE.sub("", body))), pictures)
     render = context.get("generate_toctree_html")
     if render is not None:
 

@@ -27,6 +27,7 @@ LONGEST = 200  # characters of a description; search engines show some 160
 _FIXED = {
     "search": "Search the course: chapters, labs and the glossary.",
     "genindex": "All terms of the course, in the order of the alphabet.",
+    "book/glossary": "Every technical term of the course, in two or three plain sentences.",
 }
 _SYMBOLS = {r"\times": "×", r"\to": "→", r"\le": "≤", r"\ge": "≥", r"\cdot": "·", r"\sigma": "σ"}
 
@@ -99,7 +100,7 @@ def tags(app: Sphinx, pagename: str, title: str, words: str) -> str:
 
 def _describe(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
     title = re.sub(r"<[^>]+>", "", context.get("title", ""))
-    words = description(doctree) if doctree else _FIXED.get(pagename, "")
+    words = _FIXED.get(pagename) or (description(doctree) if doctree else "")
     context["course_meta"] = tags(app, pagename, title, words)
 
 
