@@ -252,6 +252,7 @@
       equations.forEach(fitEquation);
       scrollers.forEach(markScroller);
     };
+    article.addEventListener("toggle", look, true); // what was folded had no width
     addEventListener("load", () => {
       look();
       window.MathJax?.startup?.promise?.then(look);

@@ -9,10 +9,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from .kit import COLOURS, faults, layout_shift
+
 HTML = Path(__file__).parents[2] / "_build" / "html"
 PAGES = sorted(p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if "_static" not in p.parts)
-
-COLOURS = ("color-contrast", "link-in-text-block")  # axe's rules that another theme can break
 
 if not PAGES:
     message = "the book is not built: run `make book` first"
@@ -37,13 +37,6 @@ def settle(opened):
 LIGHT_ENOUGH = 1_500_000  # bytes that a page loads, MathJax apart
 STEADY_ENOUGH = 0.05  # layout shift from opening to rest
 
-SHIFT = """() => new Promise((done) => {
-  let sum = 0;
-  const add = (entries) => entries.forEach((e) => { if (!e.hadRecentInput) sum += e.value; });
-  new PerformanceObserver((list) => add(list.getEntries())).observe({ type: "layout-shift", buffered: true });
-  setTimeout(() => done(sum), 100);
-})"""
-
 
 def loaded(opened):
     """Bytes of all that the browser loaded for the page, by the name of the file; MathJax left out."""
@@ -57,7 +50,8 @@ def loaded(opened):
 # What is cut: wider than the box that clips it, where neither a hint nor a key leads to the rest.
 CUT = """() => [...document.querySelectorAll(
   ".bd-article :is(pre, div.math, .pst-scrollable-table-container, div.cell_output)")]
-  .filter((e) => !e.closest(".segcore-widget") && e.clientWidth && e.scrollWidth > e.clientWidth + 1)
+  .filter((e) => !e.closest(".segcore-widget, details:not([open])"))
+  .filter((e) => e.clientWidth && e.scrollWidth > e.clientWidth + 1)
   .filter((e) => !(e.dataset.scrolls && e.tabIndex === 0 && getComputedStyle(e).maskImage !== "none"))
   .map((e) => `${e.tagName} ${e.className}: ${e.scrollWidth} in ${e.clientWidth}`)"""
 
@@ -77,20 +71,6 @@ HEADING = """() => {
   h1.style.overflowWrap = "";
   return over;
 }"""
-
-
-def faults(opened, rules=()):
-    """What axe finds serious. Without its preloading, which itself asks for files again and fails from ``file://``."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    options = {"preload": False} | ({"runOnly": {"type": "rule", "values": list(rules)}} if rules else {})
-    found = Axe().run(opened.page, options=options).response["violations"]
-    return [
-        f"{v['id']}: {node['target']} {node['html'][:120]}"
-        for v in found
-        if v["impact"] in ("serious", "critical")
-        for node in v["nodes"]
-    ]
 
 
 def dead_links(opened):
@@ -126,7 +106,7 @@ def test_page(name, open_path):
     opened.assert_quiet()
     weights = loaded(opened)
     assert sum(weights.values()) <= LIGHT_ENOUGH, sorted(weights.items(), key=lambda item: -item[1])[:6]
-    assert opened.page.evaluate(SHIFT) <= STEADY_ENOUGH
+    assert layout_shift(opened) <= STEADY_ENOUGH
     assert opened.page.evaluate(CUT) == [], "cut at 1280 without a hint"
     assert dead_links(opened) == []
     images = opened.page.eval_on_selector_all(
@@ -268,12 +248,7 @@ def test_a_dark_page_prints_light_and_is_dark_again(open_path):
 
 def test_where_storage_is_forbidden(open_path):
     """Menu and colours work, no script complains, and the choice lasts as long as the page."""
-    page = (opened := open_path(HTML / "book/glossary.html")).page
-    page.add_init_script(
-        "for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(window, name, {"
-        " configurable: true, get() { throw new DOMException('denied', 'SecurityError'); } })"
-    )
-    page.goto((HTML / CHAPTER).as_uri())
+    page = (opened := open_path(HTML / CHAPTER, storage=False)).page
     settle(opened)
     page.click(".theme-switch-button")
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
@@ -282,11 +257,9 @@ def test_where_storage_is_forbidden(open_path):
     opened.assert_quiet()
 
 
-def test_without_scripts(browser):
+def test_without_scripts(open_path):
     """On a phone: light, the menu below the text where its link leads, no button that does nothing."""
-    context = browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 844})
-    page = context.new_page()
-    page.goto((HTML / CHAPTER).as_uri())
+    page = open_path(HTML / CHAPTER, width=390, height=844, scripts=False).page
     assert page.locator("html").get_attribute("data-theme") == "light"
     for dead in (".primary-toggle", ".secondary-toggle", ".theme-switch-button", ".search-button__button"):
         assert not any(button.is_visible() for button in page.locator(dead).all()), dead
@@ -296,7 +269,6 @@ def test_without_scripts(browser):
     page.click("a[href='#pst-primary-sidebar']")
     link.click()
     page.wait_for_url(f"**/{NEXT}*")
-    context.close()
 
 
 def test_a_lost_reader_finds_back(browser):
