@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -181,6 +182,46 @@ def sized(body: str, sources: dict[str, Path]) -> str:
     return _IMAGE.sub(size, body)
 
 
+_FORMULA = re.compile(r'<span class="math notranslate nohighlight">\\\((?P<tex>.*?)\\\)</span>', re.S)
+_TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[^\s]")
+_WIDE = {
+    *"+-=<>",
+    *(rf"\{name}" for name in ("times", "cdot", "le", "ge", "to", "approx", "in", "mapsto", "sum")),
+}
+_NONE = {
+    *"{}^_",
+    *(rf"\{name}" for name in ("left", "right", "big", "Big", "text", "mathrm", "tfrac", "frac", "top")),
+}
+
+
+def formula_width(tex: str) -> float:
+    """About how wide MathJax will draw a formula in a line, in em of the text.
+
+    Example:
+        >>> formula_width("x")
+        0.6
+        >>> 2.5 < formula_width("x = 37") < 3.5
+        True
+    """
+    width, small = 0.0, False
+    for token in _TOKEN.findall(html.unescape(tex)):
+        if token in "^_":
+            small = True
+            continue
+        base = 1.5 if token in _WIDE else 0 if token in _NONE else 0.4 if token in ".,()[]|" else 0.6
+        width += base * (0.7 if small else 1)
+        small = small and token == "{"
+    return round(width, 1)
+
+
+def reserved(body: str) -> str:
+    """The formulas in a line with about the width that they will have, or the lines break anew once they come."""
+    return _FORMULA.sub(
+        lambda found: found[0].replace('hlight"', f'hlight" style="--w:{formula_width(found["tex"])}em"', 1),
+        body,
+    )
+
+
 def _tidy(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
     body = context.get("body", "")
     needs = _needs(body, pagename)
@@ -191,17 +232,17 @@ def _tidy(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any]
     context["css_files"] = _wanted(context.get("css_files", []), needs)
     if body:
         pictures = {name: Path(app.srcdir) / source for source, name in app.builder.images.items()}
-        context["body"] = sized(breakable(fold(_LIST_ROLE.sub("", body))), pictures)
+        context["body"] = sized(reserved(breakable(fold(_LIST_ROLE.sub("", body)))), pictures)
     render = context.get("generate_toctree_html")
     if render is not None:
 
         def named_summaries(*args: Any, **kwargs: Any) -> Any:
-            html = render(*args, **kwargs)
-            if isinstance(html, str):
-                return _SUMMARY.sub('<summary aria-label="Show or hide the pages below">', html)
-            for summary in html.find_all("summary"):
+            tree = render(*args, **kwargs)
+            if isinstance(tree, str):
+                return _SUMMARY.sub('<summary aria-label="Show or hide the pages below">', tree)
+            for summary in tree.find_all("summary"):
                 summary["aria-label"] = "Show or hide the pages below"
-            return html
+            return tree
 
         context["generate_toctree_html"] = named_summaries
 
