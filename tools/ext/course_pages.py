@@ -215,7 +215,7 @@ def formula_width(tex: str) -> float:
 
 
 def reserved(body: str) -> str:
-    """The formulas in a line with about the width that they will have, or the lines break anew once they come."""
+    """The formulas in a line with about the width that they will have, or lines break anew once they come."""
     return _FORMULA.sub(
         lambda found: found[0].replace('hlight"', f'hlight" style="--w:{formula_width(found["tex"])}em"', 1),
         body,
