@@ -57,7 +57,7 @@ nbval: $(READY) ## re-run clean labs and solutions; the solutions' outputs must 
 	$(STATIC) SEGCORE_STEPS=0.02 $(PY) -m pytest --nbval-lax _build/labs
 
 browser: book ## widgets and built pages in Chromium, JupyterLab and Firefox
-	$(PY) -m pytest -n 2 --dist loadgroup tests/widgets
+	$(PY) -m pytest -n 2 --dist loadfile tests/widgets
 
 notebooks: $(READY) ## re-execute the solutions and regenerate the labs
 	$(PY) tools/labs.py execute

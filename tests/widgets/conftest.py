@@ -27,6 +27,8 @@ Functions (``from .kit import ...``), each of an open page:
 - ``first_form_height``, ``alive_after``, ``layout_shift``.
 - ``widget_classes()``: all widgets; ``other_value(widget)``: a trait and another value that it takes.
 
+With xdist a file stays with one worker (``--dist loadfile``), so that JupyterLab and Firefox start once.
+
 What every widget must pass is in ``test_every_widget.py``: a widget's own test does not repeat it.
 """
 

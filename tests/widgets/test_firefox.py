@@ -12,8 +12,6 @@ from .conftest import wait_until_alive, write_page
 from .firefox import FIREFOX, Firefox
 from .kit import move_a_control, settle, unfold, widget_classes
 
-pytestmark = pytest.mark.xdist_group("firefox")  # one Firefox, whatever the number of workers
-
 HTML = Path(__file__).parents[2] / "_build" / "html"
 CLASSES = {each._slug: each for each in widget_classes()}
 CONTROL: dict[str, str] = {}  # a control's selector, for a widget whose first ones change nothing it keeps

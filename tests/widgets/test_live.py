@@ -19,8 +19,6 @@ import pytest
 
 from .kit import PICK, other_value, settle, unfold, widget_classes
 
-pytestmark = pytest.mark.xdist_group("jupyterlab")  # one JupyterLab, whatever the number of workers
-
 CLASSES = {each._slug: each for each in widget_classes()}
 CELL = """from {module} import {name}
 from IPython.display import display
