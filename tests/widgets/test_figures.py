@@ -106,7 +106,7 @@ def page_of_figures(tmp_path_factory):
 
 
 def enlarged(page, is_open=True):
-    """Wait until the window is open, or closed: on a busy machine an event comes a little later than the key."""
+    """Wait until the window is open, or closed: on a busy machine the effect comes after the key."""
     state = "document.querySelector('dialog.figure-large')?.open ?? false"
     page.wait_for_function(f"({state}) === {str(is_open).lower()}", timeout=5000)
 
