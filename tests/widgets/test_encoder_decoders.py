@@ -289,7 +289,7 @@ def test_hovering_shows_a_block_and_clicking_keeps_it(open_widget: Any):
     assert text(opened, ".panel h4") == "Concatenate, level 3" and "32,832 parameters" in text(
         opened, ".sums"
     )
-    assert opened.root.locator("figcaption").all_inner_texts() == ["from the encoder", "from below"]
+    assert opened.root.locator(".pictures figcaption").all_inner_texts() == ["from the encoder", "from below"]
     assert opened.get("block") == "dec0", "hovering does not choose"
     opened.root.locator("[data-id=bottom] .ring").click()
     settle(opened)
@@ -301,7 +301,7 @@ def test_hovering_shows_a_block_and_clicking_keeps_it(open_widget: Any):
     assert [row.split("\n")[-1].replace(",", "") for row in rows] == ["295680", "590592"]
     opened.root.locator("[data-id=out] .ring").click()
     settle(opened)
-    assert opened.root.locator("figcaption").all_inner_texts() == ["prediction", "truth"]
+    assert opened.root.locator(".pictures figcaption").all_inner_texts() == ["prediction", "truth"]
     press(opened, "FCN-32s")
     assert text(opened, ".panel h4") == "Prediction"
     opened.set("block", "dec2")
