@@ -116,6 +116,7 @@ def open_in(
             request_route.abort()
 
     context.route("**/*", route)
+    page.on("request", lambda request: opened.loaded.append(request.url))
     page.on("console", lambda m: opened.errors.append(m.text) if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: opened.errors.append(str(error)))
     page.add_init_script(WATCH)

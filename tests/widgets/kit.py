@@ -141,6 +141,7 @@ class OpenPage:
     page: Any
     errors: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    loaded: list[str] = field(default_factory=list)  # every address that was asked for, the page's own too
 
     @property
     def root(self) -> Any:

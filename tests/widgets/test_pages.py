@@ -40,10 +40,7 @@ STEADY_ENOUGH = 0.05  # layout shift from opening to rest
 
 def loaded(opened):
     """Bytes of all that the browser loaded for the page, by the name of the file; MathJax left out."""
-    names = opened.page.evaluate(
-        "[location.href, ...performance.getEntriesByType('resource').map((e) => e.name)]"
-    )
-    paths = {Path(unquote(urlsplit(name).path)) for name in names if name.startswith("file:")}
+    paths = {Path(unquote(urlsplit(url).path)) for url in opened.loaded if url.startswith("file:")}
     return {path.name: path.stat().st_size for path in paths if "mathjax" not in path.parts}
 
 
@@ -105,6 +102,7 @@ def test_page(name, open_path):
     settle(opened)
     opened.assert_quiet()
     weights = loaded(opened)
+    assert "course.css" in weights, "the weighing sees nothing"
     assert sum(weights.values()) <= LIGHT_ENOUGH, sorted(weights.items(), key=lambda item: -item[1])[:6]
     assert layout_shift(opened) <= STEADY_ENOUGH
     assert opened.page.evaluate(CUT) == [], "cut at 1280 without a hint"
