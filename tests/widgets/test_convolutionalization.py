@@ -14,7 +14,7 @@ from segcore.convolutionalization import convolutionalize, sliding_window, windo
 from segcore.data.images import faces
 from segcore.widgets.convolutionalization import ConvolutionalizationWidget
 
-from .kit import PHONE, assert_accessible, measure_frames, settle
+from .kit import PHONE, assert_accessible, measure_frames, settle, unfold
 
 # ---- Python ----------------------------------------------------------------------------------------------
 
@@ -257,7 +257,7 @@ def test_a_reader_drags_the_window_and_sees_one_number(open_widget: Any):
     opened.page.keyboard.press("Shift+ArrowDown")
     assert opened.get("window") == [11, 12]
     best.click()
-    opened.root.locator("summary").first.click()
+    unfold(opened)
     opened.page.get_by_label("Column of the map").focus()
     opened.page.keyboard.press("ArrowRight")
     settle(opened)
@@ -281,7 +281,7 @@ def test_padding_makes_them_differ(open_widget: Any):
     widget = ConvolutionalizationWidget(padding=True)
     opened = open_widget(ConvolutionalizationWidget())
     opened.page.get_by_role("radio", name="Difference").check()
-    opened.root.locator("summary").first.click()
+    unfold(opened)
     note = opened.root.locator(".readout .note")
     note_begins(opened, "Zero")
     opened.page.get_by_label("Zero padding").check()
@@ -367,8 +367,7 @@ def test_the_first_form_and_the_address(open_widget: Any):
 
 def test_the_bill_follows_its_sliders(open_widget: Any):
     opened = open_widget(ConvolutionalizationWidget())
-    opened.root.locator("summary").last.click()
-    settle(opened)
+    unfold(opened)
     assert opened.root.locator(".cost tbody tr").count() == 6
     summary = opened.root.locator(".summary")
     assert "28 \u00d7 28" in summary.inner_text() and "19.5 times fewer" in summary.inner_text()
@@ -386,8 +385,6 @@ def test_the_bill_follows_its_sliders(open_widget: Any):
     opened.set("window", [0, 0])
     settle(opened)
     assert opened.page.get_by_label("Side of the image, pixels").input_value() == "1024"
-    opened.root.locator("summary").first.click()
-    settle(opened)
     assert opened.page.get_by_label("Row of the map").input_value() == "1", "people count from 1"
     opened.assert_quiet()
 
