@@ -70,6 +70,8 @@ def build(root, *, clean_labs=True):
     settings = {
         "project": "Test",
         "extensions": extensions,
+        # Said here, for Sphinx adds to its default, which other tests' books of the same process share.
+        "source_suffix": {".md": "myst-nb", ".ipynb": "myst-nb"},
         "external_toc_exclude_missing": True,
         "exclude_patterns": [".*", "**/.*", "_build/*"],
         "nb_execution_mode": "off",
