@@ -7,7 +7,10 @@ import re
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from io import StringIO
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -64,14 +67,23 @@ def clone(tmp_path, monkeypatch):
     return root
 
 
+@cache
+def apart():
+    """A process of its own: what Sphinx and its extensions keep in one, other tests' books would share."""
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+
+
 def build(root, *, clean_labs=True):
     """Build the book of one chapter; return its files, the documents that were read, the warnings."""
+    return apart().submit(build_here, root, clean_labs=clean_labs).result()
+
+
+def build_here(root, *, clean_labs):
+    """The same in this process."""
     extensions = ["myst_nb", "sphinx_external_toc", "course_cards"] + (["course_labs"] if clean_labs else [])
     settings = {
         "project": "Test",
         "extensions": extensions,
-        # Said here, for Sphinx adds to its default, which other tests' books of the same process share.
-        "source_suffix": {".md": "myst-nb", ".ipynb": "myst-nb"},
         "external_toc_exclude_missing": True,
         "exclude_patterns": [".*", "**/.*", "_build/*"],
         "nb_execution_mode": "off",
