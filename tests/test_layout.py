@@ -22,6 +22,7 @@ SUPPORT = {
     "train.py",
     "viz.py",
     "figures.py",
+    "inputs.py",
     "data",
     "checks",
     "widgets",

@@ -372,10 +372,21 @@ def touch_drag(opened: Any, start: tuple[float, float], *points: tuple[float, fl
 
 
 def thumb(opened: Any, x: float, y: float, by: float = 160) -> float:
-    """Push the page up with a thumb that goes down at (x, y); how far the page scrolled."""
+    """Push the page up with a thumb that goes down at (x, y); how far the page scrolled in all."""
     before = opened.page.evaluate("scrollY")
     touch_drag(opened, (x, y), *((x, y - by * n / 4) for n in range(1, 5)))
-    return opened.page.evaluate("scrollY") - before
+    return opened.page.evaluate(AT_REST) - before
+
+
+# Where the page stands once it has not scrolled for twelve frames: it may scroll on after the finger is up.
+AT_REST = """() => new Promise((done) => {
+  let [last, still] = [scrollY, 0];
+  const look = () => {
+    [last, still] = [scrollY, scrollY === last ? still + 1 : 0];
+    if (still >= 12) done(scrollY); else requestAnimationFrame(look);
+  };
+  look();
+})"""
 
 
 # ---- Time and size -----------------------------------------------------------------------------------------

@@ -376,6 +376,7 @@ def test_the_bill_follows_its_sliders(open_widget: Any):
     assert opened.get("cost") == [512, 1, 2]  # the stride must follow
     assert opened.root.locator(".cost tbody tr").count() == 3
     opened.page.get_by_label("Convolutions", exact=True).fill("8")
+    settle(opened)  # only now the stride may be larger: its slider's end follows with the next frame
     opened.page.get_by_label("Stride, pixels").fill("4")
     opened.page.get_by_label("Side of the image, pixels").fill("64")
     settle(opened)
