@@ -360,11 +360,13 @@ def move_a_control(opened: Any, names: Any, selector: str = "", most: int = 12) 
 # ---- Touch -------------------------------------------------------------------------------------------------
 
 
-def touch_drag(opened: Any, start: tuple[float, float], *points: tuple[float, float]) -> None:
-    """A finger goes down at `start`, over the points, and up."""
+def touch_drag(opened: Any, start: tuple[float, float], *points: tuple[float, float], rest: int = 0) -> None:
+    """A finger goes down at `start`, over the points, rests for so many milliseconds, and goes up."""
     session = opened.page.context.new_cdp_session(opened.page)
     moves = [("touchStart", [start]), *(("touchMove", [point]) for point in points), ("touchEnd", [])]
     for kind, at in moves:
+        if kind == "touchEnd" and rest:
+            opened.page.wait_for_timeout(rest)
         touches = [{"x": x, "y": y} for x, y in at]
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
     session.detach()
@@ -372,13 +374,14 @@ def touch_drag(opened: Any, start: tuple[float, float], *points: tuple[float, fl
 
 
 def thumb(opened: Any, x: float, y: float, by: float = 160) -> float:
-    """Push the page up with a thumb that goes down at (x, y); how far the page scrolled in all."""
+    """Push the page up with a thumb that goes down at (x, y); how far the page scrolled."""
     before = opened.page.evaluate("scrollY")
-    touch_drag(opened, (x, y), *((x, y - by * n / 4) for n in range(1, 5)))
+    points = [(x, y - by * n / 4) for n in range(1, 5)]
+    touch_drag(opened, (x, y), *points, rest=200)  # lifted in motion, it would fling the page on and on
     return opened.page.evaluate(AT_REST) - before
 
 
-# Where the page stands once it has not scrolled for twelve frames: it may scroll on after the finger is up.
+# Where the page stands once it has not scrolled for twelve frames.
 AT_REST = """() => new Promise((done) => {
   let [last, still] = [scrollY, 0];
   const look = () => {
