@@ -4,8 +4,6 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 TORCH_INDEX ?=# an index with CPU-only wheels, see README.md
-THREADS := OMP_NUM_THREADS=1
-STATIC := SEGCORE_STATIC=1 TQDM_DISABLE=1 SEGCORE_PROGRESS=off
 
 .DEFAULT_GOAL := help
 .PHONY: help setup book serve lab test lint unit nbval browser notebooks bench trainings links lock clean
@@ -39,25 +37,20 @@ lab: $(READY) ## open JupyterLab on the labs
 	@mkdir -p labs
 	$(PY) -m jupyterlab labs
 
-test: lint unit nbval book browser ## lint, unit tests, notebooks, book and browser tests
+test: $(READY) ## all five parts, each whatever became of the others; what failed is named at the end
+	$(PY) tools/check.py
 
 lint: $(READY) ## ruff (lint and format), mypy, labs against their solutions
-	$(PY) -m ruff check .
-	$(PY) -m ruff format --check .
-	$(PY) -m mypy
-	$(PY) tools/labs.py lint
-	$(PY) tools/labs.py check
+	$(PY) tools/check.py lint
 
 unit: $(READY) ## unit tests and the examples in docstrings
-	$(THREADS) $(PY) -m pytest -n 2 --dist loadscope tests --ignore tests/widgets segcore --doctest-modules
+	$(PY) tools/check.py unit
 
 nbval: $(READY) ## re-run clean labs and solutions; the solutions' outputs must be what is stored
-	$(STATIC) $(PY) -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg solutions
-	$(PY) tools/labs.py clean
-	$(STATIC) SEGCORE_STEPS=0.02 $(PY) -m pytest --nbval-lax _build/labs
+	$(PY) tools/check.py nbval
 
 browser: book ## widgets and built pages in Chromium, JupyterLab and Firefox
-	$(PY) -m pytest -n 2 --dist loadfile tests/widgets
+	$(PY) tools/check.py browser
 
 notebooks: $(READY) ## re-execute the solutions and regenerate the labs
 	$(PY) tools/labs.py execute

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
+import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -125,6 +129,56 @@ def test_operations_import_nothing_from_above(slug):
     }
     assert upward == set()
     assert {name.split(".")[0] for name in imported} <= LOWER
+
+
+# Under which extra whoever runs these files has what they import: "" is what comes with the library itself.
+NEEDS = {
+    "segcore": ("", "widgets", "lab"),
+    "solutions": ("", "widgets", "lab"),
+    "book": ("", "widgets", "lab", "book"),
+    "tools": ("", "widgets", "lab", "book", "test"),
+    "tests": ("", "widgets", "lab", "book", "test"),
+    "benchmarks": ("", "widgets", "lab", "book", "test"),
+}
+OPTIONAL = {"nbgrader"}  # the tests that need it are skipped without
+
+
+def sources(path: Path) -> str:
+    """The Python of a module, of a notebook's cells or of a page's code cells, magics left out."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    elif path.suffix == ".md":
+        text = "\n".join(re.findall(r"^```\{code-cell\}[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+        text = re.sub(r"\A---\n.*?^---\n|^:.*$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return "\n".join(line for line in text.split("\n") if not line.lstrip().startswith(("%", "!")))
+
+
+@pytest.mark.parametrize("folder", NEEDS)
+def test_what_is_imported_is_declared(folder):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = {"": project["dependencies"], **project["optional-dependencies"]}
+    declared = {
+        re.match(r"[\w.-]+", each)[0].lower().replace("_", "-")
+        for name in NEEDS[folder]
+        for each in extras[name]
+    }
+    files = [path for kind in ("py", "ipynb", "md") for path in (ROOT / folder).rglob(f"*.{kind}")]
+    here = {path.stem for each in ("tools", "tests") for path in (ROOT / each).rglob("*.py")}
+    here |= set(NEEDS) | set(sys.stdlib_module_names) | OPTIONAL
+    owners = importlib.metadata.packages_distributions()
+    missing = {}
+    for path in files:
+        for node in ast.walk(ast.parse(sources(path))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            for top in {name.split(".")[0] for name in names} - here:
+                if not {owner.lower().replace("_", "-") for owner in owners.get(top, [])} & declared:
+                    missing.setdefault(top, path.relative_to(ROOT).as_posix())
+    assert files
+    assert missing == {}
 
 
 def test_labs_are_what_their_solutions_generate():

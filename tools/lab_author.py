@@ -118,7 +118,7 @@ def tidy(notebook: NotebookNode) -> None:
             cell.outputs = merged
 
 
-def execute(slug: str, root: Path, *, timeout: float = 300) -> float:
+def execute(slug: str, root: Path, *, timeout: float = 1200) -> float:
     """Annotate a solution, run it in a fresh kernel and store its outputs; return the seconds it took.
 
     Raises:

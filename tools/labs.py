@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
         if name == "check":
             command.add_argument("--strict", action="store_true", help="labs that were worked in fail too")
         if name == "execute":
-            command.add_argument("--timeout", type=float, default=300, help="seconds a cell may take (300)")
+            command.add_argument("--timeout", type=float, default=1200, help="seconds a cell may take (1200)")
     options = parser.parse_args(arguments)
     try:
         chosen = slugs(options.root, options.slug)

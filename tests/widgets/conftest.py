@@ -28,6 +28,7 @@ Functions (``from .kit import ...``), each of an open page:
 - ``widget_classes()``: all widgets; ``other_value(widget)``: a trait and another value that it takes.
 
 With xdist a file stays with one worker (``--dist loadfile``), so that JupyterLab and Firefox start once.
+A test that fails is tried once more (``--reruns 1``), and then alone: the other workers' tests wait.
 
 What every widget must pass is in ``test_every_widget.py``: a widget's own test does not repeat it.
 """
@@ -42,6 +43,11 @@ from typing import Any
 
 import pytest
 import torch
+
+try:
+    import fcntl
+except ImportError:  # Windows: nobody waits there
+    fcntl = None
 
 from .kit import PAGE, WATCH, OpenPage, settle
 
@@ -61,6 +67,38 @@ LOCAL = ("file:", "data:", "blob:", "about:")
 # As in a browser that keeps nothing of a site: merely naming the storage is an error.
 NO_STORAGE = """for (const name of ["localStorage", "sessionStorage", "indexedDB"])
   Object.defineProperty(window, name, { get() { throw new DOMException("denied", "SecurityError"); } });"""
+
+
+HERE = Path(__file__).parent
+ROOM = pytest.StashKey[int]()
+
+
+def enter(alone: bool) -> int:
+    """Wait for a place among the tests that run, or until none runs; closing what is returned gives it back.
+
+    Whoever waits for the room keeps the turn, so that no other test overtakes.
+    """
+    turn, room = (os.open(path, os.O_RDONLY) for path in (__file__, HERE))
+    fcntl.flock(turn, fcntl.LOCK_EX)
+    fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+    os.close(turn)
+    return room
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if fcntl and "PYTEST_XDIST_WORKER" in os.environ:
+        item.stash[ROOM] = enter(alone=getattr(item, "execution_count", 1) > 1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if ROOM in item.stash:
+            os.close(item.stash[ROOM])
+            del item.stash[ROOM]
 
 
 @pytest.fixture(scope="session")
