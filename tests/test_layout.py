@@ -27,6 +27,7 @@ SUPPORT = {
     "viz.py",
     "figures.py",
     "inputs.py",
+    "tracing.py",
     "data",
     "checks",
     "widgets",
