@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -29,7 +27,6 @@ from readers_work import snapshot  # noqa: E402
 from sphinx.application import Sphinx  # noqa: E402
 from sphinx.util.docutils import docutils_namespace, patch_docutils  # noqa: E402
 
-import book  # noqa: E402
 import labs  # noqa: E402
 
 SLUG = "13_roi_align"
@@ -162,125 +159,3 @@ def test_a_solution_that_makes_no_lab_is_named(clone):
     path.write_text(path.read_text().replace("### END SOLUTION", ""), encoding="utf-8")
     _, _, said = build(clone)
     assert f"labs/{SLUG} cannot be made: END SOLUTION is missing" in said
-
-
-# tools/book.py: what a build leaves for the next -------------------------------------------
-
-
-@pytest.fixture
-def house(tmp_path, monkeypatch):
-    """A library and a book, small enough to be built by a stand-in."""
-    files = {
-        "segcore/a.py": "a = 1",
-        "segcore/static/kit/a.js": "1",
-        "book/results/a.json": "1",
-        "requirements.lock": "",
-    }
-    files |= {"book/_static/course.css": "", "tools/ext/a.py": "", "book/logo.svg": ""}
-    for name, text in files.items():
-        lab_generate.write(tmp_path / name, text)
-    for name, value in (("ROOT", tmp_path), ("BUILD", tmp_path / "_build")):
-        monkeypatch.setattr(book, name, value)
-    for name in ("LIBRARY", "PAGES"):
-        monkeypatch.setattr(book, name, tmp_path / "_build" / getattr(book, name).name)
-    return tmp_path
-
-
-def builds(house, monkeypatch, code, meanwhile=lambda: None, **options):
-    """Run book.build with a stand-in for Jupyter Book; return whether it found outputs, and pages."""
-    found = []
-
-    def run(command, **_):
-        for name in (".jupyter_cache", ".doctrees"):
-            found.append((house / "_build" / name / "left").exists())
-            lab_generate.write(house / "_build" / name / "left", "")
-        meanwhile()
-        return subprocess.CompletedProcess(command, code)
-
-    monkeypatch.setattr(book.subprocess, "run", run)
-    assert book.build(**options) == code
-    return found
-
-
-def change(house, name):
-    lab_generate.write(house / name, f"changed {os.urandom(4).hex()}")
-
-
-def test_what_ran_well_is_not_run_again_after_a_build_that_failed(house, monkeypatch):
-    assert builds(house, monkeypatch, 1) == [False, False]
-    for _ in range(2):
-        assert builds(house, monkeypatch, 1) == [True, False], "outputs are kept, pages with warnings are not"
-    assert builds(house, monkeypatch, 0) == [True, False]
-    assert builds(house, monkeypatch, 0) == [True, True], "nothing changed: nothing is done"
-    assert builds(house, monkeypatch, 1) == [True, True]
-    assert builds(house, monkeypatch, 0) == [True, False]
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "segcore/a.py",
-        "segcore/new.wasm",
-        "segcore/static/kit/a.js",
-        "book/results/a.json",
-        "requirements.lock",
-    ],
-)
-@pytest.mark.parametrize("code", [0, 1])
-def test_outputs_of_another_library_are_never_used(house, monkeypatch, name, code):
-    builds(house, monkeypatch, code)
-    change(house, name)
-    assert builds(house, monkeypatch, 1) == [False, False]
-    assert builds(house, monkeypatch, 0)[0]
-
-
-def test_a_library_that_changes_during_the_build_spoils_its_outputs(house, monkeypatch, capsys):
-    builds(house, monkeypatch, 0)
-    change(house, "segcore/a.py")
-    builds(house, monkeypatch, 0, meanwhile=lambda: change(house, "segcore/a.py"))
-    assert "changed while the book was built" in capsys.readouterr().out
-    assert builds(house, monkeypatch, 0) == [False, False]
-
-
-@pytest.mark.parametrize("name", ["book/_static/course.css", "tools/ext/a.py", "book/logo.svg"])
-def test_a_new_look_reads_the_pages_again_and_runs_nothing(house, monkeypatch, name):
-    builds(house, monkeypatch, 0)
-    change(house, name)
-    assert builds(house, monkeypatch, 0) == [True, False]
-
-
-@pytest.mark.parametrize(
-    "name", ["segcore/__pycache__/a.pyc", "segcore/.a.py.swp", "labs/13_roi_align.ipynb"]
-)
-def test_what_python_an_editor_or_a_reader_leaves_changes_nothing(house, monkeypatch, name):
-    builds(house, monkeypatch, 0)
-    change(house, name)
-    assert builds(house, monkeypatch, 0) == [True, True]
-
-
-def test_trying_links_neither_makes_pages_current_nor_stale(house, monkeypatch):
-    builds(house, monkeypatch, 0)
-    assert builds(house, monkeypatch, 0, links=True) == [True, True]
-    assert builds(house, monkeypatch, 0) == [True, True]
-    change(house, "tools/ext/a.py")
-    builds(house, monkeypatch, 0, links=True)
-    assert builds(house, monkeypatch, 0) == [True, False]
-
-
-def test_jupyter_book_runs_a_chapter_once_however_often_another_fails(house, capfd):
-    """The same with Jupyter Book itself: a warning is repeated until it is mended, and nothing runs twice."""
-    config = "title: Test\nonly_build_toc_files: true\nexclude_patterns: ['_build/*']\n"
-    config += "execute: {execute_notebooks: cache}\n"
-    lab_generate.write(house / "_config.yml", config)
-    lab_generate.write(house / "_toc.yml", "format: jb-book\nroot: a\nchapters:\n  - file: b\n")
-    top = "---\nfile_format: mystnb\nkernelspec: {name: python3, display_name: Python 3}\n---\n"
-    runs = house / "runs"
-    cell = f"```{{code-cell}}\nwith open({str(runs)!r}, 'a') as file:\n    print('ran', file=file)\n```\n"
-    lab_generate.write(house / "a.md", f"{top}# A\n\n{cell}")
-    lab_generate.write(house / "b.md", "# B\n\n{ref}`nowhere`\n")
-    for _ in range(2):
-        assert book.build() == 1
-        assert "undefined label: 'nowhere'" in capfd.readouterr().err
-    lab_generate.write(house / "b.md", "# B\n\nMended.\n")
-    assert book.build() == 0
-    assert runs.read_text() == "ran\n"

@@ -2,9 +2,8 @@
 
 A build is a no-op to the reader when nothing changed. Two things that it leaves are used by the next:
 
-- the chapters' outputs. Jupyter Book's cache does not see the library, so it is dropped as soon as `segcore`,
-  the stored results or the lock file change; `.library-hash` says which library the cache belongs to. What
-  ran well stays there, also when the build ends with an error: the next one runs the other chapters only.
+- the chapters' outputs. A chapter runs again only where something changed that it imports, and chapters run
+  side by side (`chapters.py`). What ran well stays, also when the build ends with an error.
 - the pages as they were read. They are used only after a build that went well (`.pages-hash`), since Sphinx
   repeats no warning for a page that it does not read again: a second try would pass what the first refused.
 """
@@ -21,15 +20,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from chapters import Chapters
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
-LIBRARY = BUILD / ".library-hash"
 PAGES = BUILD / ".pages-hash"
-
-
-def library_hash() -> str:
-    """A hash over what the chapters' outputs depend on beside their own text."""
-    return _hash([ROOT / "segcore", ROOT / "book" / "results", ROOT / "requirements.lock"])
 
 
 def look_hash() -> str:
@@ -50,24 +47,15 @@ def _hash(places: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _says(stamp: Path, hashes: str) -> bool:
-    return stamp.is_file() and stamp.read_text() == hashes
-
-
 def _drop(folder: Path) -> None:
     """Remove a folder, or fail: what is stale must not survive half removed."""
     if folder.exists():
         shutil.rmtree(folder)
 
 
-def drop_what_is_stale(library: str, look: str) -> bool:
-    """Drop outputs of another library, pages of another look; return whether pages are left to use."""
-    if not _says(LIBRARY, library):
-        LIBRARY.unlink(missing_ok=True)  # first: if we are stopped here, the rest is dropped the next time
-        _drop(BUILD / ".jupyter_cache")
-        BUILD.mkdir(exist_ok=True)
-        LIBRARY.write_text(library)
-    current = _says(PAGES, f"{library}\n{look}\n")
+def drop_what_is_stale(look: str) -> bool:
+    """Drop pages of another look, or of a build that failed; return whether pages are left to use."""
+    current = PAGES.is_file() and PAGES.read_text() == look
     PAGES.unlink(missing_ok=True)
     if not current:
         _drop(BUILD / ".doctrees")
@@ -78,8 +66,8 @@ def build(*, clean: bool = False, links: bool = False) -> int:
     """Build with warnings as errors, stale outputs dropped first; with ``links``, try the outside links."""
     if clean:
         _drop(BUILD)
-    library, look = library_hash(), look_hash()
-    current = drop_what_is_stale(library, look)
+    look = look_hash()
+    current = drop_what_is_stale(look)
     environment = {
         **os.environ,
         "SEGCORE_STATIC": "1",
@@ -89,16 +77,24 @@ def build(*, clean: bool = False, links: bool = False) -> int:
         "SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", "1767225600"),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
+    chapters = Chapters(ROOT, BUILD)
+    ran, failures = chapters.run(environment)
+    if failures:
+        print(
+            "\n\n".join([*failures, f"{len(failures)} pages failed; the book is not built."]), file=sys.stderr
+        )
+        return 1
     program = "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", program, "build", str(ROOT), "-W", "-n", "--keep-going", "-q"]
     if links:
         command += ["--builder", "linkcheck"]
+    # Sphinx does not see that a page's outputs are new: the extension `course_outputs` tells it.
+    environment["COURSE_RAN"] = " ".join(ran)
     code = subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode
-    if library_hash() != library:
-        LIBRARY.unlink()  # some chapters ran with the one, some with the other
-        print("segcore changed while the book was built: the next build runs every chapter again.")
-    elif code == 0 and (current or not links):  # a try of the links alone writes no pages
-        PAGES.write_text(f"{library}\n{look}\n")
+    if changed := chapters.forget_what_changed_meanwhile():
+        print(f"What they import changed while the book was built; these run again: {', '.join(changed)}")
+    elif code == 0 and (not links or (current and not ran)):  # a try of the links alone writes no pages
+        PAGES.write_text(look)
     if code == 0 and not links:
         print(f"The book is built: {(BUILD / 'html' / 'index.html').relative_to(ROOT)}")
     return code
