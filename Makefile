@@ -18,11 +18,11 @@ $(READY): requirements.lock pyproject.toml
 	  + sys.version.split()[0] + ". Try `make PYTHON=python3.12`.")'
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 ifeq ($(strip $(TORCH_INDEX)),)
-	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 else
 	$(PY) -m pip install --quiet --index-url $(TORCH_INDEX) $$(grep -oE '^torch(vision)?==[^ ]+' requirements.lock)
-	grep -vE '^(nvidia-|cuda-|triton|torch(vision)?==)' requirements.lock > $(VENV)/cpu.lock
-	$(PY) -m pip install --quiet --disable-pip-version-check -r $(VENV)/cpu.lock
+	awk '/^[^ #]/ { drop = /^(nvidia-|cuda-|triton|torch(vision)?==)/ } !drop' requirements.lock > $(VENV)/cpu.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/cpu.lock
 endif
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
@@ -66,7 +66,7 @@ links: $(READY) ## try every link that leaves the book (needs a network)
 	$(PY) tools/book.py links
 
 lock: $(READY) ## pin the newest versions that pyproject.toml allows
-	$(PY) -m uv pip compile --quiet --universal --no-emit-index-url --upgrade --python-version 3.11 --extra dev \
+	$(PY) -m uv pip compile --quiet --generate-hashes --universal --no-emit-index-url --upgrade --python-version 3.11 --extra dev \
 	  --output-file requirements.lock pyproject.toml
 
 clean: ## remove what was built; .venv, progress and edited labs stay

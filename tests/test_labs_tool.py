@@ -50,7 +50,7 @@ def plot(text="plt.plot([0, 1])", alt="A line that rises."):
 
 
 def solution():
-    """A solution notebook of chapter 13 as an author leaves it: its only metadata are tags and alt texts."""
+    """A solution notebook of chapter 13 as an author leaves it, with what the lab card shows."""
     cells = [
         new_markdown_cell("# A lab"),
         new_code_cell("from segcore.checks import check, exercise, progress"),
@@ -77,7 +77,8 @@ def solution():
         cell.id = f"cell-{number}"
         if cell.cell_type == "code":
             cell.execution_count = number
-    return new_notebook(cells=cells)
+    listed = [{"id": each.id, "title": each.title} for each in exercises(13)]
+    return new_notebook(cells=cells, metadata={"course": {"minutes": 60, "exercises": listed}})
 
 
 @pytest.fixture
@@ -571,9 +572,34 @@ def order(notebook):
     first.source, second.source = second.source, first.source
 
 
+def no_minutes(notebook):
+    del notebook.metadata["course"]["minutes"]
+
+
+def no_heading(notebook):
+    notebook.cells[0].source = "A lab"
+
+
+def no_list(notebook):
+    del notebook.metadata["course"]["exercises"]
+
+
+def short_list(notebook):
+    notebook.metadata["course"]["exercises"].pop()
+
+
+def no_title(notebook):
+    notebook.metadata["course"]["exercises"][1] = {"id": "13.2"}
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (no_minutes, "needs `course: {minutes: N}` in its metadata, got minutes = None"),
+        (no_heading, "has no heading `# ...`"),
+        (no_list, "course.exercises names none"),
+        (short_list, "names 13.1, 13.2, 13.3, 13.4; the exercises are 13.1, 13.2, 13.3, 13.4, 13.5"),
+        (no_title, "course.exercises gives 13.2 no title"),
         (replace('    """Do it."""\n', ""), "quantization_error has no docstring"),
         (no_alt, "no course.alt"),
         (error, "stores the error NameError"),

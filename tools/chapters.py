@@ -233,7 +233,13 @@ class Chapters:
         from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
         place = {"metadata": {"path": str((self.root / name).parent)}}
-        client = NotebookClient(self.pages[name], timeout=self.timeout, resources=place, record_timing=False)
+        client = NotebookClient(
+            self.pages[name],
+            timeout=self.timeout,
+            resources=place,
+            record_timing=False,
+            extra_arguments=["--log-level=ERROR"],  # each kernel would warn that it speaks over TCP
+        )
         started = time.perf_counter()
         try:
             client.execute(env=environment)

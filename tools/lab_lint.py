@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import base64
+import sys
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parent / "ext"))
 
 from lab_author import annotate, check_calls
 from lab_generate import LabError, exercise_of, is_solution, lab_from, read, tags
@@ -26,13 +29,27 @@ def lint(slug: str, root: Path) -> list[str]:
         fresh = annotate(solution, slug)
     except (LabError, ValueError) as error:
         return [f"{slug}: {error}"]
-    faults = []
+    faults = _card(path, known)
     if [cell.metadata for cell in fresh.cells] != [cell.metadata for cell in solution.cells]:
         faults.append("its metadata does not follow from its cells: run `python tools/labs.py annotate`")
     faults += _exercises(lab, known) + _order_of_use(lab) + _outputs(solution)
     ids = [cell.metadata["nbgrader"]["grade_id"] for cell in solution.cells if "nbgrader" in cell.metadata]
     faults += [f"the grade_id {name!r} stands twice" for name in sorted({i for i in ids if ids.count(i) > 1})]
     return [f"solutions/{slug}.ipynb: {fault}" for fault in faults]
+
+
+def _card(path: Path, known: dict) -> list[str]:
+    """What the book's lab card reads from the notebook, and would only miss when the book is built."""
+    from course_cards import read_lab
+
+    try:
+        lab = read_lab(path)
+    except ValueError as error:
+        return [str(error)]
+    named = [words.partition(" ")[0] for words in lab.exercises]
+    if named != list(known):
+        return [f"course.exercises names {', '.join(named) or 'none'}; the exercises are {', '.join(known)}"]
+    return [f"course.exercises gives {name} no title" for name in named if name in lab.exercises]
 
 
 def _exercises(lab: NotebookNode, known: dict) -> list[str]:

@@ -1,0 +1,113 @@
+"""`tools/new_room.py`: an empty room passes lint and the tests of the house."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip("sphinx")
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import new_room  # noqa: E402
+from lab_generate import LabError  # noqa: E402
+
+STEPS = (
+    "# Mask R-CNN", "## The idea", "## On paper", "## Why it is so", "## The code", "## Take hold of it",
+    "## On a photograph, and where it fails", "## Check yourself", "## The lab", "## What to remember",
+    "## Further reading",
+)  # fmt: skip
+TESTED = (
+    "tests/test_layout.py", "tests/test_exercises.py", "tests/test_mask_rcnn.py",
+    "tests/test_mask_rcnn_checks.py", "segcore/mask_rcnn.py", "--doctest-modules",
+)  # fmt: skip
+LAYOUT = "rooms or slug or contents or imported or above"
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    """A copy of the course without its outputs, with room 14 laid out in it."""
+    root = tmp_path_factory.mktemp("house") / "course"
+    left = shutil.ignore_patterns("_build", ".*", "__pycache__", "stills", "*.edited-*")
+    for name in ("book", "solutions", "labs", "segcore", "tests", "tools", "benchmarks"):
+        shutil.copytree(ROOT / name, root / name, ignore=left)
+    for name in ("_toc.yml", "_config.yml", "pyproject.toml"):
+        shutil.copy(ROOT / name, root)
+    for path in [*root.rglob("*mask_rcnn*"), root / "tests" / "test_new_room.py"]:
+        path.unlink()  # should the room stand one day
+    toc = [line for line in (root / "_toc.yml").read_text().splitlines(True) if "14_mask_rcnn" not in line]
+    (root / "_toc.yml").write_text("".join(toc))
+    done = python(root, "tools/new_room.py", "14")
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+def python(root, *words):
+    variables = {**os.environ, "PYTHONPATH": str(root), "CI": ""}
+    return subprocess.run([sys.executable, *words], cwd=root, capture_output=True, text=True, env=variables)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-m", "ruff", "check", "."),
+        ("-m", "ruff", "format", "--check", "."),
+        ("-m", "mypy", "--follow-imports", "silent", "segcore/mask_rcnn.py", "segcore/checks/mask_rcnn.py"),
+        ("tools/labs.py", "lint", "14"),
+        ("tools/labs.py", "check", "14"),
+        ("-m", "pytest", *TESTED, "-k", f"(layout and ({LAYOUT})) or (exercises and 14.1) or mask_rcnn"),
+    ],
+    ids=lambda words: " ".join(words[:4]),
+)  # fmt: skip
+def test_it_passes(house, words):
+    if words[1] in ("ruff", "mypy"):
+        pytest.importorskip(words[1])
+    done = python(house, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_page_has_the_nine_steps_and_its_quiz_is_whole(house):
+    text = (house / "book" / "14_mask_rcnn.md").read_text()
+    assert tuple(line for line in text.split("\n") if line.startswith("#")) == STEPS
+    assert "$" not in text and "```{lab-card} 14_mask_rcnn" in text and "How does each object" in text
+    ast.parse((house / "segcore" / "mask_rcnn.py").read_text())
+
+
+def test_what_stands_is_not_overwritten(house):
+    before = (house / "book" / "14_mask_rcnn.md").read_bytes()
+    with pytest.raises(LabError, match="chapter 14 has rooms already: book/14_mask_rcnn"):
+        new_room.lay_out("mask_rcnn", house)
+    assert (house / "book" / "14_mask_rcnn.md").read_bytes() == before
+    with pytest.raises(LabError, match="there is no chapter '19'"):
+        new_room.lay_out("19", house)
+
+
+def chapters(toc):
+    return {
+        part["caption"]: [each["file"] for each in part["chapters"]] for part in yaml.safe_load(toc)["parts"]
+    }
+
+
+def test_each_chapter_finds_its_place_in_the_table_of_contents():
+    toc = (ROOT / "_toc.yml").read_text()
+    for asked in range(1, 19):
+        part, page, _, _ = new_room.find(str(asked))
+        if f"book/{page}" not in toc:
+            toc = new_room.with_line(toc, part, page)
+    made = chapters(toc)
+    parts = [title for title, _ in new_room.PARTS]
+    assert list(made) == ["Start here", *parts, "Reference"]
+    for title, rooms in new_room.PARTS:
+        assert made[title] == [f"book/{page}" for page, _, _ in rooms]
+    assert yaml.safe_load(toc)["parts"][1]["chapters"][0]["sections"] == [
+        {"file": "labs/01_superpixels"},
+        {"file": "solutions/01_superpixels"},
+    ]
