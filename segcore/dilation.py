@@ -34,7 +34,6 @@ three-dimensional networks.
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -43,6 +42,8 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+
+from segcore import inputs, tracing
 
 __all__ = ["ContextModule", "DilatedAvgPool2d", "dilate", "identity_", "shift_and_stitch", "sparse_kernel"]
 
@@ -88,8 +89,8 @@ def shift_and_stitch(
         >>> shift_and_stitch(pool, image, stride=(1, 2))
         tensor([[[[5., 5., 4., 4.]]]])
     """
-    _check_image(image)
-    step = _positive_pair("stride", stride)
+    inputs.image(image)
+    step = inputs.pair(stride, "stride")
     _check_stride(network, image, step)
     runs = {}
     for y, x in itertools.product(range(step[0]), range(step[1])):
@@ -125,9 +126,11 @@ def dilate(
     image; near the upper and left border the two differ, for a shifted image has its padding elsewhere.
 
     What can be dilated: ``nn.Conv2d``, ``nn.MaxPool2d``, ``nn.AvgPool2d`` and the functional pools, padding
-    layers, pointwise layers, sums, products and concatenations of maps; so any network that ``torch.fx`` can
-    trace and that consists of these. Fully connected, adaptive, transposed and up-sampling layers and
-    normalisations over the map cannot: dilate the part before them, such as ``network.features``.
+    with zeros or a constant, and all that looks at one place only: activations, sums, products,
+    concatenations, what moves channels about; so any network that `segcore.tracing` can follow and that
+    consists of these. Fully connected, adaptive, transposed and up-sampling layers and normalisations over the
+    map cannot: dilate the part before them, such as ``network.features``. Nor can padding by what stands at
+    the border (replicate, reflect, circular) after a stride that goes.
 
     Args:
         network: Stays as it is.
@@ -137,7 +140,7 @@ def dilate(
 
     Returns:
         A module of the same class. But a ``torch.fx.GraphModule``, traced in the network's present mode,
-        where there are functional pools or a layer that serves in several places has changed.
+        where functional pools, or a layer that serves in several places, have to change.
 
     Raises:
         TypeError: ``network`` is no module, or ``layers_or_stride`` is neither a number nor names.
@@ -159,22 +162,21 @@ def dilate(
         >>> network(image).shape, dilated(image).shape
         (torch.Size([1, 4, 5, 5]), torch.Size([1, 4, 9, 9]))
     """
-    calls = _Calls(_sharing_copy(_as_network(network)))
-    loses_stride = _choice(layers_or_stride, calls.strides)
-    grids: dict[fx.Node, _Grid] = {}
-    for node in calls.maps:
-        grid = _grid_of_inputs(node, grids)
-        if node in calls.layers:
-            stride = calls.strides[node]
-            left = (1, 1) if loses_stride(node, grid) else stride
-            if (left, grid.dilation) != (stride, (1, 1)):
-                layer = _dilated(calls.layers[node], left, grid.dilation)
-                calls.replace(node, layer)
-            grid = grid.after(stride, left)
-        grids[node] = grid
-    if isinstance(layers_or_stride, int):
-        _check_reached(layers_or_stride, grids)
-    return calls.network()
+    network = _as_network(network)
+    found = _traced(network)
+    layers = _layers(network, found)
+    changed = _changed(found, layers, layers_or_stride)
+    uses = Counter(name for name, _ in layers.values())
+    if any(each.module is None or uses[layers[each].name] > 1 for each in changed):
+        network = _unfolded(network)
+        again = _layers(network, _traced(network)).values()
+    else:
+        network = tracing.sharing_copy(network)
+        again = layers.values()
+    for operation, place in zip(layers, again, strict=True):
+        if operation in changed:
+            _exchange(network, place.name, changed[operation])
+    return network
 
 
 def sparse_kernel(kernel: Tensor, dilation: int | Pair) -> Tensor:
@@ -197,8 +199,8 @@ def sparse_kernel(kernel: Tensor, dilation: int | Pair) -> Tensor:
                 [0, 0, 0],
                 [3, 0, 4]])
     """
-    _check_kernel(kernel)
-    step_y, step_x = _positive_pair("dilation", dilation)
+    inputs.tensor(kernel, "kernel", "... h w")
+    step_y, step_x = inputs.pair(dilation, "dilation")
     *channels, height, width = kernel.shape
     size = (height - 1) * step_y + 1, (width - 1) * step_x + 1
     sparse = kernel.new_zeros(*channels, *size)
@@ -252,13 +254,11 @@ class ContextModule(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        (classes,) = _whole_numbers("num_classes", [num_classes])
-        if form not in self.WIDTHS:
-            raise ValueError(f"expected form 'basic' or 'large', got {form!r}")
+        classes = inputs.whole(num_classes, "num_classes")
+        inputs.option(form, "form", self.WIDTHS)
         if noise is None:
             noise = 0.001 if form == "large" else 0.0
-        if not noise >= 0:
-            raise ValueError(f"expected noise of 0 or more (a standard deviation), got {noise}")
+        inputs.number(noise, "noise", least=0)
         widths = [1, *self.WIDTHS[form]]
         layers = [
             nn.Conv2d(classes * a, classes * b, 3, dilation=d, padding=d if padding else 0)
@@ -311,47 +311,24 @@ def identity_(
                 [0., 1., 0.],
                 [0., 0., 0.]], grad_fn=<SelectBackward0>), tensor(False))
     """
-    outputs, inputs, height, width = layer.weight.shape
-    _check_identity(layer, num_classes)
-    group_in = torch.arange(inputs) * num_classes // inputs
-    group_out = torch.arange(outputs) * num_classes // outputs
-    same = (group_out[:, None] == group_in).to(layer.weight)  # (outputs, inputs)
+    after, before, height, width = layer.weight.shape
+    classes = inputs.whole(num_classes, "num_classes")
+    if after % classes or before % classes:
+        raise ValueError(
+            f"expected channels that are multiples of num_classes={classes}, got {before} to {after}"
+        )
+    if height % 2 == 0 or width % 2 == 0:
+        raise ValueError(f"expected a kernel with odd sides, got {height} × {width}: it has no centre")
+    group_in = torch.arange(before) * classes // before
+    group_out = torch.arange(after) * classes // after
+    same = (group_out[:, None] == group_in).to(layer.weight)  # (after, before)
     layer.weight.normal_(0, noise, generator=generator) if noise else layer.weight.zero_()
-    layer.weight[:, :, height // 2, width // 2] += same * (num_classes / outputs)
+    layer.weight[:, :, height // 2, width // 2] += same * (classes / after)
     if layer.bias is not None:
         layer.bias.zero_()
 
 
-def _check_identity(layer: nn.Conv2d, num_classes: int) -> None:
-    """Refuse a layer that cannot hand its channels on."""
-    outputs, inputs, height, width = layer.weight.shape
-    (classes,) = _whole_numbers("num_classes", [num_classes])
-    if outputs % classes or inputs % classes:
-        raise ValueError(
-            f"expected channels that are multiples of num_classes={classes}, got {inputs} to {outputs}"
-        )
-    if height % 2 == 0 or width % 2 == 0:
-        raise ValueError(f"expected a kernel with odd sides, got {height} × {width}: it has no centre")
-
-
 # --- Shift and stitch: what can go wrong ---
-
-
-def _check_image(image: object) -> None:
-    """Refuse what is not a batch of floating-point images."""
-    if not isinstance(image, Tensor):
-        raise TypeError(
-            f"expected image as a tensor (N, C, H, W), got {type(image).__name__}; use torch.as_tensor(image)"
-        )
-    if image.dim() != 4:
-        cure = "add the batch axis with image[None]" if image.dim() == 3 else "reshape it"
-        raise ValueError(f"expected image of shape (N, C, H, W), got {tuple(image.shape)}; {cure}")
-    if 0 in image.shape:
-        raise ValueError(
-            f"expected image (N, C, H, W) without an empty axis, got {tuple(image.shape)}; check the slicing"
-        )
-    if not image.is_floating_point():
-        raise ValueError(f"expected image in floating point, got {image.dtype}; convert with image.float()")
 
 
 def _run(network: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
@@ -405,10 +382,9 @@ def _map_size(network: Callable[[Tensor], Tensor], image: Tensor, size: Pair) ->
     try:
         with torch.no_grad():
             if isinstance(network, nn.Module):
-                tensors = itertools.chain(network.parameters(), network.buffers())
-                empty = {id(value): torch.empty_like(value, device="meta") for value in tensors}
                 shape = (1, image.shape[1], *size)
-                output = copy.deepcopy(network, empty)(torch.empty(shape, dtype=image.dtype, device="meta"))
+                empty = torch.empty(shape, dtype=image.dtype, device="meta")
+                output = tracing.weightless_copy(network)(empty)
             else:
                 output = network(image.new_zeros(1, image.shape[1], *size))
     except Exception:  # whatever it is, the network itself will say it better
@@ -464,58 +440,168 @@ class _Grid(NamedTuple):
         )
 
 
-def _grid_of_inputs(node: fx.Node, grids: dict[fx.Node, _Grid]) -> _Grid:
-    """The grid that all maps that go into a node share."""
-    found = {grids[each]: each for each in node.all_input_nodes if each in grids}
-    if node.op == "output" or not found:
-        return _Grid((1, 1), (1, 1))
+class _Place(NamedTuple):
+    """A layer that has a kernel or a padding, and its name."""
+
+    name: str
+    layer: Any
+
+
+Layers = dict[tracing.Operation, _Place]
+
+
+def _as_network(network: object) -> nn.Module:
+    """A single layer becomes a network of one layer."""
+    inputs.instance(network, "network", nn.Module)
+    single = isinstance(network, nn.Module) and type(network).__module__.startswith("torch.nn.modules")
+    return nn.Sequential(network) if single and not isinstance(network, nn.Sequential) else network  # type: ignore
+
+
+def _traced(network: nn.Module) -> tracing.Trace:
+    """What the network does, to an image that is large enough for it."""
+    channels = next((each.in_channels for each in network.modules() if isinstance(each, nn.Conv2d)), 3)
+    for size in (tracing.TRACED_SIZE, 4 * tracing.TRACED_SIZE):
+        try:
+            return tracing.trace(network, (channels, size, size))
+        except tracing.TracingError as error:
+            failed = error
+    place = f"{failed.name or type(network).__name__} ({failed.kind})"
+    raise ValueError(f"{place} cannot be dilated: {_why_not(failed.kind)}: {failed}") from failed
+
+
+def _layers(network: nn.Module, found: tracing.Trace) -> Layers:
+    """The layers that have a kernel or a padding; all else must look at one place only."""
+    paths = {id(module): path for path, module in network.named_modules()}
+    layers = {}
+    for each in found.operations:
+        name, layer = each.name, each.module
+        if layer is not None:
+            name = paths[id(layer)]
+        elif each.kind in _POOLS:
+            layer = _POOLS[each.kind](*each.args[1:], **each.kwargs)
+        if isinstance(layer, _SPATIAL + _PADDING):
+            _check_layer(layer, name)
+            layers[each] = _Place(name, layer)
+        elif any(output.grid is None or set(output.windows) != {tracing.Window()} for output in each.outputs):
+            if layer is not None:
+                raise ValueError(f"{name} ({each.kind}) cannot be dilated: {_why_not(each.kind)}")
+            raise ValueError(
+                f"{name} cannot be dilated: nothing is known of the call {each.kind}(); use a layer "
+                "(nn.Conv2d, nn.MaxPool2d, ...), or dilate the part of the network before it"
+            )
+    return layers
+
+
+def _changed(
+    found: tracing.Trace, layers: Layers, wanted: int | str | Sequence[str]
+) -> dict[tracing.Operation, nn.Module]:
+    """The dilated layer of each operation that changes."""
+    loses_stride = _choice(wanted, layers)
+    grids = {found.image: _Grid((1, 1), (1, 1))}
+    changed = {}
+    for each in found.operations:
+        grid = _shared_grid(each, grids)
+        if each in layers:
+            name, layer = layers[each]
+            stride = _stride_of(layer)
+            left = (1, 1) if loses_stride(name, stride, grid) else stride
+            if (left, grid.dilation) != (stride, (1, 1)):
+                changed[each] = _dilated(layer, name, left, grid.dilation)
+            grid = grid.after(stride, left)
+        grids.update(dict.fromkeys(each.outputs, grid))
+    if isinstance(wanted, int):
+        _check_reached(wanted, [grids[each] for each in found.outputs.values()], set(grids.values()))
+    return changed
+
+
+def _shared_grid(operation: tracing.Operation, grids: dict[tracing.Map, _Grid]) -> _Grid:
+    """The grid that all maps that go into an operation share."""
+    found = {grids[each]: each for each in operation.inputs}
     if len(found) > 1:
-        maps = " and ".join(f"one of stride {grid.now} from {_name(each)}" for grid, each in found.items())
+        maps = " and ".join(f"one of stride {grid.now}" for grid in found)
         raise ValueError(
-            f"{_name(node)} joins maps that no longer fit: {maps}; take the stride from both branches"
+            f"{operation.name} joins maps that no longer fit: {maps}; take the stride from both branches"
         )
     return next(iter(found))
 
 
+def _choice(wanted: int | str | Sequence[str], layers: Layers) -> Callable[[str, Pair, _Grid], bool]:
+    """Which layers lose their stride."""
+    if isinstance(wanted, int):
+        stride = inputs.whole(wanted, "output stride")
+        return lambda name, own, grid: any(
+            stride % (now * step) for now, step in zip(grid.now, own, strict=True)
+        )
+    names = [wanted] if isinstance(wanted, str) else wanted
+    if not isinstance(names, list | tuple | set) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"expected names of layers or the output stride wanted (1 takes all), got {wanted!r}")
+    if not names:
+        raise ValueError("expected the name of at least one layer, got none; 1 takes every stride")
+    strided = dict.fromkeys(place.name for place in layers.values() if _stride_of(place.layer) != (1, 1))
+    for name in names:
+        if not any(_belongs(layer, name) for layer in strided):
+            there = ", ".join(strided) or "none"
+            raise ValueError(f"expected names of layers with a stride, got {name!r}; there are: {there}")
+    return lambda layer, own, grid: any(_belongs(layer, name) for name in names)
+
+
+def _belongs(layer: str, name: str) -> bool:
+    """Whether a layer is the one of this name, or in the container of this name."""
+    return layer == name or layer.startswith(f"{name}.")
+
+
+def _check_reached(wanted: int, outputs: list[_Grid], grids: set[_Grid]) -> None:
+    """Refuse an output stride that no layer's stride leads to."""
+    if [max(grid.now[axis] for grid in outputs) for axis in (0, 1)] != [wanted, wanted]:
+        able = ", ".join(str(y) for y, x in sorted({grid.before for grid in grids}) if y == x)
+        raise ValueError(
+            f"expected an output stride that the network passes through ({able}), got {wanted}; to choose "
+            "other layers, give their names"
+        )
+
+
+def _unfolded(network: nn.Module) -> nn.Module:
+    """A copy in which each functional pool, and each further use of a layer, is a layer of its own."""
+    network = tracing.sharing_copy(network)
+    try:
+        graph = fx.Tracer().trace(network)
+    except Exception as error:  # a forward may fail in any way when it is traced
+        raise ValueError(
+            f"expected a network that torch.fx can trace, got {type(network).__name__}: {error}; give each "
+            "place of a layer a layer of its own, and use layers in place of functional pools"
+        ) from error
+    used = set()
+    for node in list(graph.nodes):
+        name = str(node.target) if node.op == "call_module" else getattr(node.target, "__name__", "")
+        layer = network.get_submodule(name) if node.op == "call_module" else None
+        if name in used and isinstance(layer, _SPATIAL + _PADDING):
+            layer = tracing.sharing_copy(layer)
+        elif node.op == "call_function" and name in _POOLS:
+            layer = _POOLS[name](*node.args[1:], **node.kwargs)
+            node.op, node.args, node.kwargs = "call_module", node.args[:1], {}
+        else:
+            used.add(name)
+            continue
+        node.target = f"{node.name}_of_its_own"
+        setattr(network, node.target, layer)
+    graph.lint()
+    return fx.GraphModule(network, graph, type(network).__name__)
+
+
+def _exchange(network: nn.Module, name: str, layer: nn.Module) -> None:
+    """Put a layer in the place of another one, under all names that it has."""
+    old = network.get_submodule(name)
+    for path in [path for path, each in network.named_modules(remove_duplicate=False) if each is old]:
+        parent, _, child = path.rpartition(".")
+        setattr(network.get_submodule(parent), child, layer)
+
+
 # --- Dilation: one layer ---
+
 
 _SPATIAL = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
 _PADDING = (nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d)
-_POINTWISE = (
-    *(
-        nn.ReLU,
-        nn.ReLU6,
-        nn.LeakyReLU,
-        nn.PReLU,
-        nn.RReLU,
-        nn.ELU,
-        nn.SELU,
-        nn.CELU,
-        nn.GELU,
-        nn.SiLU,
-        nn.Mish,
-    ),
-    *(
-        nn.Sigmoid,
-        nn.LogSigmoid,
-        nn.Tanh,
-        nn.Hardtanh,
-        nn.Hardsigmoid,
-        nn.Hardswish,
-        nn.Hardshrink,
-        nn.Softshrink,
-    ),
-    *(nn.Softplus, nn.Softsign, nn.Tanhshrink, nn.Threshold, nn.Softmax2d, nn.LocalResponseNorm),
-    *(nn.BatchNorm2d, nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout, nn.Identity),
-    nn.ChannelShuffle,
-)
-_POINTWISE_CALLS = {
-    *("add", "iadd", "add_", "sub", "isub", "sub_", "mul", "imul", "mul_", "truediv", "div", "div_", "neg"),
-    *("abs", "exp", "log", "sqrt", "square", "pow", "maximum", "minimum", "clamp", "clamp_", "contiguous"),
-    *("relu", "relu_", "relu6", "leaky_relu", "prelu", "elu", "selu", "celu", "gelu", "silu", "mish"),
-    *("sigmoid", "logsigmoid", "tanh", "hardtanh", "hardswish", "hardsigmoid", "softplus"),
-    *("batch_norm", "dropout", "dropout2d", "alpha_dropout"),
-}
+_POOLS: dict[str, Any] = {"max_pool2d": nn.MaxPool2d, "avg_pool2d": nn.AvgPool2d}
 
 
 class DilatedAvgPool2d(nn.Module):
@@ -567,9 +653,10 @@ class DilatedAvgPool2d(nn.Module):
         return F.conv2d(x, ones, None, self.stride, self.padding, self.dilation, groups=channels)
 
 
-def _dilated(layer: Any, stride: Pair, dilation: Pair) -> nn.Module:
+def _dilated(layer: Any, name: str, stride: Pair, dilation: Pair) -> nn.Module:
     """A layer with this stride, its kernel and padding stretched by the dilation; parameters are shared."""
-    layer = _sharing_copy(layer)
+    _check_padding(layer, name, dilation)
+    layer = tracing.sharing_copy(layer)
     if isinstance(layer, _PADDING):
         (left, right, top, bottom), (down, across) = layer.padding, dilation
         layer.padding = (left * across, right * across, top * down, bottom * down)
@@ -578,12 +665,7 @@ def _dilated(layer: Any, stride: Pair, dilation: Pair) -> nn.Module:
     if isinstance(layer, nn.AvgPool2d):
         return _dilated_mean(layer, stride, dilation)
     layer.stride, layer.dilation = stride, _times(layer.dilation, dilation)
-    if isinstance(layer, nn.MaxPool2d):
-        return _pad_first(layer)
-    if layer.padding_mode != "zeros":
-        down, across = layer.padding
-        layer._reversed_padding_repeated_twice = [across, across, down, down]
-    return layer
+    return _pad_first(layer) if isinstance(layer, nn.MaxPool2d) else layer
 
 
 def _dilated_mean(pool: Any, stride: Pair, dilation: Pair) -> nn.Module:
@@ -627,202 +709,6 @@ def _stride_of(layer: nn.Module) -> Pair:
     return _times(layer.stride, (1, 1)) if isinstance(layer, _SPATIAL) else (1, 1)
 
 
-# --- Dilation: the network ---
-
-
-class _Calls:
-    """A network as a graph of calls, and the layers in it that have a kernel or a padding.
-
-    Attributes:
-        graph: The graph.
-        maps: Its nodes, without those that are computed from parameters alone.
-        layers: The layer that a node of the graph calls.
-        strides: Its stride.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        self._network = network
-        self.graph = _traced(network)
-        self._rewired = False  # whether the network's own forward no longer serves
-        self.layers: dict[fx.Node, Any] = {}
-        for node in _maps(self.graph):
-            if node.op == "call_module":
-                self._add(node)
-            elif node.op in ("call_function", "call_method") and not _is_pointwise(node):
-                self._add(self._as_layer(node))
-        self.strides = {
-            node: _times(layer.stride, (1, 1)) if isinstance(layer, _SPATIAL) else (1, 1)
-            for node, layer in self.layers.items()
-        }
-        self.maps = _maps(self.graph)
-        self._uses = Counter(str(node.target) for node in self.layers)
-
-    def _add(self, node: fx.Node) -> None:
-        """Take note of the layer that a node calls, unless it is pointwise."""
-        layer = self._network.get_submodule(str(node.target))
-        if isinstance(layer, _SPATIAL + _PADDING):
-            _check_layer(layer, _name(node))
-            self.layers[node] = layer
-        elif not isinstance(layer, _POINTWISE) and not _over_channels(layer):
-            kind = type(layer).__name__
-            raise ValueError(f"{_name(node)} ({kind}) cannot be dilated: {_why_not(layer)}")
-
-    def _as_layer(self, node: fx.Node) -> fx.Node:
-        """Put a layer in the place of a functional pool."""
-        pools: dict[str, Any] = {"max_pool2d": nn.MaxPool2d, "avg_pool2d": nn.AvgPool2d}
-        kind = pools.get(_function(node))
-        if kind is None:
-            raise ValueError(
-                f"{_name(node)} cannot be dilated: nothing is known of the call {_function(node)}(); use a "
-                "layer (nn.Conv2d, nn.MaxPool2d, ...), or dilate the part of the network before it"
-            )
-        (x, *values), options = node.args, dict(node.kwargs)
-        name = self._free_name(node.name)
-        setattr(self._network, name, kind(*values, **options))
-        with self.graph.inserting_after(node):
-            new = self.graph.call_module(name, (x,))
-        node.replace_all_uses_with(new)
-        self.graph.erase_node(node)
-        self._rewired = True
-        return new
-
-    def _free_name(self, name: str) -> str:
-        """A name of no attribute of the network."""
-        while hasattr(self._network, name):
-            name += "_"
-        return name
-
-    def replace(self, node: fx.Node, layer: nn.Module) -> None:
-        """Have a node call another layer; other nodes that call the same one are left alone."""
-        name = str(node.target)
-        if self._uses[name] > 1:
-            name, self._rewired = self._free_name(f"{name}_{node.name}".replace(".", "_")), True
-            node.target = name
-        parent, _, child = name.rpartition(".")
-        setattr(self._network.get_submodule(parent), child, layer)
-
-    def network(self) -> nn.Module:
-        """The network as it now is."""
-        if not self._rewired:
-            return self._network
-        self.graph.lint()
-        return fx.GraphModule(self._network, self.graph, type(self._network).__name__)
-
-
-def _maps(graph: fx.Graph) -> list[fx.Node]:
-    """The nodes that depend on an input of the network."""
-    found: dict[fx.Node, None] = {}
-    for node in graph.nodes:
-        if node.op == "placeholder" or any(each in found for each in node.all_input_nodes):
-            found[node] = None
-    return list(found)
-
-
-class _Tracer(fx.Tracer):
-    """Remembers where it is, for the message."""
-
-    where = ""
-
-    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Go into a module."""
-        outer, self.where = self.where, self.path_of_module(m)
-        result = super().call_module(m, forward, args, kwargs)
-        self.where = outer
-        return result
-
-
-def _traced(network: nn.Module) -> fx.Graph:
-    """The graph of calls in a network."""
-    tracer = _Tracer()
-    try:
-        return tracer.trace(network)
-    except Exception as error:  # a forward may fail in any way when it is traced
-        raise ValueError(
-            f"expected a network that torch.fx can trace, got {tracer.where or type(network).__name__}: "
-            f"{error}; dilate the parts that can be, or write its forward without decisions on values"
-        ) from error
-
-
-def _as_network(network: object) -> nn.Module:
-    """A single layer becomes a network of one layer."""
-    if not isinstance(network, nn.Module):
-        raise TypeError(f"expected network as a torch.nn.Module, got {type(network).__name__}")
-    return nn.Sequential(network) if isinstance(network, _SPATIAL + _PADDING + _POINTWISE) else network
-
-
-def _sharing_copy(module: nn.Module) -> nn.Module:
-    """A copy of a module with the very same parameters and buffers."""
-    same = {id(value): value for value in itertools.chain(module.parameters(), module.buffers())}
-    return copy.deepcopy(module, same)
-
-
-def _choice(
-    layers_or_stride: int | str | Sequence[str], strides: dict[fx.Node, Pair]
-) -> Callable[[fx.Node, _Grid], bool]:
-    """Which layers lose their stride."""
-    if isinstance(layers_or_stride, int):
-        (wanted,) = _whole_numbers("output stride", [layers_or_stride])
-        return lambda node, grid: any(
-            wanted % (now * step) for now, step in zip(grid.now, strides[node], strict=True)
-        )
-    names = [layers_or_stride] if isinstance(layers_or_stride, str) else layers_or_stride
-    if not isinstance(names, list | tuple | set) or not all(isinstance(name, str) for name in names):
-        raise TypeError(
-            f"expected names of layers or the output stride wanted (1 takes all), got {layers_or_stride!r}"
-        )
-    strided = {_name(node): node for node, stride in strides.items() if stride != (1, 1)}
-    if not names:
-        raise ValueError("expected the name of at least one layer, got none; 1 takes every stride")
-    for name in names:
-        if not any(_belongs(layer, name) for layer in strided):
-            there = ", ".join(strided) or "none"
-            raise ValueError(f"expected names of layers with a stride, got {name!r}; there are: {there}")
-    return lambda node, grid: any(_belongs(_name(node), name) for name in names)
-
-
-def _belongs(layer: str, name: str) -> bool:
-    """Whether a layer is the one of this name, or in the container of this name."""
-    return layer == name or layer.startswith(f"{name}.")
-
-
-def _check_reached(wanted: int, grids: dict[fx.Node, _Grid]) -> None:
-    """Refuse an output stride that no layer's stride leads to."""
-    output = next(node for node in grids if node.op == "output")
-    maps = [grids[node] for node in output.all_input_nodes if node in grids]
-    coarsest = [max(grid.now[axis] for grid in maps) for axis in (0, 1)]
-    if coarsest != [wanted, wanted]:
-        there = {grid.before for grid in grids.values()}
-        able = ", ".join(str(y) for y, x in sorted(there) if y == x)
-        raise ValueError(
-            f"expected an output stride that the network passes through ({able}), got {wanted}; to choose "
-            "other layers, give their names"
-        )
-
-
-def _name(node: fx.Node) -> str:
-    """What the reader calls a node: the name of its layer, or torch.fx's name of a call."""
-    return str(node.target) if node.op == "call_module" else node.name
-
-
-def _function(node: fx.Node) -> str:
-    """The name of the function or method that a node calls."""
-    return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
-
-
-def _is_pointwise(node: fx.Node) -> bool:
-    """Whether a call makes each unit of its output from the units of its inputs at the same place."""
-    name = _function(node)
-    if name in ("cat", "concat", "concatenate", "softmax", "log_softmax"):
-        axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
-        return axis in (1, -3)
-    return name in _POINTWISE_CALLS
-
-
-def _over_channels(layer: nn.Module) -> bool:
-    """Whether a layer is a softmax over the channels."""
-    return isinstance(layer, nn.Softmax | nn.LogSoftmax) and layer.dim in (1, -3)
-
-
 def _check_layer(layer: Any, name: str) -> None:
     """Refuse options of a layer that have no dilated form."""
     if getattr(layer, "ceil_mode", False):
@@ -839,50 +725,27 @@ def _check_layer(layer: Any, name: str) -> None:
     raise ValueError(f"{name} ({type(layer).__name__} with {fault}) cannot be dilated: {cure}")
 
 
-def _why_not(layer: nn.Module) -> str:
-    """The reason for which a layer cannot be dilated, and what to do."""
-    kind = type(layer).__name__
+def _check_padding(layer: Any, name: str, dilation: Pair) -> None:
+    """Refuse a padding of what stands at the border: in a denser map something else stands there."""
+    kind = getattr(layer, "padding_mode", "zeros")
+    kind = {nn.ReflectionPad2d: "reflect", nn.ReplicationPad2d: "replicate"}.get(type(layer), kind)
+    if kind != "zeros" and dilation != (1, 1) and _padding(layer) not in (0, (0, 0)):
+        raise ValueError(
+            f"{name} ({type(layer).__name__} with {kind} padding) cannot be dilated: where the map is "
+            "denser, other numbers stand at its lower and right border; pad with zeros, or keep the "
+            "strides before it"
+        )
+
+
+def _why_not(kind: str) -> str:
+    """The reason for which a layer of this kind cannot be dilated, and what to do."""
+    whole = "it takes the whole map at once, and would have to be a convolution"
+    norm = "its mean over the map changes when the map is denser"
     reasons = {
-        (
-            "Linear",
-            "Flatten",
-            "Unflatten",
-        ): "it takes the whole map at once, and would have to be a convolution",
+        ("Linear", "Flatten", "Unflatten"): whole,
         ("Adaptive",): "its windows follow the size of the map",
         ("ConvTranspose", "Upsampl", "PixelShuffle", "MaxUnpool"): "it makes the map finer itself",
-        ("GroupNorm", "InstanceNorm", "LayerNorm"): "its mean over the map changes when the map is denser",
+        ("GroupNorm", "InstanceNorm", "LayerNorm", "BatchNorm"): norm,
     }
     reason = next((text for starts, text in reasons.items() if kind.startswith(starts)), "")
     return f"{reason or 'nothing is known of such layers'}; dilate the part of the network before it"
-
-
-# --- What comes in ---
-
-
-def _whole_numbers(name: str, values: Sequence[object]) -> tuple[int, ...]:
-    """The values as whole numbers, 1 or more."""
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"expected {name} as a whole number, 1 or more, got {value!r}")
-    return tuple(values)  # type: ignore[arg-type]
-
-
-def _positive_pair(name: str, value: int | Pair) -> Pair:
-    """One whole number or two, (y, x), each 1 or more."""
-    pair = value if isinstance(value, tuple | list) else (value, value)
-    if len(pair) != 2:
-        raise ValueError(f"expected {name} as one number or (y, x), got {value!r}")
-    y, x = _whole_numbers(name, pair)
-    return y, x
-
-
-def _check_kernel(kernel: object) -> None:
-    """Refuse what has no height and width."""
-    if not isinstance(kernel, Tensor):
-        got = type(kernel).__name__
-        raise TypeError(f"expected kernel as a tensor (..., h, w), got {got}; use torch.as_tensor(kernel)")
-    if kernel.dim() < 2 or 0 in kernel.shape:
-        raise ValueError(
-            f"expected kernel of shape (..., h, w) without an empty axis, got {tuple(kernel.shape)}; a row "
-            "of weights is kernel[None]"
-        )
