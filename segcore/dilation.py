@@ -128,9 +128,9 @@ def dilate(
     What can be dilated: ``nn.Conv2d``, ``nn.MaxPool2d``, ``nn.AvgPool2d`` and the functional pools, padding
     with zeros or a constant, and all that looks at one place only: activations, sums, products,
     concatenations, what moves channels about; so any network that `segcore.tracing` can follow and that
-    consists of these. Fully connected, adaptive, transposed and up-sampling layers and normalisations over the
-    map cannot: dilate the part before them, such as ``network.features``. Nor can padding by what stands at
-    the border (replicate, reflect, circular) after a stride that goes.
+    consists of these. Fully connected, adaptive, transposed and up-sampling layers and normalisations over
+    the map cannot: dilate the part before them, such as ``network.features``. Nor can padding by what stands
+    at the border (replicate, reflect, circular) after a stride that goes.
 
     Args:
         network: Stays as it is.
