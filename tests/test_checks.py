@@ -109,7 +109,7 @@ def returns_nan(x, factor=2.0):
 
 
 def returns_rounded(x, factor=2.0):
-    return x * factor + 5e-5
+    return (x * factor).half().float()
 
 
 def changes_its_input(x, factor=2.0):
@@ -174,7 +174,7 @@ def raises_awkwardly(x, factor=2.0):
         (returns_extra_axis, "ones", "axis of length 1"),
         (returns_double, "dtype", "float64"),
         (returns_nan, "nan", "0 / 0"),
-        (returns_rounded, "near", "rounding"),
+        (returns_rounded, "near", "rounded"),
         (yields, "type", "generator"),
         (returns_itself_in_a_list, "list", "a value of type list"),
         (lambda x, factor=2.0: torch.zeros(1).expand(10**6, 10**6), "shape", "(1000000, 1000000)"),
@@ -253,7 +253,10 @@ def test_a_mistake_in_most_cases_is_a_perhaps():
         return x + factor
 
     report, text = card_of(function)
-    assert report.mistake == "added (perhaps)" and "may be it: You add." in text
+    assert (
+        report.mistake == "added (perhaps)"
+        and "This may be it, at least in most of the cases: You add." in text
+    )
 
 
 def test_right_functions_pass_and_come_back(capsys):
@@ -328,12 +331,15 @@ def loops_in_torch(x, factor=2.0):
 def test_endless_loops_are_stopped(function):
     started = time.monotonic()
     report, text = card_of(function)
-    assert report.kind == "timeout" and "within 1 s." in text and "could not be stopped" not in text
-    assert time.monotonic() - started < 5
+    assert (
+        report.kind == "timeout" and "after 1 s of computing" in text and "could not be stopped" not in text
+    )
+    assert time.monotonic() - started < 15
 
 
 def test_what_cannot_be_stopped_is_said(monkeypatch):
     monkeypatch.setattr("segcore.checks.sandbox.PATIENCE", 0.1)
+    monkeypatch.setattr("segcore.checks.sandbox.IDLE", 1)
 
     def sleeps(x, factor=2.0):
         time.sleep(2.5)
@@ -630,7 +636,7 @@ def test_the_report_that_grade_reads_gets_a_line_for_each_check(tmp_path, monkey
     lines = [json.loads(line) for line in report.read_text().splitlines()]
     assert [line["state"] for line in lines] == ["passed", "failed", "error"]
     assert [line["exercise"] for line in lines] == ["13.9"] * 3
-    assert lines[1]["mistake"] == "added" and (lines[0]["passed"], lines[0]["tried"]) == (3, 3)
+    assert lines[1]["mistake"] == "added" and (lines[0]["passed"], lines[0]["tried"]) == (4, 4)
     assert lines[2]["text"].startswith("Your function raised IndexError")
     monkeypatch.setenv("SEGCORE_REPORT", str(tmp_path / "no" / "folder"))
     monkeypatch.delenv("SEGCORE_CHECKS")

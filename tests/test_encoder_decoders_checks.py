@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from torchvision.transforms.functional import center_crop
 
 from segcore import encoder_decoders as library
-from segcore.checks.encoder_decoders import EXERCISES, crop_and_concatenate
+from segcore.checks.encoder_decoders import EXERCISES, blur, crop_and_concatenate
 from segcore.checks.engine import judge
 
 SEEDS = (0, 1, 2)
@@ -87,6 +87,8 @@ def test_the_reference_of_9_3_is_overlap_tile(tile):
 def test_tiles_of_9_3_equal_the_whole(seed):
     for case in BY_ID["9.3"].make_cases(seed):
         network, image, _, margin = case.args
+        if network.__name__ == "small_memory":  # which cannot be asked for the whole
+            network = blur
         whole = network(F.pad(image[None], (margin,) * 4, mode="reflect"))[0]
         torch.testing.assert_close(BY_ID["9.3"].reference(*case.args), whole)
 
@@ -150,7 +152,7 @@ def dice_by_loops(logits, target, ignore_index=255):
     known = (target != ignore_index).float()
     total, count = 0.0 * logits.sum(), 0
     for c in range(logits.shape[1]):
-        true = (target == c).float()
+        true = (target == c).float() * known
         if true.sum() > 0:
             total = total + 1 - 2 * (p[:, c] * true).sum() / ((p[:, c] * known).sum() + true.sum())
             count += 1

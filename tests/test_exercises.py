@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,12 @@ def test_the_reference_passes_and_some_cases_can_be_followed_by_hand(exercise, s
     assert len({case.note for case in noted}) == len(noted)
     for case in noted:
         assert all(value.numel() <= 36 for value in case.args if isinstance(value, torch.Tensor))
+
+
+@pytest.mark.parametrize("number", STANDING)
+def test_the_labs_headings_are_the_exercises_titles(number):
+    page = Path(checks.__file__).parents[2] / f"solutions/{number:02d}_{checks.CHAPTERS[number]}.ipynb"
+    cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
+    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    for exercise in checks.exercises(number):
+        assert f"## {exercise.id} {exercise.title}\n" in text

@@ -140,7 +140,7 @@ def join_in_turn(fields):
 
 
 def heat_by_autograd(network, images, unit):
-    images.requires_grad_()
+    images = images.clone().requires_grad_()
     value = network(images)[:, :, unit[0], unit[1]].sum()
     (gradient,) = torch.autograd.grad(value, images)
     heat = gradient.abs().mean(dim=0).sum(dim=0)

@@ -87,7 +87,11 @@ def _scalar(expected: bool | int | float, got: Any, tolerance: float) -> Differe
         value = torch.as_tensor(got).reshape(())
     except (TypeError, ValueError, RuntimeError):
         return Difference("type", f"Expected one number; came: {summary(got)}.")
-    return _values(torch.tensor(expected), value, tolerance)
+    found = _values(torch.tensor(expected), value, tolerance)
+    if found is None and type(expected) is int and value.is_floating_point():
+        text = f"The value is right, but a whole number is expected, {expected}; {summary(got)} came."
+        return Difference("whole", text)
+    return found
 
 
 def _tensor(expected: torch.Tensor, got: Any, tolerance: float) -> Difference | None:
@@ -121,8 +125,9 @@ def _shape(expected: torch.Tensor, got: torch.Tensor, tolerance: float) -> Diffe
     if got.ndim == expected.ndim and got.ndim >= 2 and got.mT.shape == expected.shape:
         same = agrees(expected, got.mT, tolerance)
         return Difference("transposed", text + (" Transposed, the values are right." if same else ""))
-    if got.numel() == expected.numel() and got.squeeze().shape == expected.squeeze().shape:
-        return Difference("ones", text)
+    squeezed = got.squeeze(), expected.squeeze()
+    if squeezed[0].shape == squeezed[1].shape and agrees(squeezed[1], squeezed[0], tolerance):
+        return Difference("ones", text + " The numbers are right.")
     return Difference("shape", text)
 
 
@@ -145,5 +150,14 @@ def _values(expected: torch.Tensor, got: torch.Tensor, tolerance: float) -> Diff
         text = f"Expected {values[0]}, got {values[1]}."
     if bool((odd & off).any()):
         return Difference("nan" if bool(got.isnan().any()) else "infinite", text)
-    near = not bool(_off(expected, got, 10 * tolerance).any()) and got.is_floating_point()
-    return Difference("near" if near else "value", text)
+    return Difference("near" if _rounded(expected, got) else "value", text)
+
+
+def _rounded(expected: torch.Tensor, got: torch.Tensor) -> bool:
+    """Whether the values are the expected ones in another precision, or rounded to some decimals."""
+    if not (got.is_floating_point() and expected.is_floating_point()) or expected.numel() < 2:
+        return False
+    double = expected.double()
+    ways = [expected.to(dtype).double() for dtype in (torch.float16, torch.bfloat16)]
+    ways += [double.round(decimals=places) for places in range(5)]
+    return any(torch.allclose(got.double(), way, rtol=1e-6, atol=1e-7, equal_nan=True) for way in ways)

@@ -374,6 +374,10 @@ def _dense_cases(generator: torch.Generator) -> list[Case]:
         Case((two, numbered(6, 6), 3), "a 2×2 convolution, then a linear layer on its 2×2 map"),
         Case((pooled, numbered(6, 6), 4), "pooling: the stride is 2; two linear layers"),
     ]
+    layers = list(_classifier(1, 4, 2, [5, 3], 2, 1, seed=3))
+    layers[-2:-1] = [nn.Tanh(), nn.Dropout(0.5)]
+    other = nn.Sequential(*layers).eval()
+    cases.append(Case((other, numbered(6, 6), 4), "between the linear layers Tanh and Dropout"))
     for arguments, size in (
         ((2, 9, 4, [6, 3], 2, 2), (2, 2, 21, 15)),
         ((1, 10, 3, [5, 4, 2], 2, 3), (1, 1, 18, 24)),
@@ -649,8 +653,13 @@ def _mining_cases(generator: torch.Generator) -> list[Case]:
     cases = [
         Case((image, margin[:2], 3, 2, 2), "two false alarms, the worse one first"),
         Case((image, margin[:2], 3, 2, 4), "room for four, but there are two"),
-        Case((image[:, :, :4], margin, 2, 1, 3), "the three worst of four"),
-        Case((image, margin - 9, 2, 1, 3), "no false alarm: shape (0, 1, 2, 2)"),
+        Case((image[:, :4, :3], margin, 2, 1, 3), "the three worst of four"),
+        Case((image, torch.tensor([[0.0, 1.0], [-2.0, 0.0]]), 3, 2, 4), "a margin of 0 is no alarm"),
+        Case((image[:, :4, :3], margin - 9, 2, 1, 3), "no false alarm: shape (0, 1, 2, 2)"),
+        Case(
+            (image[:, :4, :3].repeat(3, 1, 1), margin - 9, 2, 1, 3),
+            "no false alarm in colours: shape (0, 3, 2, 2)",
+        ),
     ]
     for channels, window, stride, size, limit, share in (
         (1, 5, 2, (6, 4), 6, 0.5),

@@ -134,6 +134,12 @@ def quarter(image: Tensor) -> Tensor:
     return F.max_pool2d(F.conv2d(image, kernel, stride=2), 3, 2)
 
 
+def two_scores(image: Tensor) -> Tensor:
+    """Two classes of stride 2: the mean of 2×2 pixels, and the slope down."""
+    kernel = torch.tensor([[[[0.25, 0.25], [0.25, 0.25]]], [[[-1.0, 0.0], [1.0, 0.0]]]])
+    return F.conv2d(image, kernel, stride=2)
+
+
 def _shifted(image: Tensor, y: int, x: int) -> Tensor:
     return image[..., y:, x:]
 
@@ -206,10 +212,12 @@ def _stitch_cases(generator: torch.Generator) -> list[Case]:
         Case((half, numbered(4, 6), 2), "the same network; the outputs of the shifts differ in size"),
         Case((third, numbered(6, 6) ** 2, 3), "4×4 mean of stride 3: each of nine shifts gives one output"),
         Case((half, squares, 2), "the squares of the numbers"),
+        Case((two_scores, squares, 2), "a network with two classes"),
     ]
     for network, height, width, stride, images in (
         (lecture, 12, 12, 2, 1),
         (lecture, 11, 14, 2, 2),
+        (two_scores, 9, 8, 2, 2),
         (third, 12, 9, 3, 1),
         (quarter, 17, 15, 4, 1),
     ):

@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segcore.checks.exercise import Case, Exercise, Mistake, reaches_gradient
+from segcore.checks.exercise import Case, Exercise, Mistake, Property, reaches_gradient
 
 __all__ = ["EXERCISES"]
 
@@ -133,6 +134,13 @@ def enlarge(x: Tensor) -> Tensor:
     return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 
+def enlarge_and_turn(x: Tensor) -> Tensor:
+    """Twice as high and wide, with the value -3 x in the upper left of four cells and x in the others."""
+    large = enlarge(x)
+    corner = (torch.arange(large.shape[2]) % 2 == 0)[:, None] & (torch.arange(large.shape[3]) % 2 == 0)
+    return torch.where(corner, -3 * large, large)
+
+
 def weigh(x: Tensor) -> Tensor:
     """Channel 0 + 2 · channel 1 + 3 · channel 2 + ..."""
     weights = torch.arange(1.0, x.shape[1] + 1)[:, None, None]
@@ -175,8 +183,9 @@ def _unet(
 ) -> Tensor:
     x, skips = image, []
     for block in encoder[:-1]:
-        skips.append(x if before else block(x))
-        x = pool(block(x))
+        made = block(x)
+        skips.append(x if before else made)
+        x = pool(made)
     x = encoder[-1](x)
     for grow, block, skip in zip(up, decoder, skips[::-1] if reverse else skips, strict=True):
         x = block(join(skip, grow(x)))
@@ -214,15 +223,16 @@ def _without(block: str) -> Callable[..., Tensor]:
 def _unet_cases(generator: torch.Generator) -> list[Case]:
     small = torch.arange(1.0, 17).reshape(1, 1, 4, 4)
     large = torch.arange(1.0, 37).reshape(1, 1, 6, 6)
-    valid = [keep, tenfold, tenfold], [enlarge, enlarge], [mean_of_four, weigh], negate
+    valid = [keep, tenfold, tenfold], [enlarge_and_turn, enlarge], [mean_of_four, weigh], negate
     cases = [
         Case((small, [keep, tenfold], [enlarge], [weigh], negate), "one step down, one step up"),
         Case((small, [tenfold, keep], [enlarge], [weigh], keep), "the first block multiplies by ten"),
+        Case((small, [keep, keep], [enlarge_and_turn], [weigh], keep), "a way up of its own"),
         Case((large, [keep, mean_of_nine], [enlarge], [weigh], negate), "unpadded: a skip of 6×6 over 2×2"),
         Case((large, *valid), "two steps, unpadded"),
         Case((small, [tenfold], [], [], negate), "no step: only the bottom"),
     ]
-    blocks = [three_channels, three_channels, mean_of_nine], [enlarge, enlarge]
+    blocks = [three_channels, three_channels, mean_of_nine], [enlarge, enlarge_and_turn]
     for n, channels, height, width in ((2, 3, 20, 22), (1, 1, 24, 20)):
         image = torch.rand(n, channels, height, width, generator=generator)
         cases.append(Case((image, *blocks, [mean_of_four, three_channels], weigh)))
@@ -231,11 +241,59 @@ def _unet_cases(generator: torch.Generator) -> list[Case]:
     return cases
 
 
+def _learns(function: Callable[..., Any]) -> str | None:
+    """Whether each block is run once, in order, and every one gets a gradient."""
+    names = ["encoder[0]", "encoder[1]", "encoder[2]", "up[0]", "up[1]", "decoder[0]", "decoder[1]", "score"]
+    calls: list[str] = []
+    gains = {name: torch.ones((), requires_grad=True) for name in names}
+
+    def block(name: str, after: Maps) -> Maps:
+        def run(x: Tensor) -> Tensor:
+            calls.append(name)
+            return gains[name] * after(x)
+
+        return run
+
+    kinds = dict(zip(names, [keep, keep, keep, enlarge, enlarge, weigh, weigh, keep], strict=True))
+    e0, e1, e2, u0, u1, d0, d1, score = (block(name, kinds[name]) for name in names)
+    image = torch.rand(1, 1, 4, 4, requires_grad=True)
+    result = function(image, [e0, e1, e2], [u0, u1], [d0, d1], score)
+    wrong = next((name for name in names if calls.count(name) != 1), None)
+    if wrong is not None:
+        return f"The values are right, but {wrong} was called {calls.count(wrong)} times; once is right."
+    if not result.requires_grad:
+        return "The values are right, but nothing can be learnt: no gradient flows back."
+    result.square().sum().backward()
+    lost = [name for name in names if gains[name].grad is None]
+    if lost or image.grad is None:
+        return f"The values are right, but no gradient reaches {', '.join(lost) or 'the image'}."
+    # Without the skips' part the gradient of the first block is another one.
+    return (
+        None if _skips_learn(function) else "The values are right, but no gradient flows through the skips."
+    )
+
+
+def _skips_learn(function: Callable[..., Any]) -> bool:
+    """Whether the first block learns where only the skip leads to it: what comes from below is cut."""
+    gain = torch.ones((), requires_grad=True)
+    bottom = [lambda x: gain * x, lambda x: x.detach()]
+    result = function(torch.rand(1, 1, 4, 4), bottom, [enlarge], [weigh], keep)
+    return bool(result.requires_grad)
+
+
 FORWARD = Exercise(
     "9.2",
     "U-Net's forward pass",
     unet,
     _unet_cases,
+    properties=(
+        Property(
+            "each block once, all of them learn",
+            _learns,
+            "The pass is to be trained: call each block once, and keep what lies between connected. "
+            ".detach(), .data, .numpy() and torch.no_grad() cut the connection.",
+        ),
+    ),
     tolerance=1e-4,
     mistakes=(
         Mistake(
@@ -326,6 +384,13 @@ def _border_repeated(image: Tensor, margin: int) -> Tensor:
     return image
 
 
+def small_memory(x: Tensor) -> Tensor:
+    """Means of 3×3 pixels, of small images only."""
+    if max(x.shape[2:]) > 4:
+        raise MemoryError(f"this network takes tiles of 4×4 pixels, {tuple(x.shape)} came")
+    return blur(x)
+
+
 def _tiles(
     network: Maps,
     image: Tensor,
@@ -370,6 +435,7 @@ def _tile_cases(generator: torch.Generator) -> list[Case]:
         Case((blur, numbers, 4, 1), "a single tile"),
         Case((blur, torch.arange(1.0, 25).reshape(1, 4, 6) ** 2, 2, 1), "two rows of three tiles"),
         Case((edges, torch.arange(1.0, 33).reshape(2, 4, 4) % 7, 4, 2), "two channels, margin 2"),
+        Case((small_memory, numbers, 2, 1), "a network that has no room for more than 4×4 pixels"),
     ]
     for network, channels, height, width, tile, margin in (
         (edges, 3, 12, 18, 6, 2),
@@ -382,11 +448,37 @@ def _tile_cases(generator: torch.Generator) -> list[Case]:
     return cases
 
 
+def _tile_by_tile(function: Callable[..., Any]) -> str | None:
+    """Whether the network is called once for each tile, with what the tile sees and no more."""
+    seen: list[tuple[int, ...]] = []
+
+    def counting(x: Tensor) -> Tensor:
+        seen.extend([tuple(x.shape[1:])] * len(x))
+        return blur(x)
+
+    function(counting, torch.arange(18.0).reshape(1, 3, 6), 3, 1)
+    if seen == [(1, 5, 5)] * 2:
+        return None
+    sizes = ", ".join(sorted({" × ".join(map(str, shape[-2:])) for shape in seen})) or "nothing"
+    return (
+        "The values are right, but of an image of 3 × 6 pixels, in tiles of 3 with a margin of 1, the "
+        f"network was given {len(seen)} pieces of {sizes} pixels. There are two tiles, and each needs 5 × 5."
+    )
+
+
 TILES = Exercise(
     "9.3",
     "Overlapping tiles",
     predict_tiles,
     _tile_cases,
+    properties=(
+        Property(
+            "tile by tile",
+            _tile_by_tile,
+            "A network that is given all of the image at once needs the memory that tiles are to spare. Cut "
+            "out for each tile what it sees, and call the network with that.",
+        ),
+    ),
     mistakes=(
         Mistake(
             "zeros outside",
@@ -458,7 +550,7 @@ def _dice(
     both = sums = torch.zeros(())
     for c in range(logits.shape[1]):
         p = scores[:, c : c + 1] * (counts if masked else 1)
-        g = (target == c)[:, None].float()
+        g = ((target == c)[:, None] & counts).float()
         overlap, total = (p * g).sum(), (p**power).sum() + g.sum()
         both, sums = both + overlap, sums + total
         if g.sum() > 0:
@@ -501,6 +593,7 @@ def _dice_cases(generator: torch.Generator) -> list[Case]:
         Case((two, torch.tensor([[[0, 0, 1, 1]], [[1, 0, 0, 255]]])), "two images, one sum for both"),
         Case((logits, torch.full((1, 1, 4), 255)), "no pixel counts: 0"),
         Case((logits, torch.tensor([[[0, 0, 1, -1]]]), -1), "another label is ignored"),
+        Case((logits, torch.tensor([[[1, 0, 1, 1]]]), 0), "here class 0 is ignored"),
     ]
     for n, classes, height, width in ((2, 3, 5, 6), (3, 4, 4, 4), (1, 5, 6, 3)):
         target = torch.randint(classes - 1, (n, height, width), generator=generator)  # the last never occurs
@@ -672,6 +765,7 @@ def _stroke_cases(generator: torch.Generator) -> list[Case]:
         Case(((6, 6), [(1, [(0.5, 2.5), (5.5, 2.5)]), (0, [(2.5, 0.5), (2.5, 5.5)])], 0.4), "two that cross"),
         Case(((6, 6), [(3, [(0.5, 5.5), (0.5, 0.5), (5.5, 0.5)])], 0.4), "a stroke with a corner"),
         Case(((3, 4), [], 2.0), "no stroke at all"),
+        Case(((3, 6), [(1, [(1.5, 1.5), (1.5, 1.5), (4.5, 1.5)])], 0.4), "a point that comes twice in a row"),
     ]
     for height, width, count, length, radius in (
         (20, 30, 3, 3, 1.6),

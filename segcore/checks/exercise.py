@@ -65,7 +65,8 @@ class Exercise:
         compare: Replaces the comparison of values: gets expected and got, returns what is wrong, or None.
         properties: Further tests, run where all cases pass.
         points: What it counts in a table of marks.
-        seconds: How long all the cases together may take.
+        seconds: Processor time that a case may take.
+        any_float: Whether floats of another precision than the reference's will do.
     """
 
     id: str
@@ -78,6 +79,7 @@ class Exercise:
     properties: tuple[Property, ...] = ()
     points: int = 1
     seconds: float = 10.0
+    any_float: bool = False
 
     @property
     def name(self) -> str:
@@ -85,8 +87,18 @@ class Exercise:
         return self.reference.__name__
 
     def make_cases(self, seed: int = 0) -> list[Case]:
-        """The cases of a seed."""
-        return list(self.cases(torch.Generator().manual_seed(seed)))
+        """The cases of a seed; the last has the sizes of an earlier one and other numbers."""
+        generator = torch.Generator().manual_seed(seed)
+        cases, again = list(self.cases(generator)), list(self.cases(generator))
+        drawn = [case for case in again if not case.note and _cells(case.args)]
+        return cases + sorted(drawn, key=lambda case: _cells(case.args))[:1]
+
+
+def _cells(value: Any) -> int:
+    """How many numbers the tensors of some arguments hold."""
+    if isinstance(value, tuple | list):
+        return sum(_cells(each) for each in value)
+    return value.numel() if isinstance(value, torch.Tensor) else 0
 
 
 def reaches_gradient(argument: int, args: Callable[[], tuple[Any, ...]], name: str) -> Property:

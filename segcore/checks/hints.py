@@ -30,15 +30,17 @@ HINTS = {
     "surprises you?",
     "dtype": "Mind what changes the kind of number: .double(), .long(), NumPy, or new tensors made without "
     "dtype=...",
+    "whole": "Whole numbers are asked: sizes and counts are used as they are. / gives a "
+    "float, 2.0; // divides whole numbers.",
     "nan": "NaN comes from 0 / 0, inf - inf or the root of a negative number. Which division can meet a "
     "zero here?",
     "infinite": "An infinite value comes from a division by zero. Which division can meet a zero here?",
-    "near": "Nearly: this looks like rounding. Did you round, or go through integers or half precision, on "
-    "the way?",
+    "near": "These are the right values, rounded. Did you round, or go through half precision, on the way?",
     "value": "Follow the case above by hand, on paper, and print what your function computes at each step.",
-    "changed": "Your function changes what it is given: x += 1, x[...] = 0 and methods ending in _ write "
-    "into the caller's tensor. Make a new one: x = x + 1, or x.clone() first.",
-    "timeout": "Look at your loops: what makes each of them end?",
+    "changed": "Your function changes what it is given: x += 1, x[...] = 0 and methods ending in _ (also "
+    "requires_grad_) change the caller's tensor. Make a new one: x = x + 1, or x.clone() first.",
+    "timeout": "Look at your loops: what makes each of them end? If they all do, they take too many "
+    "rounds for this small case.",
     "signature": "Keep the names and the order of the parameters as the skeleton has them.",
     "callable": "Pass the function itself, without calling it. Did the cell that defines it run?",
 }
@@ -57,6 +59,21 @@ _ERRORS: tuple[tuple[type[BaseException], str], ...] = (
     (KeyboardInterrupt, "Your function raises KeyboardInterrupt itself; it should return a value."),
     (AttributeError, "Print the type of the object before the dot: is it what you expect there?"),
 )
+# What torch says of two shapes that do not fit.
+_SHAPES = (
+    "size of tensor",
+    "sizes of tensors",
+    "expected size for",
+    "expanded size of the tensor",
+    "shapes cannot be multiplied",
+    "is invalid for input of size",
+    "must match the existing size",
+    "cannot broadcast",
+    "not broadcastable",
+    "shape mismatch",
+    "each tensor to be equal size",
+    "channels, but got",
+)
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 _PATHS = sysconfig.get_paths()
 _LIBRARIES = tuple({os.path.abspath(_PATHS[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
@@ -68,9 +85,7 @@ def error_hint(error: BaseException) -> str:
     for kind, hint in _ERRORS:
         if isinstance(error, kind):
             return hint
-    if isinstance(error, RuntimeError) and (
-        "size of tensor" in text or "shapes cannot be multiplied" in text
-    ):
+    if isinstance(error, RuntimeError | ValueError) and any(words in text.lower() for words in _SHAPES):
         return (
             "Two shapes do not fit. Print both shapes before that line, and say in words what each axis is."
         )

@@ -284,6 +284,7 @@ def _ignoring_cases(generator: torch.Generator) -> list[Case]:
     truth = torch.tensor([[0, 0, 1, 255], [0, 0, 1, 255]])
     guess = torch.tensor([[0, 0, 0, 1], [0, 1, 1, 1]])
     cases = [
+        Case((torch.tensor([1, 1, 0, 2]), torch.tensor([0, 1, 1, 2]), 3, 0), "here class 0 is ignored"),
         Case((guess, truth, 2, 255), "two pixels are ignored"),
         Case((guess, truth, 3, 255), "class 2 occurs nowhere"),
         Case((torch.where(guess == 1, 2, guess), truth, 3, 255), "class 2 is only predicted"),

@@ -355,6 +355,7 @@ def _join_cases(generator: torch.Generator) -> list[Case]:
         Case(([(7, 4, 3), (11, 4, 5), (23, 4, 11)],), "three paths with one centre"),
         Case(([(9, 1, 1), (30, 1, 15), (12, 1, 2)],), "the path in the middle sees most on both sides"),
         Case(([(6, 2, 1)],), "a single path"),
+        Case(([(1, 1, 0), (1, 1, 4)],), "two pixels four apart: the hull has what lies between"),
     ]
     for count in (2, 3, 4, 5, 3, 2):
         stride = _draw(generator, 2, 8)
@@ -504,6 +505,7 @@ def _heat_cases(generator: torch.Generator) -> list[Case]:
         unit = (unit[0], unit[1] + 1) if unit[0] == unit[1] else unit
         unit = (min(unit[0], min(size) - 1), min(unit[1], min(size) - 1))
         cases.append(Case((_convolutions(weights, relu), noise(3, 3, *size), unit)))
+    cases.append(Case((_convolutions(weights, relu), noise(3, 3, *size), unit)))  # other images alone
     return cases
 
 

@@ -66,6 +66,7 @@ def _quantization_cases(generator: torch.Generator) -> list[Case]:
         Case((one(4.0, 12.0, 20.0, 28.0), 1 / 8), "every edge falls half way between two cells"),
         Case((one(-12.0, -4.0, 9.0, 6.0), 1 / 8), "a box that begins outside the image"),
         Case((one(33.0, 33.0, 34.0, 35.0), 1 / 16), "a box much smaller than a cell"),
+        Case((one(30.0, 10.0, 2.0, 90.0), 1 / 16), "the far corner lies before the near one"),
     ]
     for stride, count in ((4, 3), (8, 1), (16, 6), (32, 2)):
         corner = torch.rand(count, 2, generator=generator) * 200 - 20
@@ -80,6 +81,7 @@ QUANTIZATION = Exercise(
     quantization_error,
     _quantization_cases,
     tolerance=1e-4,
+    any_float=True,
     mistakes=(
         Mistake(
             "half to even",
@@ -223,7 +225,15 @@ def _sample_cases(generator: torch.Generator) -> list[Case]:
             (1.5, -0.2),
             (1.5, 2.3),
         ),
-        case(squares, "far outside: zero", (-2.0, 1.0), (1.5, 4.5), (7.0, 1.0), (1.0, -3.0)),
+        case(
+            squares + 1,
+            "exactly one index outside: still the border's value",
+            (-0.5, 1.0),
+            (3.5, 0.5),
+            (1.5, -0.5),
+            (1.5, 2.5),
+        ),
+        case(squares + 1, "far outside: zero", (-2.0, 1.0), (1.5, 4.5), (7.0, 1.0), (1.0, -3.0)),
     ]
     for channels, height, width in ((1, 4, 4), (3, 5, 8), (2, 7, 3), (4, 6, 6)):
         feature = torch.rand(channels, height, width, generator=generator) * 4 - 1
@@ -436,6 +446,15 @@ def _align_cases(generator: torch.Generator) -> list[Case]:
         ),
         case("a box that reaches over the edges", torch.tensor([-0.9, -0.7, 2.4, 5.6]), (3, 2)),
         case("a box that lies half outside", torch.tensor([3.3, 2.2, 10.1, 9.3]), (2, 3), 1.0, 3),
+        case("a box smaller than a cell", torch.tensor([1.2, 1.1, 1.5, 1.6]), (2, 2)),
+        Case(
+            (squares + 1, torch.tensor([-1.0, -1.0, 0.0, 0.0]), (1, 1), 1.0, 1),
+            "a sample exactly one index before the map",
+        ),
+        Case(
+            (squares + 1, torch.tensor([6.0, 5.0, 7.0, 6.0]), (1, 1), 1.0, 1),
+            "a sample exactly one index behind the map",
+        ),
     ]
     for stride, ratio, size in ((1, 2, (3, 3)), (4, 1, (2, 4)), (8, 3, (4, 2)), (16, 2, (5, 5))):
         feature, box = _random_map(generator, stride)
@@ -607,6 +626,10 @@ def _gradient_cases(generator: torch.Generator) -> list[Case]:
             (four, torch.tensor([-0.9, 2.3, 3.4, 7.6]), (5, 6), 1.0, 3),
             "a box that reaches far over the edges",
         ),
+        Case(
+            (one, torch.tensor([-1.0, -1.0, 0.0, 0.0]), (3, 4), 1.0, 1), "a sample exactly one index outside"
+        ),
+        Case((one, torch.tensor([4.0, 3.0, 5.0, 4.0]), (3, 4), 1.0, 1), "the same at the far end"),
     ]
     for stride, ratio, (height, width) in ((1, 2, (3, 3)), (4, 1, (2, 4)), (8, 3, (4, 2)), (16, 2, (5, 5))):
         feature, box = _random_map(generator, stride)
@@ -739,6 +762,7 @@ PASTE = Exercise(
     paste,
     _paste_cases,
     tolerance=1e-4,
+    any_float=True,
     mistakes=(
         Mistake(
             "pixel corners",

@@ -1,8 +1,8 @@
 """A reader's function, run so that it can do no harm: it may loop, raise, exit, print, change its input.
 
-It runs in a thread of its own, on copies of the arguments, with a time limit; what it prints is kept, not
-shown. A function that does not come back is stopped by an exception raised inside it, again and again, for it
-may catch some.
+It runs in a thread of its own, on copies of the arguments; what it prints is kept, not shown. Its limit is in
+processor time, so that a busy machine fails nobody. A function that does not come back is stopped by an
+exception raised inside it, again and again, for it may catch some.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ __all__ = ["Outcome", "call", "guarded", "sealed"]
 
 PRINT_LIMIT = 20_000  # characters kept of what a function prints
 PATIENCE = 3.0  # seconds that we try to stop a function that does not come back
+IDLE = 12  # so many times its limit by the clock may a function take that waits, or shares a busy machine
 
 
 class TimeUp(SystemExit):
@@ -128,20 +129,26 @@ def _same(before: Any, after: Any) -> bool:
     if isinstance(before, torch.Tensor):
         if not isinstance(after, torch.Tensor) or before.shape != after.shape or before.dtype != after.dtype:
             return False
+        if before.requires_grad != after.requires_grad or (before.grad is None) != (after.grad is None):
+            return False
         return torch.equal(torch.nan_to_num(before.detach()), torch.nan_to_num(after.detach()))
     if isinstance(before, tuple | list):
         return len(before) == len(after) and all(_same(*pair) for pair in zip(before, after, strict=True))
     if isinstance(before, dict):
         return before.keys() == after.keys() and all(_same(before[key], after[key]) for key in before)
     if isinstance(before, torch.nn.Module) and isinstance(after, torch.nn.Module):
-        return _same(dict(before.state_dict()), dict(after.state_dict()))
+        modes = ([each.training for each in module.modules()] for module in (before, after))
+        return next(modes) == next(modes) and _same(dict(before.state_dict()), dict(after.state_dict()))
     return True if isinstance(before, torch.Generator) else bool(before == after)
 
 
 def call(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], seconds: float
 ) -> Outcome:
-    """Call a function that is not to be trusted, on copies of the arguments; never raises what it raises."""
+    """Call a function that is not to be trusted, on copies of the arguments; never raises what it raises.
+
+    `seconds` is the processor time that it may take.
+    """
     given, named = (
         tuple(sealed(value) for value in args),
         {key: sealed(value) for key, value in kwargs.items()},
@@ -153,9 +160,12 @@ def call(
     with guarded(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             worker.start()
-            deadline = time.monotonic() + max(seconds, 0.01)
-            while worker.is_alive() and time.monotonic() < deadline:
-                worker.join(min(0.05, max(0.0, deadline - time.monotonic())))
+            spent, late = (
+                time.process_time() + max(seconds, 0.01),
+                time.monotonic() + IDLE * max(seconds, 0.01),
+            )
+            while worker.is_alive() and time.process_time() < spent and time.monotonic() < late:
+                worker.join(min(0.05, max(seconds, 0.01)))
         except BaseException:  # the reader's own Ctrl-C
             worker.stop()
             raise
@@ -180,7 +190,12 @@ def guarded() -> Iterator[None]:
     numpy_state = numpy_random.get_state() if numpy_random is not None else None
     torch.set_default_dtype(torch.float32)
     try:
-        with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.device("cpu"),
+            torch.autocast("cpu", enabled=False),
+        ):
             yield
     finally:
         torch.set_default_dtype(dtype)

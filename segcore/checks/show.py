@@ -92,18 +92,25 @@ def _block(value: Any) -> list[str]:
         return _rows(value.detach(), max(len(_entry(item)) for item in flat))
     if isinstance(value, bool | int | float):
         return [number(value)]
-    if (
-        isinstance(value, tuple)
-        and len(value) <= 8
-        and all(isinstance(item, bool | int | float) for item in value)
-    ):
-        return [f"({', '.join(map(number, value))})"]
+    if isinstance(value, tuple | list) and (text := _plain(value)) and len(text) <= WIDTH:
+        return [text]
     if isinstance(value, tuple | list) and len(value) <= 8 and value:
         lines: list[str] = []
         for index, item in enumerate(value):
             lines += aligned(f"[{index}] ", _block(item))
         return lines
     return [summary(value)]
+
+
+def _plain(value: Any) -> str:
+    """Numbers in tuples and lists, however deep, as one writes them in Python; "" for anything else."""
+    if type(value) in (bool, int, float):
+        return number(value)
+    if type(value) not in (tuple, list):
+        return ""
+    parts = [_plain(item) for item in value]
+    inner = ", ".join(parts) + ("," if type(value) is tuple and len(value) == 1 else "")
+    return "" if not all(parts) else f"({inner})" if type(value) is tuple else f"[{inner}]"
 
 
 def aligned(label: str, lines: list[str]) -> list[str]:

@@ -552,6 +552,14 @@ def _decode_cases(generator: torch.Generator) -> list[Case]:
             ([one, 0 * four, torch.zeros(1, 1, 3, 4)], [tent, 2 * tent], (24, 32)),
             "8s, two filters that differ",
         ),
+        Case(
+            (
+                [torch.tensor([[[[1.0]], [[10.0]]]]), torch.zeros(1, 2, 2, 2)],
+                [torch.tensor([[1.0, 0.0], [5.0, 0.0]])[..., None, None] * tent],
+                (32, 32),
+            ),
+            "two classes: the filter takes both into class 0, with the weights 1 and 5",
+        ),
         _decode_case(fixed, 2, 1, (40, 72), 1, "16s, an image of 40 by 72"),
         _decode_case(generator, 1, 3, (70, 33), 2),
         _decode_case(generator, 2, 3, (64, 96), 2),

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segcore.checks.exercise import Case, Exercise, Mistake, reaches_gradient
+from segcore.checks.exercise import Case, Exercise, Mistake, Property, reaches_gradient
 
 __all__ = ["EXERCISES"]
 
@@ -212,12 +212,41 @@ def _slide_with(**options: Any) -> Callable[..., Tensor]:
     return lambda x, weight, stride, padding=0: _slide(x, weight, stride, padding, **options)
 
 
+class _Calls(torch.overrides.TorchFunctionMode):
+    """Notes the names of torch's functions that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(getattr(func, "__name__", ""))
+        return func(*args, **(kwargs or {}))
+
+
+def _slides(function: Callable[..., Any]) -> str | None:
+    """Whether it does without torch's own transposed convolutions."""
+    with _Calls() as calls:
+        function(*_up_inputs())
+    found = sorted(name for name in calls.names if name.startswith("conv_transpose") or name == "fold")
+    return f"The values are right, but {found[0]} has painted them." if found else None
+
+
 SLIDE = Exercise(
     "8.2",
     "Zeros between, the filter turned",
     slide,
     _up_cases,
-    properties=(reaches_gradient(0, _up_inputs, "x"), reaches_gradient(1, _up_inputs, "weight")),
+    properties=(
+        Property(
+            "the other view",
+            _slides,
+            "This exercise asks for the other view: zeros between the values, a border, and an ordinary "
+            "convolution with the flipped filter.",
+        ),
+        reaches_gradient(0, _up_inputs, "x"),
+        reaches_gradient(1, _up_inputs, "weight"),
+    ),
     mistakes=(
         Mistake(
             "filter not flipped",
@@ -571,11 +600,23 @@ def _dense_cases(generator: torch.Generator) -> list[Case]:
         case(zero, tent, "a maximum that is zero, and a negative one"),
         case(torch.tensor([[[8.0, 0, 0, 0, 0, 4]]]), tent, "a gap that the brush does not reach", (1, 3)),
     ]
+    cases += [
+        case(
+            few,
+            torch.tensor([[0.0, 0.01, 0.0], [0.01, 1.0, 0.01], [0.0, 0.01, 0.0]]),
+            "a brush that is faint",
+        ),
+        case(
+            torch.tensor([[[1.0, 4, 2, 7, 3], [5, 0, 3, 1, 9], [2, 8, 1, 6, 4]]]),
+            tent,
+            "2 does not divide 3 and 5",
+        ),
+    ]
     for channels, height, width, kernel in (
         (1, 6, 8, tent),
         (2, 4, 6, cross),
         (3, 8, 4, tent),
-        (2, 6, 6, None),
+        (2, 7, 9, None),
     ):
         before = torch.randn(channels, height, width, generator=generator)
         brush = torch.rand(5, 5, generator=generator) + 0.1 if kernel is None else kernel

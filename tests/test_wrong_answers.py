@@ -1,0 +1,293 @@
+"""Wrong answers that students give and a check once let pass, and right ones that it once refused.
+
+Each is written as a student would, against the text of the task alone.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from test_exercises import EXERCISES
+from torch import nn
+
+from segcore.checks import check
+from segcore.checks.engine import judge
+
+WRONG = {}
+
+
+def wrong(exercise: str):
+    def note(function):
+        WRONG[f"{exercise} {function.__name__}"] = (exercise, function)
+        return function
+
+    return note
+
+
+def right(exercise: str):
+    """The reference of an exercise, to be spoilt."""
+    return EXERCISES[exercise].reference
+
+
+@wrong("3.3")
+def predictions_of_the_ignored_label_leave_too(prediction, target, num_classes, ignore_index):
+    keep = (target != ignore_index) & (prediction != ignore_index)
+    return right("3.3")(prediction[keep], target[keep], num_classes, -7)
+
+
+@wrong("3.3")
+def ignored_is_what_is_no_class(prediction, target, num_classes, ignore_index):
+    keep = (target >= 0) & (target < num_classes)
+    return right("3.3")(prediction[keep], target[keep], num_classes, -7)
+
+
+@wrong("4.3")
+def relu_written_in(classifier, image, window):
+    layers = [nn.ReLU() if isinstance(layer, nn.Tanh) else layer for layer in classifier]
+    return right("4.3")(nn.Sequential(*layers), image, window)
+
+
+@wrong("4.3")
+def trains_while_it_runs(classifier, image, window):
+    classifier.train()
+    result = right("4.3")(nn.Sequential(*classifier).eval(), image, window)
+    classifier.train()
+    return result
+
+
+@wrong("4.5")
+def zero_is_an_alarm(image, margin, window, stride, limit):
+    return right("4.5")(image, torch.where(margin == 0, 1e-6, margin), window, stride, limit)
+
+
+@wrong("4.5")
+def nothing_in_one_channel(image, margin, window, stride, limit):
+    found = right("4.5")(image, margin, window, stride, limit)
+    return found if len(found) else torch.zeros(0, 1, window, window)
+
+
+@wrong("5.3")
+def counts_pixels(fields):
+    before, (_, stride, _) = max(p for _, _, p in fields), fields[0]
+    seen = {x for size, _, padding in fields for x in range(-padding, size - padding)}
+    return len(seen), stride, before
+
+
+@wrong("5.4")
+def marks_the_images_given(network, images, unit):
+    images.requires_grad_()
+    network(images)[:, :, unit[0], unit[1]].sum().backward()
+    heat = images.grad.abs().sum((0, 1))
+    return heat / heat.sum()
+
+
+@wrong("5.5")
+def floats_for_dilations(size):
+    return [float(each) for each in right("5.5")(size)]
+
+
+@wrong("5.5")
+def the_last_one_a_float(size):
+    found = right("5.5")(size)
+    return [*found[:-1], float(found[-1])] if found else found
+
+
+@wrong("6.2")
+def one_output_channel(network, image, stride):
+    _, _, height, width = right("6.2")(network, image, stride).shape
+    dense = torch.zeros(image.shape[0], image.shape[1], height, width)
+    for y in range(stride):
+        for x in range(stride):
+            dense[:, :, y::stride, x::stride] = network(image[..., y:, x:])
+    return dense
+
+
+@wrong("6.5")
+def divides_with_a_slash(strides, wanted):
+    return [(stride, dilation / 1) for stride, dilation in right("6.5")(strides, wanted)]
+
+
+@wrong("8.2")
+def torchs_transposed_convolution(x, weight, stride, padding=0):
+    return F.conv_transpose2d(x[None, None], weight[None, None], stride=stride, padding=padding)[0, 0]
+
+
+@wrong("8.2")
+def folds(x, weight, stride, padding=0):
+    (rows, columns), (h, w) = x.shape, weight.shape
+    size = ((rows - 1) * stride + h, (columns - 1) * stride + w)
+    strokes = weight.flatten()[:, None] * x.flatten()[None]
+    full = F.fold(strokes[None], size, (h, w), stride=stride)[0, 0]
+    return full[padding : size[0] - padding, padding : size[1] - padding]
+
+
+@wrong("8.5")
+def a_little_paint_counts_as_more(pooled, indices, size, kernel):
+    def painted(values):
+        flat = torch.zeros(len(values), size[0] * size[1]).scatter(1, indices.flatten(1), values.flatten(1))
+        maps = flat.reshape(-1, 1, *size)
+        return F.conv_transpose2d(maps, kernel[None, None], padding=len(kernel) // 2)[:, 0]
+
+    return painted(pooled) / painted(torch.ones_like(pooled)).clamp(min=0.05)
+
+
+def twice(x):
+    return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+def forward(image, encoder, up, decoder, score, skip=lambda x: x):
+    x, skips = image, []
+    for block in encoder[:-1]:
+        x = block(x)
+        skips.append(skip(x))
+        x = F.max_pool2d(x, 2)
+    x = encoder[-1](x)
+    for grow, block in zip(up, decoder, strict=True):
+        x = block(right("9.1")(skips.pop(), grow(x)))
+    return score(x)
+
+
+@wrong("9.2")
+def ups_of_its_own(image, encoder, up, decoder, score):
+    return forward(image, encoder, [twice for _ in up], decoder, score)
+
+
+@wrong("9.2")
+def the_first_up_each_time(image, encoder, up, decoder, score):
+    return forward(image, encoder, [up[0] for _ in up], decoder, score)
+
+
+@wrong("9.2")
+def ups_in_reverse(image, encoder, up, decoder, score):
+    return forward(image, encoder, up[::-1], decoder, score)
+
+
+@wrong("9.2")
+def without_gradients(image, encoder, up, decoder, score):
+    with torch.no_grad():
+        return forward(image, encoder, up, decoder, score)
+
+
+@wrong("9.2")
+def detached_skips(image, encoder, up, decoder, score):
+    return forward(image, encoder, up, decoder, score, skip=lambda x: x.detach())
+
+
+@wrong("9.3")
+def all_at_once(network, image, tile, margin):
+    return network(F.pad(image[None], (margin,) * 4, mode="reflect"))[0]
+
+
+@wrong("9.4")
+def ignored_is_no_class(logits, target, ignore_index=255):
+    known = (target >= 0) & (target < logits.shape[1])
+    return right("9.4")(logits, torch.where(known, target, 255), 255)
+
+
+@wrong("9.5")
+def points_twice_in_a_row_give_nan(size, strokes, radius):
+    labels = torch.full(size, 255)
+    y, x = torch.meshgrid(torch.arange(size[0]) + 0.5, torch.arange(size[1]) + 0.5, indexing="ij")
+    for label, points in strokes:
+        nearest = torch.full(size, float("inf"))
+        for (x0, y0), (x1, y1) in zip(points, points[1:] or points, strict=False):
+            a, b = torch.tensor(x1 - x0), torch.tensor(y1 - y0)
+            if len(points) == 1:
+                t = torch.zeros(size)
+            else:
+                t = (((x - x0) * a + (y - y0) * b) / (a * a + b * b)).clamp(0, 1)
+            nearest = torch.minimum(nearest, torch.hypot(x - x0 - t * a, y - y0 - t * b))
+        labels[nearest <= radius] = label
+    return labels
+
+
+def away(values):
+    return torch.where(values < 0, (values - 0.5).ceil(), (values + 0.5).floor())
+
+
+@wrong("13.1")
+def the_far_corner_may_lie_before(boxes, spatial_scale):
+    cells = away(boxes * spatial_scale)
+    cells[:, 2:] += 1
+    return cells / spatial_scale - boxes
+
+
+@wrong("13.2")
+def the_limits_are_outside(feature, points):
+    inside = ((points > -0.5) & (points < torch.tensor(feature.shape[:0:-1]) + 0.5)).all(1)
+    return right("13.2")(feature, points) * inside
+
+
+@wrong("13.3")
+def at_least_a_cell(feature, box, output_size, spatial_scale=1.0, sampling_ratio=2):
+    x1, y1, x2, y2 = (box * spatial_scale).tolist()
+    wide = torch.tensor([x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)])
+    return right("13.3")(feature, wide, output_size, 1.0, sampling_ratio)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_answers_are_rejected(name):
+    exercise, function = WRONG[name]
+    report = judge(EXERCISES[exercise], function)
+    assert report.state in {"failed", "error"}, report.card
+
+
+# ---- Right ones
+
+
+def test_python_floats_go_on_as_tensors():
+    found = check("3.3", lambda p, t, num_classes, ignore: float(right("3.3")(p, t, num_classes, ignore)))
+    labels = torch.tensor([[0, 1]])
+    assert found(labels, labels, 2, 255).item() == 1.0
+    both = check("3.4", lambda p, t, num_classes: tuple(map(float, right("3.4")(p, t, num_classes))))
+    assert torch.stack(both(labels[None], labels[None], 2)).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("exercise", ["13.1", "13.5"])
+def test_doubles_go_on_as_floats(exercise):
+    def doubles(*args):
+        return right(exercise)(*args).double()
+
+    report = judge(EXERCISES[exercise], doubles)
+    assert report.state == "passed", report.card
+    case = EXERCISES[exercise].make_cases()[0]
+    assert doubles(*case.args).dtype == torch.float64
+    assert check(exercise, doubles)(*case.args).dtype == torch.float32
+
+
+def test_a_right_function_comes_back_itself():
+    def mine(confusion):
+        return right("3.2")(confusion)
+
+    assert check("3.2", mine) is mine
+
+
+def test_slow_but_right(monkeypatch):
+    """A thousand steps of Adam in each case take longer together than a case may take."""
+
+    def adam(x, y, kernel, stride, padding):
+        weight = torch.zeros(1, 1, kernel, kernel, requires_grad=True)
+        optimizer = torch.optim.LBFGS([weight], max_iter=400, tolerance_grad=1e-9, tolerance_change=1e-12)
+
+        def loss():
+            optimizer.zero_grad()
+            painted = F.conv_transpose2d(x[:, None], weight, stride=stride, padding=padding)[:, 0]
+            value = ((painted - y) ** 2).sum()
+            value.backward()
+            return value
+
+        optimizer.step(loss)
+        return weight.detach()[0, 0]
+
+    assert judge(EXERCISES["8.4"], adam).state == "passed"
+
+
+def test_autocast_outside_changes_nothing():
+    def mine(weight, shape):
+        return weight.reshape(len(weight), *shape)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        for exercise in ("3.2", "4.1", "8.4", "13.3"):
+            function = mine if exercise == "4.1" else right(exercise)
+            assert judge(EXERCISES[exercise], lambda *args, f=function: f(*args)).state == "passed", exercise
