@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import http.client
+import http.server
+import re
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,8 +18,12 @@ EXTENSIONS = Path(__file__).parents[1] / "tools" / "ext"
 pytest.importorskip("sphinx")
 sys.path.insert(0, str(EXTENSIONS))
 
+sys.path.insert(0, str(EXTENSIONS.parent))
+
 import course_pages  # noqa: E402
 import course_site  # noqa: E402
+
+import book as book_tool  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -167,3 +176,86 @@ def test_the_card_is_what_its_tags_say():
     with Image.open(card) as image:
         assert image.size == (width, height)
     assert card.stat().st_size < 100_000
+
+
+@pytest.mark.parametrize("lost", ["<h1>Lost</h1> é", None])
+def test_unknown_addresses_get_the_page_for_lost_readers(lost, tmp_path):
+    """As on a host: the status is 404, the page is the book's; folders are not listed; the rest is served."""
+    (tmp_path / "labs").mkdir()
+    (tmp_path / "index.html").write_text("the book")
+    if lost:
+        (tmp_path / "404.html").write_text(lost, encoding="utf-8")
+    handler = functools.partial(book_tool.Pages, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+        def ask(method, path):
+            connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+            connection.request(method, path)
+            answer = connection.getresponse()
+            found = answer.status, answer.read().decode(), answer.headers
+            connection.close()
+            return found
+
+        assert ask("GET", "/")[:2] == (200, "the book")
+        for path in ("/no.html", "/labs/no/deeper.png", "/labs/", "/../../etc/passwd"):
+            status, body, headers = ask("GET", path)
+            assert status == 404
+            assert body == lost if lost else "Error code: 404" in body
+            assert headers["Content-Type"].startswith("text/html")
+            assert ask("HEAD", path)[:2] == (404, "")
+        assert ask("POST", "/")[0] == 501
+        server.shutdown()
+
+
+SMALL = {
+    "book/index": "# Start\n\nA first paragraph that is long enough to stand for the whole of the page.\n\n"
+    "```{toctree}\n/book/notation\n/labs/13_roi_align\n```\n",
+    "book/notation": "# Notation & more\n\nWhat each letter means, and in what order the axes come.\n",
+    "labs/13_roi_align": "# Lab 13\n\nAbout an hour, in which you write RoIAlign as two matrix products.\n",
+}
+
+
+def test_a_book_with_an_address(tmp_path, monkeypatch):
+    """Built by Sphinx: each page says where it stands, the site map names the same; else none does."""
+    from sphinx.application import Sphinx
+    from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+    for name, text in SMALL.items():
+        path = tmp_path / "source" / f"{name}.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    book = EXTENSIONS.parents[1] / "book"
+    settings = {
+        "project": "Small",
+        "extensions": ["myst_parser", "course_site"],
+        "root_doc": "book/index",
+        "html_theme": "sphinx_book_theme",
+        "templates_path": [str(book / "_templates")],
+        "html_static_path": [str(book / "_static")],
+    }
+
+    def built(address):
+        monkeypatch.setenv("BOOK_URL", address)
+        with patch_docutils(), docutils_namespace():
+            out = tmp_path / "html"
+            Sphinx(tmp_path / "source", None, out, tmp_path / "trees", "html", settings, status=None).build()
+        return out
+
+    out = built("https://example.org/course")
+    texts = {name: (out / f"{name}.html").read_text(encoding="utf-8") for name in (*SMALL, "search", "404")}
+    for name in (*SMALL, "search"):
+        address = f"https://example.org/course/{name}.html"
+        assert f'<meta property="og:url" content="{address}" />' in texts[name]
+        assert f'<link rel="canonical" href="{address}"' in texts[name]
+        card = re.search(r'property="og:image" content="https://example.org/course/([^"]+)"', texts[name])
+        assert (out / card[1]).is_file()
+    assert 'og:title" content="Notation &amp; more"' in texts["book/notation"]
+    assert '<base href="https://example.org/course/" />' in texts["404"]
+    places = re.findall(r"<loc>https://example.org/course/(.*?)</loc>", (out / "sitemap.xml").read_text())
+    assert places == [f"{name}.html" for name in sorted(SMALL)]
+    assert all((out / place).is_file() for place in places)
+    out = built("")
+    assert not (out / "sitemap.xml").exists()
+    for name in (*SMALL, "search", "404"):
+        assert "example.org" not in (out / f"{name}.html").read_text(encoding="utf-8")

@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -100,15 +101,36 @@ def build(*, clean: bool = False, links: bool = False) -> int:
     return code
 
 
+class Pages(http.server.SimpleHTTPRequestHandler):
+    """Answers as a host of static pages does: what is missing, with the book's own page for lost readers."""
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Send ``404.html`` where nothing is found."""
+        lost = Path(self.directory) / "404.html"
+        if code != 404 or not lost.is_file():
+            return super().send_error(code, message, explain)
+        body = lost.read_bytes()
+        self.send_response(code)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def list_directory(self, path: Any) -> None:
+        """A folder without a page is as good as missing."""
+        self.send_error(404)
+
+
 def serve(port: int) -> int:
     """Serve the built book on this machine alone."""
     html = BUILD / "html"
     if not html.exists():
         print("There is no built book yet: run `make book` first.", file=sys.stderr)
         return 1
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(html))
+    handler = functools.partial(Pages, directory=str(html))
     with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
-        print(f"The book is at http://127.0.0.1:{server.server_port}/ (Ctrl-C stops it)")
+        print(f"The book is at http://127.0.0.1:{server.server_port}/ (Ctrl-C stops it)", flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:

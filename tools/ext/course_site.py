@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape as escape_xml
@@ -99,7 +99,7 @@ def tags(app: Sphinx, pagename: str, title: str, words: str) -> str:
 
 
 def _describe(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
-    title = re.sub(r"<[^>]+>", "", context.get("title", ""))
+    title = unescape(re.sub(r"<[^>]+>", "", context.get("title", "")))
     words = _FIXED.get(pagename) or (description(doctree) if doctree else "")
     context["course_meta"] = tags(app, pagename, title, words)
 
