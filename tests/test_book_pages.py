@@ -86,7 +86,7 @@ def test_pictures_say_their_size(tmp_path):
     assert course_pages.sized(given, sources) == given
 
 
-def scripts(body, page="book/x"):
+def scripts(body):
     files = [
         SimpleNamespace(filename=name, attributes={})
         for name in ("doctools.js", "copybutton.js", "mathjax/tex-chtml.js", "scripts/sphinx-book-theme.js")
@@ -96,7 +96,7 @@ def scripts(body, page="book/x"):
         for text in ("window.MathJax = {}", "DOCUMENTATION_OPTIONS.pagename = 1", "let toggleHintShow = 1")
     ]
     files.append(SimpleNamespace(filename=None, attributes={"body": "{}", "type": course_pages._STATE}))
-    kept = course_pages._wanted(files, course_pages._needs(body, page))
+    kept = course_pages._wanted(files, course_pages._needs(body))
     return [file.filename or file.attributes["body"].split(" ")[0] for file in kept]
 
 
@@ -105,7 +105,6 @@ def test_a_page_loads_what_it_needs():
     assert scripts('<div class="highlight"><pre></pre></div>') == ["doctools.js", "copybutton.js"]
     formula = scripts('<span class="math notranslate">x</span>')
     assert formula == ["doctools.js", "mathjax/tex-chtml.js", "window.MathJax"]
-    assert scripts("", "search") == ["doctools.js", "DOCUMENTATION_OPTIONS.pagename"]
 
 
 def document(*paragraphs):

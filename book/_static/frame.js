@@ -259,13 +259,24 @@
     });
   }
 
-  // ---- Print: a dark page is light for as long as it is printed, pictures that scripts have drawn too ------------------
+  // ---- Print: for as long as it is printed, a dark page is light (pictures that scripts have drawn too), and solutions
+  // that are folded, which nobody can open on paper, stand open ------------------------------------------------------------
   function setUpPrint() {
-    const lighten = () => { page.dataset.theme = "light"; };
-    const restore = () => { page.dataset.theme = themeOf(page.dataset.mode); };
-    addEventListener("beforeprint", lighten);
+    const opened = [];
+    const prepare = () => {
+      page.dataset.theme = "light";
+      for (const box of all("details.admonition:not([open])")) {
+        box.open = true;
+        opened.push(box);
+      }
+    };
+    const restore = () => {
+      page.dataset.theme = themeOf(page.dataset.mode);
+      for (const box of opened.splice(0)) box.open = false;
+    };
+    addEventListener("beforeprint", prepare);
     addEventListener("afterprint", restore);
-    matchMedia("print").addEventListener("change", ({ matches }) => (matches ? lighten() : restore()));
+    matchMedia("print").addEventListener("change", ({ matches }) => (matches ? prepare() : restore()));
   }
 
   setUpTheme();

@@ -66,7 +66,7 @@ _NO_SCRIPT_STYLE = """
 """
 
 
-def _needs(body: str, pagename: str) -> dict[str, bool]:
+def _needs(body: str) -> dict[str, bool]:
     """Which files that some pages need this one needs, by a piece of their names."""
     code = '<div class="highlight' in body
     return {
@@ -78,7 +78,6 @@ def _needs(body: str, pagename: str) -> dict[str, bool]:
         "sphinx-design": re.search(r'class="[^"]*\bsd-', body) is not None,
         "mathjax": 'class="math' in body,
         "mystnb": 'class="cell ' in body,
-        "searchtools": pagename == "search",
     }
 
 
@@ -86,9 +85,8 @@ def _inline_needed(body: str | None, needs: dict[str, bool]) -> bool:
     text = body or ""
     if "window.MathJax" in text:
         return needs["mathjax"]
-    if "DOCUMENTATION_OPTIONS" in text:  # of the search and of the theme's scripts
-        return needs["searchtools"]
-    return "toggle" not in text  # of sphinx-togglebutton, which has no work left
+    # Of the theme's scripts, which are left out, and of sphinx-togglebutton, which has no work left.
+    return "DOCUMENTATION_OPTIONS" not in text and "toggle" not in text
 
 
 def _wanted(files: Iterable[Any], needs: dict[str, bool]) -> list[Any]:
@@ -224,11 +222,11 @@ def reserved(body: str) -> str:
 
 def _tidy(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
     body = context.get("body", "")
-    needs = _needs(body, pagename)
+    needs = _needs(body)
     context["early_script"] = _EARLY_SCRIPT
     context["no_script_style"] = _NO_SCRIPT_STYLE
     scripts = _wanted(context.get("script_files", []), needs)
-    context["script_files"] = scripts if pagename == "search" else [_deferred(script) for script in scripts]
+    context["script_files"] = [_deferred(script) for script in scripts]
     context["css_files"] = _wanted(context.get("css_files", []), needs)
     if body:
         pictures = {name: Path(app.srcdir) / source for source, name in app.builder.images.items()}
@@ -259,14 +257,9 @@ def _drop_icon_font(app: Sphinx, error: Exception | None) -> None:
         style.write_text(_FONT.sub("", _ICONS.sub("", text)), encoding="utf-8")
 
 
-_NO_SUMMARY = 'if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;'
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the page hook, after the theme's own."""
     app.connect("html-page-context", _tidy, priority=900)
     app.connect("build-finished", _drop_icon_font)
     app.add_js_file("frame.js", priority=100)
-    # Search fetches each hit's page for a summary, which browsers refuse from file://. There it does without.
-    app.add_js_file(None, body=_NO_SUMMARY, priority=201)  # right after documentation_options.js
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
