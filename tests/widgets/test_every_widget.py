@@ -258,7 +258,10 @@ def test_first_form_fits_a_window(open_widget: Any, widget_class: Any) -> None:
 
 
 def test_first_form_fits_a_phone(open_widget: Any, widget_class: Any) -> None:
-    assert_first_form(open_widget(widget_class(), **PHONE), 900)
+    """And nothing shifts there either while it comes alive."""
+    opened = open_widget(widget_class(), **PHONE)
+    assert_first_form(opened, 900)
+    assert layout_shift(opened) <= 0.05
 
 
 def address(widget: Any, **values: Any) -> str:

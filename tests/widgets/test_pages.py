@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from .kit import COLOURS, faults, layout_shift
+from .kit import COLOURS, PHONE, faults, layout_shift
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 
@@ -66,6 +66,13 @@ CUT_IN_PRINT = """() => [...document.querySelectorAll(".bd-article :is(pre, div.
     || e.getBoundingClientRect().right > innerWidth + 1)
   .map((e) => `${e.tagName} ${e.className}: ${e.scrollWidth} in ${e.clientWidth}`)"""
 
+# Displayed formulas are drawn smaller where they would not fit, but to three quarters of the text at the least.
+TINY = """() => [...document.querySelectorAll(".bd-article div.math mjx-container")]
+  .filter((e) => e.clientWidth && !e.closest("details:not([open])"))
+  .map((e) => [parseFloat(getComputedStyle(e).fontSize)
+    / parseFloat(getComputedStyle(document.querySelector(".bd-article")).fontSize), e.closest("div").id])
+  .filter(([share]) => share < 0.74)"""
+
 FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
 
 HEADING = """() => {
@@ -114,6 +121,7 @@ def test_page(name, open_path):
     assert sum(weights.values()) <= LIGHT_ENOUGH, sorted(weights.items(), key=lambda item: -item[1])[:6]
     assert layout_shift(opened) <= STEADY_ENOUGH
     assert opened.page.evaluate(CUT) == [], "cut at 1280 without a hint"
+    assert opened.page.evaluate(TINY) == [], "too small at 1280"
     assert dead_links(opened) == []
     images = opened.page.eval_on_selector_all(
         "main img", "nodes => nodes.map(n => [n.src.slice(0, 80), n.naturalWidth, n.hasAttribute('alt')])"
@@ -141,7 +149,27 @@ def test_page(name, open_path):
     assert widths[0] <= widths[1], "the page scrolls sideways"
     assert opened.page.evaluate(HEADING) <= 1, "a word of the title breaks"
     assert opened.page.evaluate(CUT) == [], "cut on a phone without a hint"
+    assert opened.page.evaluate(TINY) == [], "too small on a phone"
     opened.assert_quiet()
+
+
+@pytest.mark.parametrize("name", [page for page in PAGES if re.match(r"book/(\d|index)", page)])
+def test_steady_on_a_phone(name, open_path):
+    """From opening to rest, and while a thumb goes through the whole page: what waits below keeps its place."""
+    opened = open_path(HTML / name, **PHONE, reduced_motion="no-preference")
+    settle(opened)
+    opened.page.evaluate(THROUGH)
+    assert layout_shift(opened) <= STEADY_ENOUGH
+    opened.page.evaluate("document.querySelector('.bd-article').style.paddingTop = '300px'; scrollTo(0, 0)")
+    opened.page.wait_for_function("window.kitShift > 0.05", timeout=5_000)  # or the measure sees nothing
+
+
+THROUGH = """async () => {
+  for (let y = 0; y < document.documentElement.scrollHeight; y += innerHeight) {
+    scrollTo(0, y);
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  }
+}"""
 
 
 CHAPTER, NEXT = "book/04_convolutionalization.html", "05_receptive_fields.html"
