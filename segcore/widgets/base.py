@@ -82,7 +82,7 @@ def style_source(slug: str) -> str:
 @cache
 def _still(path: Path) -> str:
     """A still picture as a data URL, or an empty string where none was made yet."""
-    return "data:image/webp;base64," + base64.b64encode(path.read_bytes()).decode() if path.exists() else ""
+    return "data:image/avif;base64," + base64.b64encode(path.read_bytes()).decode() if path.exists() else ""
 
 
 def _inline_json(value: Any) -> str:
@@ -155,7 +155,7 @@ class CourseWidget(anywidget.AnyWidget):
     def _still_html(self) -> str:
         """What stands there before the widget is alive, without scripts, and in print."""
         wide, narrow = (
-            _still(STATIC / "stills" / f"{self._slug}-{which}.webp") for which in ("wide", "narrow")
+            _still(STATIC / "stills" / f"{self._slug}-{which}.avif") for which in ("wide", "narrow")
         )
         title = html.escape(self._title)
         words = (

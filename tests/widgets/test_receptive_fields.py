@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from segcore.receptive_fields import Layer, receptive_field
 from segcore.widgets.receptive_fields import IMAGE_SIZE, PRESETS, ReceptiveFieldWidget, units
 
-from .kit import first_form_height, measure_frames, settle, tab_to, touch_drag, unfold
+from .kit import PHONE, first_form_height, measure_frames, settle, tab_to, touch_drag, unfold
 
 HEIGHT, WIDTH = IMAGE_SIZE
 BLOCKS = ("ResNet-50",)  # their map is a product of exact profiles, near the true one
@@ -35,7 +35,7 @@ def layer(kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1, kin
 def test_state_is_small_and_plain():
     widget = ReceptiveFieldWidget()
     page = widget.to_html()
-    assert len(re.sub(r"data:image/webp;base64,[\w+/=]+", "", page)) < 200_000, "the still pictures apart"
+    assert len(re.sub(r"data:image/avif;base64,[\w+/=]+", "", page)) < 200_000, "the still pictures apart"
     assert len(page) < 400_000
     assert len(str(widget.public_state())) < 60_000
     assert widget.to_html() == ReceptiveFieldWidget().to_html()
@@ -863,3 +863,27 @@ def test_hovering_is_instant(open_widget: Any, preset: str):
     """Every frame while the pointer runs over the deepest layers of 18 to 22."""
     opened = open_widget(ReceptiveFieldWidget(layers=PRESETS[preset]))
     measure_frames(opened, HOVER).assert_smooth(least=50)  # a frame for each new unit under the pointer
+
+
+# How wide each select would be with nothing in it but one of its options, beside how wide it is.
+CUT_OPTIONS = """(root) => [...root.querySelectorAll(".segcore-first select")].flatMap((select) => {
+  const room = select.offsetWidth;
+  return [...select.options].filter((option) => !option.hidden).map((option) => {
+    const alone = select.cloneNode(false);
+    alone.style.width = "auto";
+    alone.style.maxWidth = "none";
+    alone.append(option.cloneNode(true));
+    select.parentElement.append(alone);
+    const need = alone.offsetWidth;
+    alone.remove();
+    return [option.text, need - room];
+  });
+}).filter(([, over]) => over > 0)"""
+
+
+def test_a_phone_cuts_no_choice(open_widget):
+    opened = open_widget(ReceptiveFieldWidget(), **PHONE)
+    for preset in PRESETS:
+        opened.set("preset", preset)
+        settle(opened)
+        assert opened.root.evaluate(CUT_OPTIONS) == []

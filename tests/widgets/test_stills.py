@@ -24,8 +24,8 @@ def test_the_still_is_of_this_widget(browser: Any, tmp_path: Path, slug: str):
     page = stills.open_widget(browser, WIDGETS[slug](), tmp_path)
     stored = json.loads((stills.STILLS / f"{slug}.json").read_text())["sizes"]
     for name, width in (("wide", stills.WIDE), ("narrow", stills.NARROW)):
-        path = stills.STILLS / f"{slug}-{name}.webp"
-        assert path.stat().st_size < 100_000, "it travels in the page"
+        path = stills.STILLS / f"{slug}-{name}.avif"
+        assert path.stat().st_size < 60_000, "it travels in the page"
         now, then = stills.photograph(page, width), Image.open(path).convert("RGB")
         assert abs(now.height - then.height) <= 0.04 * then.height, "another layout: run tools/stills.py"
         small = (now.width // 8, min(now.height, then.height) // 8)

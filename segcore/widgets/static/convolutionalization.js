@@ -233,7 +233,8 @@ export function cellAt(x, y) {
 
 function openRuns(model, image) {
   return readNetwork(model.get("network")).map((network) => {
-    const layers = network.padding ? SMALL.map((layer) => (layer.kernel === 4 && layer.kind === "linear" ? { ...layer, kernel: 7 } : layer)) : SMALL;
+    const layers = network.padding
+      ? SMALL.map((layer) => (layer.kernel === 4 && layer.kind === "linear" ? { ...layer, kernel: 7 } : layer)) : SMALL;
     return { network, layers, ...dense(image, network), alone: new Float64Array(ALL).fill(NaN), done: 0 };
   });
 }
@@ -330,7 +331,8 @@ function surface(figure, title, className) {
 }
 
 function photo(figure) {
-  return keep(figure, "photo", "", () => picture(figure.image.height, figure.image.width, (n) => Array(3).fill(Math.round(255 * figure.image.data[n]))));
+  return keep(figure, "photo", "", () =>
+    picture(figure.image.height, figure.image.width, (n) => Array(3).fill(Math.round(255 * figure.image.data[n]))));
 }
 
 const bothPlaces = ({ state }, square) => [square(state.window), square(neighbourOf(state.window, state.neighbour))];
@@ -345,7 +347,8 @@ function buildSource(figure) {
     pen.drawImage(photo(figure), 0, 0, side, side);
     twoFrames(pen, look, ...bothPlaces(figure, ([row, column]) => [column * STRIDE * scale, row * STRIDE * scale, WINDOW * scale]));
     const [row, column] = figure.state.window;
-    canvas.setAttribute("aria-label", `A photograph of an astronaut with the window at ${placeWords(STRIDE * row, STRIDE * column)} of its pixels. The arrow keys move it by ${STRIDE} pixels.`);
+    canvas.setAttribute("aria-label",
+      `A photograph of an astronaut with the window at ${placeWords(STRIDE * row, STRIDE * column)} of its pixels. The arrow keys move it by ${STRIDE} pixels.`);
   }
   return { node, draw };
 }
@@ -438,7 +441,8 @@ function buildControls(figure) {
 }
 
 function buildReadout(figure) {
-  const cells = [["alone", "The window, cut out and classified alone"], ["cell", "Its cell of the map, from one pass"], ["gap", "Difference"]].map(([name, text]) => {
+  const cells = [["alone", "The window, cut out and classified alone"], ["cell", "Its cell of the map, from one pass"],
+    ["gap", "Difference"]].map(([name, text]) => {
     const value = element("b");
     return { value, node: element("div", { class: `value ${name}` }, element("span", { class: "segcore-label", text }), value) };
   });
@@ -533,17 +537,20 @@ function differing(figure, index, step) {
   const [top, left] = figure.state.window.map((n) => n * step);
   const at = (c, n) => (c * map.height + top + Math.floor(n / own.width)) * map.width + left + (n % own.width);
   const area = own.height * own.width;
-  const differs = (n) => Array.from({ length: own.channels }, (_, c) => Math.abs(own.data[c * area + n] - map.data[at(c, n)])).some((gap) => gap > 1e-9);
+  const differs = (n) => Array.from({ length: own.channels }, (_, c) =>
+    Math.abs(own.data[c * area + n] - map.data[at(c, n)])).some((gap) => gap > 1e-9);
   return Array.from({ length: area }, (_, n) => n).filter(differs);
 }
 
 function buildLayers(figure) {
   const channels = choice("Channel", [0, 1, 2, 3].map((n) => [n, `${n + 1}`]), figure.state.channel, (value) => figure.set({ channel: value }));
   const place = ["Row", "Column"].map((name, axis) =>
-    slider(`${name} of the map`, { min: 1, max: CELLS }, (value) => pick(figure, ...figure.state.window.map((n, i) => (i === axis ? value - 1 : n)))));
+    slider(`${name} of the map`, { min: 1, max: CELLS }, (value) =>
+      pick(figure, ...figure.state.window.map((n, i) => (i === axis ? value - 1 : n)))));
   const distance = slider("Neighbour at", { min: 1, max: 7 }, (value) => figure.set({ neighbour: value }));
   const cards = [buildLayer(figure, 0, "After pooling 1"), buildLayer(figure, 1, "After pooling 2")];
-  const crossed = key(["line second", "the window"], ["line", "its neighbour"], ["hatch shared", "what both need"], ["scale feature", "0 to the layer\u2019s largest value"], ["crossed", "changed by zeros around the window"]);
+  const crossed = key(["line second", "the window"], ["line", "its neighbour"], ["hatch shared", "what both need"],
+    ["scale feature", "0 to the layer\u2019s largest value"], ["crossed", "changed by zeros around the window"]);
   function draw(look) {
     const { channel, neighbour, window: at } = figure.state;
     channels.set(channel);
@@ -594,7 +601,8 @@ function buildCost(figure) {
   const body = element("tbody");
   const table = element("table", {},
     element("thead", {}, element("tr", {}, element("th", { scope: "col", text: "Layer" }),
-      element("th", { scope: "col" }, element("span", { class: "alone", text: "window by window" }), " and ", element("span", { class: "pass", text: "one pass" })),
+      element("th", { scope: "col" }, element("span", { class: "alone", text: "window by window" }), " and ",
+        element("span", { class: "pass", text: "one pass" })),
       element("th", { scope: "col", text: "ratio" }))), body);
   let [rows, shown] = [[], []];
   function draw() {
@@ -614,7 +622,8 @@ function buildCost(figure) {
     rows.forEach((row, n) => row.set(found.alone[n], found.pass[n], top));
     setText(summary, costSentence(found, side));
   }
-  return { nodes: [element("div", { class: "sliders" }, image.node, depth.node, stride.node), summary, element("div", { class: "cost" }, table)], draw };
+  return { nodes: [element("div", { class: "sliders" }, image.node, depth.node, stride.node), summary,
+    element("div", { class: "cost" }, table)], draw };
 }
 
 export function costSentence(found, side) {
@@ -635,7 +644,8 @@ function build(figure) {
   const rest = "Drag the orange window over the photograph, or point at a cell of the map. Are the two numbers ever different?";
   const frames = key(["ring second", "the window"], ["ring", "its neighbour"], ["hatch shared", "pixels that both need"]);
   figure.first(
-    element("p", { class: "segcore-lead", text: "Cut out one window and classify it, or run the network once over the whole image and read the score from its map." }),
+    element("p", { class: "segcore-lead",
+      text: "Cut out one window and classify it, or run the network once over the whole image and read the score from its map." }),
     trials(figure, TRIALS, rest).node,
     element("div", { class: "views" }, element("div", {}, parts.source.node, frames), parts.map.node, parts.readout.node),
     parts.controls.node);
@@ -656,7 +666,8 @@ function draw(figure, changed) {
 }
 
 const costCheck = (cost) =>
-  listOf(whole(1, 1024), 3)(cost) || whole(64, 1024)(cost[0]) || whole(1, 8)(cost[1]) || oneOf(...STRIDES.filter((by) => by <= 2 ** cost[1]))(cost[2]);
+  listOf(whole(1, 1024), 3)(cost) || whole(64, 1024)(cost[0]) || whole(1, 8)(cost[1])
+    || oneOf(...STRIDES.filter((by) => by <= 2 ** cost[1]))(cost[2]);
 
 export default widget({
   slug: "convolutionalization",

@@ -158,12 +158,16 @@ function fill(grid, values, format = short) {
 // ---- What goes in: the image and the two filters
 
 function buildInputs(figure) {
-  const editor = (trait, title, size, limit) => matrixEditor(title, { rows: size, columns: size, min: -limit, max: limit }, (rows) => figure.set({ [trait]: rows }));
-  const editors = { grid: editor("grid", "Image", SIZE, LIMITS.grid), filter_a: editor("filter_a", "Filter A", 3, LIMITS.filter), filter_b: editor("filter_b", "Filter B", 3, LIMITS.filter) };
-  const first = choice("A takes", [["filter", "a filtered sum"], ["max", "the maximum"]], figure.state.first, (value) => figure.set({ first: value }));
+  const editor = (trait, title, size, limit) =>
+    matrixEditor(title, { rows: size, columns: size, min: -limit, max: limit }, (rows) => figure.set({ [trait]: rows }));
+  const editors = { grid: editor("grid", "Image", SIZE, LIMITS.grid), filter_a: editor("filter_a", "Filter A", 3, LIMITS.filter),
+    filter_b: editor("filter_b", "Filter B", 3, LIMITS.filter) };
+  const first = choice("A takes", [["filter", "a filtered sum"], ["max", "the maximum"]], figure.state.first, (value) =>
+    figure.set({ first: value }));
   const examples = EXAMPLES.map(([text, values]) => button(text, () => figure.set(structuredClone(values))));
   const nodes = [element("div", { class: "segcore-bar examples" }, ...examples),
-    element("div", { class: "editors" }, editors.grid.node, element("div", { class: "pair" }, editors.filter_a.node, editors.filter_b.node), first.node)];
+    element("div", { class: "editors" }, editors.grid.node,
+      element("div", { class: "pair" }, editors.filter_a.node, editors.filter_b.node), first.node)];
   function update() {
     for (const [trait, each] of Object.entries(editors)) each.set(figure.state[trait]);
     first.set(figure.state.first);
@@ -181,7 +185,8 @@ function buildStory(figure) {
   const steps = STEPS.map(([label, note], n) => ({ label: `${n + 1} ${label}`, values: { step: n }, note, before: () => play.stop() }));
   const tried = trials(figure, steps, ({ step }) => `On the way from step ${Math.floor(step) + 1} to step ${Math.ceil(step) + 1}.`);
   const play = player(figure, {
-    label: "Step", count: () => LAST, get: () => figure.state.step, seek: (step) => figure.set({ step }), rate: () => 1 / SECONDS, rest: REST, reverse: true,
+    label: "Step", count: () => LAST, get: () => figure.state.step, seek: (step) => figure.set({ step }), rate: () => 1 / SECONDS,
+    rest: REST, reverse: true,
     words: (step) => `${Math.round(step) + 1} of ${LAST + 1}: ${STEPS[Math.round(step)][0]}`,
   });
   return { nodes: [tried.node, play.node], play };
@@ -222,7 +227,8 @@ function layout(width) {
   const b = wide ? [(WIDE + DENSE) * u + 2 * gap, a[1]] : [across + 16, top + DENSE * u + 40 + 2.65 * tile];
   const middle = [a[0] - gap / 2, a[1]];
   const height = wide ? top + WIDE * u : b[1] + 2.65 * tile;
-  return { u, tile, height, width, image: [0, top], a, b, kernelA: middle, kernelB: wide ? [b[0] - gap / 2, a[1]] : [b[0] - 34, b[1]], pixel: wide ? 7.5 : 5.5 };
+  return { u, tile, height, width, image: [0, top], a, b, kernelA: middle,
+    kernelB: wide ? [b[0] - gap / 2, a[1]] : [b[0] - 34, b[1]], pixel: wide ? 7.5 : 5.5 };
 }
 
 // A kernel as a small picture: full squares where its weights are not zero, apart by `spread` cells.
@@ -236,7 +242,8 @@ function kernelPicture(name) {
     const cell = pixel - 1;
     squares.forEach((square, n) => {
       const [i, j] = [Math.floor(n / 3) - 1, (n % 3) - 1];
-      put(square, { x: x + j * pixel * spread - cell / 2, y: y + i * pixel * spread - cell / 2, width: cell, height: cell, class: weights[n] ? "weight" : "weight zero" });
+      put(square, { x: x + j * pixel * spread - cell / 2, y: y + i * pixel * spread - cell / 2, width: cell, height: cell,
+        class: weights[n] ? "weight" : "weight zero" });
     });
     holes.forEach((hole, n) => {
       const [i, j] = [Math.floor(n / 5) - 2, (n % 5) - 2];
@@ -257,7 +264,8 @@ function answerGrid(label) {
     for (let c = 0; c < SIZE; c++) {
       const square = shape("rect", { width: CELL, height: CELL });
       const text = shape("text", { x: CELL / 2, y: CELL / 2 });
-      const cell = shape("g", { class: `cell tile copy-${copyOf(r, c)}`, role: "gridcell", tabindex: "-1", "data-out": `${r},${c}` }, square, text);
+      const cell = shape("g", { class: `cell tile copy-${copyOf(r, c)}`, role: "gridcell", tabindex: "-1",
+        "data-out": `${r},${c}` }, square, text);
       tiles.push({ node: cell, square, label: text });
       line.append(cell);
     }
@@ -273,9 +281,11 @@ function buildLane(kind, title, columnsOfA, label) {
   const glow = shape("rect", { class: "glow", visibility: "hidden" });
   const mark = shape("rect", { class: "mark", width: CELL, height: CELL, visibility: "hidden" });
   image.node.append(glow, mark);
-  const below = lattice(columnsOfA, columnsOfA, { class: "below" }, (r, c) => ({ "data-a": `${r},${c}`, class: kind === "dilated" ? `cell parity-${copyOf(r, c)}` : "cell" }));
+  const below = lattice(columnsOfA, columnsOfA, { class: "below" }, (r, c) =>
+    ({ "data-a": `${r},${c}`, class: kind === "dilated" ? `cell parity-${copyOf(r, c)}` : "cell" }));
   const answers = answerGrid(label);
-  const heads = ["Image", kind === "strided" ? "A, stride 2" : "A, stride 1", kind === "strided" ? "B\u2019s answers" : "B, dilation 2"].map((text) => shape("text", { class: "head", text }));
+  const heads = ["Image", kind === "strided" ? "A, stride 2" : "A, stride 1",
+    kind === "strided" ? "B\u2019s answers" : "B, dilation 2"].map((text) => shape("text", { class: "head", text }));
   const ground = shape("g", {},
     shape("rect", { class: "ground rim", width: CELL * WIDE, height: CELL * WIDE }),
     shape("rect", { class: "ground", x: CELL * RIM, y: CELL * RIM, width: CELL * SIZE, height: CELL * SIZE }));
@@ -299,12 +309,15 @@ function measureLane(lane, spot) {
   put(lane.below.node, { transform: `translate(${ax} ${ay}) scale(${u / CELL})` });
   const by = spot.b[1] - 2.65 * tile;
   put(lane.answers.node, { transform: `translate(${spot.b[0]} ${by}) scale(${tile / CELL})` });
-  [[0, spot.image[1] - 9], [ax, ay - 9], [spot.b[0] + (lane.kind === "dilated" ? 0.15 * tile : 0), by - 9]].forEach(([x, y], n) => put(lane.heads[n], { x, y }));
+  [[0, spot.image[1] - 9], [ax, ay - 9], [spot.b[0] + (lane.kind === "dilated" ? 0.15 * tile : 0), by - 9]].forEach(([x, y], n) =>
+    put(lane.heads[n], { x, y }));
   lane.dots.replaceChildren();
   const [count, step] = lane.kind === "strided" ? [COARSE, 2] : [DENSE, 1];
   for (let n = 0; n < count * count; n++) {
     const [i, j] = [Math.floor(n / count), n % count];
-    lane.dots.append(shape("rect", { x: (1 + step * j) * u, y: (1 + step * i) * u, width: u, height: u, "data-i": i, "data-j": j, class: step === 2 ? "spot" : `spot parity-${copyOf(i, j)}` }));
+    lane.dots.append(shape("rect",
+      { x: (1 + step * j) * u, y: (1 + step * i) * u, width: u, height: u, "data-i": i, "data-j": j,
+        class: step === 2 ? "spot" : `spot parity-${copyOf(i, j)}` }));
   }
 }
 
@@ -406,7 +419,8 @@ function placeScene(view, now, state) {
     const [r, c] = [Math.floor(n / SIZE), n % SIZE];
     const [x, y] = tilePlace(r, c, now.woven);
     const there = now.arrived[copyOf(r, c)];
-    put(node, { transform: `translate(${x * CELL} ${y * CELL})`, "aria-disabled": String(there < 0.5), class: `cell tile copy-${copyOf(r, c)}${there < 0.5 ? " absent" : ""}` });
+    put(node, { transform: `translate(${x * CELL} ${y * CELL})`, "aria-disabled": String(there < 0.5),
+      class: `cell tile copy-${copyOf(r, c)}${there < 0.5 ? " absent" : ""}` });
     put(upper.answers.tiles[n].label, { opacity: there });
   });
   lower.answers.tiles.forEach(({ node }, n) => {
@@ -437,7 +451,8 @@ function lightUp(view, pick) {
       node.classList.toggle("lit", lit.has(`${i * step + dy},${j * step + dx}`));
     });
     const extent = pick?.kind === "out" ? FIELD : 3;
-    put(lane.glow, { visibility: pick ? "visible" : "hidden", x: CELL * (pick?.column ?? 0), y: CELL * (pick?.row ?? 0), width: CELL * extent, height: CELL * extent });
+    put(lane.glow, { visibility: pick ? "visible" : "hidden", x: CELL * (pick?.column ?? 0), y: CELL * (pick?.row ?? 0),
+      width: CELL * extent, height: CELL * extent });
     const half = (extent - 1) / 2;
     put(lane.mark, { visibility: pick ? "visible" : "hidden", x: CELL * ((pick?.column ?? 0) + half), y: CELL * ((pick?.row ?? 0) + half) });
     lane.answers.tiles.forEach(({ node }, n) =>
@@ -469,7 +484,8 @@ export function explain(result, network, pick) {
   if (pick.kind === "a") {
     const value = short(result.dilated.below.data[pick.row * result.dilated.below.width + pick.column]);
     const made = network.first === "max" ? "the largest of nine pixels" : `${sum(network.a, result.image, pick.row, pick.column, 1)} = ${value}`;
-    return { title: `A\u2019s value ${value}`, sum: made, place: `It stands in ${placeWords(Math.floor(pick.row / 2), Math.floor(pick.column / 2))} of A\u2019s map for ${copy}, and in ${placeWords(pick.row, pick.column)} of the dense one.` };
+    return { title: `A\u2019s value ${value}`, sum: made,
+      place: `It stands in ${placeWords(Math.floor(pick.row / 2), Math.floor(pick.column / 2))} of A\u2019s map for ${copy}, and in ${placeWords(pick.row, pick.column)} of the dense one.` };
   }
   const value = short(result.stitched.data[pick.row * SIZE + pick.column]);
   return {
@@ -485,7 +501,9 @@ function buildInspector() {
   const place = element("p", { class: "prose" });
   const node = element("div", { class: "why" }, title, sum, place);
   function update(result, network, pick) {
-    const words = pick ? explain(result, network, pick) : { title: "Where does a number come from?", sum: "Point at an answer, or at a cell of A\u2019s map. Or reach the answers with Tab and walk with the arrow keys.", place: "" };
+    const words = pick ? explain(result, network, pick)
+      : { title: "Where does a number come from?",
+      sum: "Point at an answer, or at a cell of A\u2019s map. Or reach the answers with Tab and walk with the arrow keys.", place: "" };
     setText(title, words.title);
     setText(sum, words.sum);
     setText(place, words.place);
@@ -512,7 +530,8 @@ function drawTree(svg, dilations, width) {
   for (let layer = rows; layer > 0; layer--) {
     const d = dilations[layer - 1];
     const lower = [...new Set(reached.flatMap((at) => [at - d, at, at + d]))];
-    const path = reached.map((at) => [-d, 0, d].map((by) => `M${x(at).toFixed(1)} ${y(layer).toFixed(1)}L${x(at + by).toFixed(1)} ${y(layer - 1).toFixed(1)}`).join("")).join("");
+    const path = reached.map((at) =>
+      [-d, 0, d].map((by) => `M${x(at).toFixed(1)} ${y(layer).toFixed(1)}L${x(at + by).toFixed(1)} ${y(layer - 1).toFixed(1)}`).join("")).join("");
     nodes.push(shape("path", { class: "branch", d: path, "stroke-width": reached.length > 12 ? 0.6 : 1.1 }));
     nodes.push(...reached.map((at) => shape("circle", { class: "unit", cx: x(at), cy: y(layer), r: clamp(step * 0.33, 1, 4.5) })));
     const [at, middle] = [width - labelRoom + 8, y(layer - 0.5)];
@@ -526,7 +545,8 @@ function drawTree(svg, dilations, width) {
   const side = Math.max(1.5, Math.min(step * 0.86, 16));
   line.forEach((count, n) => {
     const at = n - (field - 1) / 2;
-    nodes.push(shape("rect", { class: count ? "reached" : "missed", x: x(at) - side / 2, y: y(0) - side / 2, width: side, height: side, "fill-opacity": count ? 0.35 + 0.65 * (count / most) : 1 }));
+    nodes.push(shape("rect", { class: count ? "reached" : "missed", x: x(at) - side / 2, y: y(0) - side / 2, width: side,
+      height: side, "fill-opacity": count ? 0.35 + 0.65 * (count / most) : 1 }));
   });
   put(svg, { width, height: height + 2, viewBox: `0 0 ${width} ${height + 2}` });
   svg.replaceChildren(...nodes);
@@ -590,7 +610,8 @@ function buildStack(figure, index) {
     while (fields.length > stack().length) fields.pop().node.remove();
     while (fields.length < stack().length) {
       const n = fields.length;
-      fields.push(numberField(`${name}, dilation of layer ${n + 1}`, { min: 1, max: LIMITS.dilation, hidden: true }, (value) => set(stack().map((d, k) => (k === n ? value : d)))));
+      fields.push(numberField(`${name}, dilation of layer ${n + 1}`, { min: 1, max: LIMITS.dilation, hidden: true }, (value) =>
+        set(stack().map((d, k) => (k === n ? value : d)))));
       fields[n].input.addEventListener("blur", () => setText(problem, ""));
       layers.append(fields[n].node);
     }
@@ -633,7 +654,8 @@ function buildStack(figure, index) {
 
 function build(figure) {
   figure.pick = null;
-  const parts = { inputs: buildInputs(figure), story: buildStory(figure), view: buildStage(figure), inspector: buildInspector(), stacks: [0, 1].map((index) => buildStack(figure, index)) };
+  const parts = { inputs: buildInputs(figure), story: buildStory(figure), view: buildStage(figure), inspector: buildInspector(),
+    stacks: [0, 1].map((index) => buildStack(figure, index)) };
   figure.choose = (kind, row, column) => {
     const pick = kind === null ? null : { kind, row, column };
     if (same(pick, figure.pick)) return;
@@ -645,9 +667,11 @@ function build(figure) {
     element("p", { class: "segcore-lead", text: "Four strided runs over shifted images, or one dilated run: the same answer for every pixel." }),
     ...parts.story.nodes,
     element("div", { class: "work" }, parts.view.node, element("div", { class: "side" }, parts.inspector.node,
-      key(["copy copy-0", "first run"], ["copy copy-1", "moved right"], ["copy copy-2", "moved down"], ["copy copy-3", "moved both ways"], ["ring second", "what an answer sees"]))));
+      key(["copy copy-0", "first run"], ["copy copy-1", "moved right"], ["copy copy-2", "moved down"],
+        ["copy copy-3", "moved both ways"], ["ring second", "what an answer sees"]))));
   figure.more("What a stack of dilated layers touches, and what it misses", [
-    element("p", { class: "prose", text: "3 \u00d7 3 layers, the image at the bottom. Filled pixels reach the unit at the top, the darker the more ways there are; hollow ones never do." }),
+    element("p", { class: "prose",
+      text: "3 \u00d7 3 layers, the image at the bottom. Filled pixels reach the unit at the top, the darker the more ways there are; hollow ones never do." }),
     element("div", { class: "gridding" }, ...parts.stacks.map((stack) => stack.node))]);
   figure.more("Other numbers: the image and the two filters", parts.inputs.nodes);
   return parts;
@@ -690,7 +714,8 @@ function drawStage(figure, anew) {
 }
 
 const matrixOf = (size, limit) => listOf(listOf(number(-limit, limit), size), size);
-const stackCheck = (stack) => (Array.isArray(stack) && stack.length >= 1 && stack.length <= LIMITS.layers && !stackProblem(stack) ? "" : `1 to ${LIMITS.layers} whole numbers from 1 to ${LIMITS.dilation}, together at most ${LIMITS.sum}`);
+const stackCheck = (stack) =>
+  (Array.isArray(stack) && stack.length >= 1 && stack.length <= LIMITS.layers && !stackProblem(stack) ? "" : `1 to ${LIMITS.layers} whole numbers from 1 to ${LIMITS.dilation}, together at most ${LIMITS.sum}`);
 
 export default widget({
   slug: "dilation",

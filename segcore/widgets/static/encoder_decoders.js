@@ -101,7 +101,8 @@ function describeUnpooling({ size, width, depth }, full) {
     const kernel = Math.min(FULL_KERNEL, maps.size);
     const [hidden, cells] = [64 * width, maps.size - kernel + 1];
     const norm = { norm: true, relu: true };
-    const down = [{ ...conv(kernel, maps.channels, hidden, cells, norm), name: "fc6" }, { ...conv(1, hidden, hidden, cells, norm), name: "fc7" }];
+    const down = [{ ...conv(kernel, maps.channels, hidden, cells, norm), name: "fc6" },
+      { ...conv(1, hidden, hidden, cells, norm), name: "fc7" }];
     const back = { op: "up", kernel, stride: 1, from: hidden, to: maps.channels, cells, bias: true, ...norm, name: "deconv_fc6" };
     blocks.push(block("fc7", "fc7", "bottom", depth, { size: cells, channels: hidden }, down));
     blocks.push(block("bottom", "deconv_fc6", "bottom", depth, maps, [back]));
@@ -136,7 +137,8 @@ function describeFCN({ size, width }, finest) {
     blocks.push(block(`enc${k}`, `pool${k}`, "encoder", k, { size: cells, channels: widths[k] }, layers));
   }
   const hidden = 12 * width;
-  const full = [{ ...conv(3, widths[5], hidden, cells, { relu: true }), name: "fc6" }, { ...conv(1, hidden, hidden, cells, { relu: true }), name: "fc7" }];
+  const full = [{ ...conv(3, widths[5], hidden, cells, { relu: true }), name: "fc6" },
+    { ...conv(1, hidden, hidden, cells, { relu: true }), name: "fc7" }];
   blocks.push(block("fc7", "fc7", "bottom", FCN_DEPTH, { size: cells, channels: hidden }, full));
   const score = { ...conv(1, hidden, CLASSES, cells), name: "score_fr" };
   blocks.push(block("score", "score_fr", "score", FCN_DEPTH, { size: cells, channels: CLASSES }, [score], { classes: true }));
@@ -312,7 +314,8 @@ export function mirroredIndex(index, size) {
 
 // Three significant digits with k, M or G.
 export function short(value) {
-  const [unit, letter] = value >= 999.5e6 ? [1e9, "\u202fG"] : value >= 999.5e3 ? [1e6, "\u202fM"] : value >= 99999.5 ? [1e3, "\u202fk"] : [1, ""];
+  const [unit, letter] = value >= 999.5e6
+    ? [1e9, "\u202fG"] : value >= 999.5e3 ? [1e6, "\u202fM"] : value >= 99999.5 ? [1e3, "\u202fk"] : [1, ""];
   const number = value / unit;
   return (unit === 1 ? grouped(number) : fixed(number, number < 9.995 ? 2 : number < 99.95 ? 1 : 0)) + letter;
 }
@@ -336,12 +339,15 @@ const JOINS = {
 // What is said of a block besides its numbers.
 export function remark({ role, how, id, crop, size, classes }, kind) {
   if (how) return JOINS[how];
-  if (role === "image") return kind === "unet_valid" ? "The scene, mirrored beyond its borders. The dashed square is what will be predicted." : "A scene that no network was trained on.";
+  if (role === "image") return kind === "unet_valid"
+    ? "The scene, mirrored beyond its borders. The dashed square is what will be predicted." : "A scene that no network was trained on.";
   if (crop && crop < size) return `Only the middle ${times(crop, crop)} of it (dashed) fits the decoder\u2019s maps.`;
   if (id === "out") return "The class of the largest score, pixel by pixel.";
   if (classes) return "Scores already: one map for each class. The picture shows the class of the largest.";
   if (id === "bottom" && kind === "segnet") return "The pooled maps: there is nothing between encoder and decoder.";
-  if (id === "fc7") return kind === "deconvnet" ? "All of the map that the kernel covers, in one vector: the fully connected layers of a classifier." : "A classifier\u2019s fully connected layers, as convolutions.";
+  if (id === "fc7") return kind === "deconvnet"
+    ? "All of the map that the kernel covers, in one vector: the fully connected layers of a classifier."
+    : "A classifier\u2019s fully connected layers, as convolutions.";
   return "";
 }
 
@@ -366,7 +372,8 @@ const pixelsOf = (canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.w
 
 // The stored pictures by network and block, made when they are first asked for. A level is one of 16, from dark to bright.
 async function openPictures(trained) {
-  const [scene, truth, atlas] = (await Promise.all([trained.image, trained.truth, trained.atlas].map((each) => openImage(each, "image/png")))).map(pixelsOf);
+  const [scene, truth, atlas] = (await Promise.all([trained.image, trained.truth, trained.atlas].map((each) =>
+    openImage(each, "image/png")))).map(pixelsOf);
   const colours = { map: viridis(16), labels: CLASS_COLOURS.map(hexToRgb) };
   const cache = new Map();
   const level = (data, x, y) => Math.round(data.data[4 * (y * data.width + x)] / 17);
@@ -386,7 +393,8 @@ async function openPictures(trained) {
     const colour = (x, y) => scene.data.slice(4 * (mirroredIndex(y - margin, height) * width + mirroredIndex(x - margin, width))).slice(0, 3);
     return make(`image ${margin}`, () => ({ url: drawn(side, side, colour), cells: side, step: 1, what: "image" }));
   }
-  const right = () => make("truth", () => ({ url: drawn(truth.width, truth.height, (x, y) => colours.labels[level(truth, x, y)]), cells: truth.width, step: 1, what: "truth" }));
+  const right = () => make("truth", () =>
+    ({ url: drawn(truth.width, truth.height, (x, y) => colours.labels[level(truth, x, y)]), cells: truth.width, step: 1, what: "truth" }));
   return { of, image, truth: right };
 }
 
@@ -456,7 +464,8 @@ function paintBlock(parts, each, at, small) {
   put(parts.node, { transform: `translate(${round(at.x)} ${round(at.y)})`, opacity: round(at.alpha * 100) / 100 });
   const whole = { x: round(-half), y: round(-half), width: round(side), height: round(side) };
   const grow = join ? 3 : 3.5;
-  put(parts.ring, { x: round(-half - grow), y: round(-half - grow), width: round(side + 2 * grow), height: round(side + 2 * grow), rx: join ? half + grow : 4 });
+  put(parts.ring, { x: round(-half - grow), y: round(-half - grow), width: round(side + 2 * grow), height: round(side + 2 * grow),
+    rx: join ? half + grow : 4 });
   if (join) return put(parts.disc, { r: round(half) });
   put(parts.stack, { d: stackPath(side, depth, each.channels) });
   put(parts.front, whole);
@@ -561,7 +570,8 @@ function buildDiagram(figure) {
   const blockLayer = shape("g");
   svg.append(arrowLayer, blockLayer);
   const node = element("div", { class: "stage" }, svg);
-  const diagram = { node, svg, arrowLayer, blockLayer, blocks: new Map(), arrows: new Map(), shown: new Map(), lines: new Map(), tween: null, network: null };
+  const diagram = { node, svg, arrowLayer, blockLayer, blocks: new Map(), arrows: new Map(), shown: new Map(), lines: new Map(),
+    tween: null, network: null };
   listenToBlocks(figure, diagram);
   return diagram;
 }
@@ -584,7 +594,8 @@ function listenToBlocks(figure, diagram) {
   svg.addEventListener("keydown", (event) => {
     const ids = diagram.network.blocks.map((each) => each.id);
     const at = ids.indexOf(event.target.dataset?.id);
-    const to = { ArrowRight: ids[at + 1], ArrowLeft: ids[at - 1], ArrowUp: across(ids[at], ids), ArrowDown: across(ids[at], ids), Home: ids[0], End: ids.at(-1) }[event.key];
+    const to = { ArrowRight: ids[at + 1], ArrowLeft: ids[at - 1], ArrowUp: across(ids[at], ids), ArrowDown: across(ids[at], ids),
+      Home: ids[0], End: ids.at(-1) }[event.key];
     if (at < 0 || !(event.key in { ArrowRight: 1, ArrowLeft: 1, ArrowUp: 1, ArrowDown: 1, Home: 1, End: 1 })) return;
     event.preventDefault();
     if (to) choose(figure, diagram, to);
@@ -705,10 +716,12 @@ function markChosen(figure, diagram) {
 function buildControls(figure) {
   const sliders = [["size", "Input size", 4], ["width", "Width", 4], ["depth", "Depth", 1]].map(([name, text, step]) =>
     ({ name, ...slider(text, { min: LIMITS[name][0], max: LIMITS[name][1], step }, (value) => figure.set({ [name]: value })) }));
-  const presets = [["As trained here", () => trainedSettings(figure)], ["As large as published", () => PUBLISHED[figure.state.architecture] ?? PUBLISHED.default]]
+  const presets = [["As trained here", () => trainedSettings(figure)],
+    ["As large as published", () => PUBLISHED[figure.state.architecture] ?? PUBLISHED.default]]
     .map(([text, values]) => ({ values, node: button(text, () => applyPreset(figure, values())) }));
   const [note, problem] = [element("p", { class: "note" }), element("p", { class: "problem segcore-problem", role: "status" })];
-  const nodes = [element("div", { class: "controls" }, ...sliders.map((each) => each.node)), element("div", { class: "segcore-bar" }, ...presets.map((each) => each.node)), note];
+  const nodes = [element("div", { class: "controls" }, ...sliders.map((each) => each.node)),
+    element("div", { class: "segcore-bar" }, ...presets.map((each) => each.node)), note];
   return { nodes, problem, update: (network) => updateControls(figure, { sliders, presets, note, problem }, network) };
 }
 
@@ -773,22 +786,31 @@ function updateControls(figure, { sliders, presets, note, problem }, network) {
     set(state[name], words[name]);
     input.disabled = name === "depth" && fcn;
   }
-  presets.forEach(({ values, node }) => (node.disabled = same(presetTraits(figure, values()), { size: state.size, width: state.width, depth: state.depth })));
+  presets.forEach(({ values, node }) =>
+    (node.disabled = same(presetTraits(figure, values()), { size: state.size, width: state.width, depth: state.depth })));
   setText(note, noteText(figure, network));
   const text = network.problem?.text ?? "";
   if (problem.dataset.text === text) return;
   problem.dataset.text = text;
-  const fixes = (network.problem?.sizes ?? []).filter((size) => size <= LIMITS.size[1]).map((size) => button(`Use ${size}`, () => figure.set({ size })));
+  const fixes = (network.problem?.sizes ?? []).filter((size) => size <= LIMITS.size[1]).map((size) =>
+    button(`Use ${size}`, () => figure.set({ size })));
   problem.replaceChildren(...(text ? [text] : []), ...fixes.flatMap((each) => [" ", each]));
 }
 
 function noteText(figure, network) {
   const { architecture: kind, size, width, depth } = figure.state;
   const words = [];
-  if (kind === "unet_valid" && !network.problem) words.push(`Reads ${network.blocks[0].size}, predicts ${network.output}: ${validMargin(depth)} pixels less on each side, whatever the size.`);
-  if (same(PUBLISHED[kind] ?? PUBLISHED.default, [size, width, depth])) words.push("The published size, but with this course\u2019s 3 colours, 4 classes and normalisation, so not the published number of parameters.");
+  if (kind === "unet_valid" && !network.problem) {
+    words.push(`Reads ${network.blocks[0].size}, predicts ${network.output}: ${validMargin(depth)} pixels less on each side, whatever the size.`);
+  }
+  if (same(PUBLISHED[kind] ?? PUBLISHED.default, [size, width, depth])) {
+    words.push("The published size, but with this course\u2019s 3 colours, 4 classes and normalisation, "
+      + "so not the published number of parameters.");
+  }
   const trained = trainedSettings(figure);
-  if (width !== trained[1] || (!kind.startsWith("fcn") && depth !== trained[2])) words.push(`The pictures stay those of the networks trained here, of width ${trained[1]} and depth ${trained[2]}.`);
+  if (width !== trained[1] || (!kind.startsWith("fcn") && depth !== trained[2])) {
+    words.push(`The pictures stay those of the networks trained here, of width ${trained[1]} and depth ${trained[2]}.`);
+  }
   return words.join(" ");
 }
 
@@ -811,7 +833,8 @@ function buildPanel(figure) {
 function updatePanel(figure, parts, each, network) {
   setText(parts.name, each.role === "join" ? `${each.name}, level ${each.level + 1}` : each.name);
   setText(parts.shape, `${times(each.channels, sizeText(each), sizeText(each))}`);
-  const rows = each.layers.map((layer) => element("li", {}, element("span", { text: layerText(layer) }), element("b", { text: grouped(layerParameters(layer)) })));
+  const rows = each.layers.map((layer) =>
+    element("li", {}, element("span", { text: layerText(layer) }), element("b", { text: grouped(layerParameters(layer)) })));
   if (!same(rows.map((row) => row.textContent), [...parts.layers.children].map((row) => row.textContent))) parts.layers.replaceChildren(...rows);
   const cost = network.problem ? "" : `, ${short(each.cost)} multiply-adds`;
   setText(parts.sums, each.layers.length ? `${grouped(each.parameters)} parameters${cost}` : each.role === "image" ? "" : "No parameters");
@@ -831,7 +854,8 @@ function updatePictures(figure, node, each, network) {
     return element("figure", {}, element("img", { src: picture.url, alt: text }), element("figcaption", { text }));
   });
   const { depth } = figure.trained.settings;
-  const missing = element("p", { class: "missing", text: each.layers.length || each.role === "join" ? `Maps are stored for depth ${depth}.` : "" });
+  const missing = element("p", { class: "missing",
+    text: each.layers.length || each.role === "join" ? `Maps are stored for depth ${depth}.` : "" });
   node.replaceChildren(...(figures.length ? figures : network.kind.startsWith("fcn") || network.depth === depth ? [] : [missing]));
 }
 
@@ -891,22 +915,28 @@ function buildFacts() {
   const node = element("dl", { class: "facts" }, ...items.map((each) => each.node));
   function update({ kind, output, parameters, cost, problem, arrows }) {
     const skip = arrows.find((each) => each.kind in carried);
-    const texts = [problem ? "\u2013" : times(CLASSES, output, output), grouped(parameters), problem ? "\u2013" : short(cost), skip ? `${carried[skip.kind]}${kind.startsWith("fcn") ? " of two pools" : " at each level"}` : "there are none"];
+    const texts = [problem ? "\u2013" : times(CLASSES, output, output), grouped(parameters), problem ? "\u2013" : short(cost),
+      skip ? `${carried[skip.kind]}${kind.startsWith("fcn") ? " of two pools" : " at each level"}` : "there are none"];
     items.forEach(({ value }, n) => setText(value, texts[n]));
   }
   return { node, update };
 }
 
 function swatch(name, colour) {
-  return element("span", { class: "item" }, element("span", { class: "swatch", style: `background: ${colour}`, "aria-hidden": "true" }), element("span", { text: name }));
+  return element("span", { class: "item" },
+    element("span", { class: "swatch", style: `background: ${colour}`, "aria-hidden": "true" }), element("span", { text: name }));
 }
 
 function buildLegend({ classes }) {
   const items = new Map(Object.entries(KINDS).map(([kind, text]) => {
-    const line = shape("svg", { width: 30, height: 10, "aria-hidden": "true" }, shape("g", { class: `arrow ${kind}` }, shape("path", { class: "line", d: "M1 5H24", "stroke-width": kind === "concat" ? 3.5 : 2 }), shape("path", { class: "head", d: "M0 0L-7 -3.6L-7 3.6Z", transform: "translate(30 5)" })));
+    const line = shape("svg", { width: 30, height: 10, "aria-hidden": "true" },
+      shape("g", { class: `arrow ${kind}` },
+        shape("path", { class: "line", d: "M1 5H24", "stroke-width": kind === "concat" ? 3.5 : 2 }),
+        shape("path", { class: "head", d: "M0 0L-7 -3.6L-7 3.6Z", transform: "translate(30 5)" })));
     return [kind, element("span", { class: "item" }, line, element("span", { text }))];
   }));
-  const numbers = element("span", { class: "item" }, element("span", {}, element("b", { text: "16" }), " 64\u00b2"), element("span", { text: "channels, cells" }));
+  const numbers = element("span", { class: "item" }, element("span", {}, element("b", { text: "16" }), " 64\u00b2"),
+    element("span", { text: "channels, cells" }));
   const node = element("div", { class: "legend" }, numbers, ...items.values(), ...classes.map((name, n) => swatch(name, CLASS_COLOURS[n])));
   function update({ arrows }) {
     const used = new Set(arrows.map((each) => each.kind));
@@ -922,7 +952,8 @@ function announceBlock(figure, each, network) {
 
 function build(figure) {
   Object.assign(figure, { trained: figure.model.get("trained"), pictures: null, hover: null, before: null });
-  const parts = { facts: buildFacts(), diagram: buildDiagram(figure), legend: buildLegend(figure.trained), panel: buildPanel(figure), controls: buildControls(figure), table: buildTable(figure) };
+  const parts = { facts: buildFacts(), diagram: buildDiagram(figure), legend: buildLegend(figure.trained),
+    panel: buildPanel(figure), controls: buildControls(figure), table: buildTable(figure) };
   figure.first(
     element("p", { class: "segcore-lead", text: "Down to what is there, up again to where: six networks, and what each carries across." }),
     networkTrials(figure).node, parts.facts.node, parts.diagram.node, parts.legend.node, parts.controls.problem);
@@ -958,7 +989,8 @@ const blockName = (value) => (/^(image|out|bottom|fc7|score|(enc|dec|join)\d+)$/
 
 export default widget({
   slug: "encoder_decoders",
-  traits: { architecture: oneOf(...Object.keys(NETWORKS)), size: whole(...LIMITS.size), width: whole(...LIMITS.width), depth: whole(...LIMITS.depth), block: blockName },
+  traits: { architecture: oneOf(...Object.keys(NETWORKS)), size: whole(...LIMITS.size), width: whole(...LIMITS.width),
+    depth: whole(...LIMITS.depth), block: blockName },
   build,
   draw,
 });

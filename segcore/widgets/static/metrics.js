@@ -287,11 +287,16 @@ function trialsOf(figure) {
   const now = (which) => fixed(figure.result.overall[which], 2);
   const both = () => `pixel accuracy ${now("pixelAccuracy")}, mean IoU ${now("meanIou")}`;
   const list = [
-    ["background", `All ${name(0)}`, () => `An answer that never looked: ${both()}. Most pixels are ${name(0)}, and accuracy asks for nothing else.`],
-    small === undefined ? null : ["missed", `${name(small)} missed`, () => `One class is gone: ${both()}. Few pixels, so accuracy hardly sees it; one class of ${figure.names.length}, so mean IoU does.`],
-    ["shifted", "Shifted by 3", () => `Everything is there, 3 pixels aside: mean IoU ${now("meanIou")}, boundary F ${now("meanBoundary")}. Raise the tolerance below to 3 pixels: what becomes of the outlines?`],
-    ["blocks", "8 \u00d7 8 blocks", () => `Coarse outlines: mean IoU ${now("meanIou")}, boundary F ${now("meanBoundary")}. Is a tolerance of 3 pixels enough here as well?`],
-    next === undefined ? null : ["swapped", `${name(large)} \u2194 ${name(next)}`, () => `Right outlines, wrong names: two classes have IoU 0, and mean IoU is ${now("meanIou")}.`],
+    ["background", `All ${name(0)}`, () =>
+      `An answer that never looked: ${both()}. Most pixels are ${name(0)}, and accuracy asks for nothing else.`],
+    small === undefined ? null : ["missed", `${name(small)} missed`, () =>
+      `One class is gone: ${both()}. Few pixels, so accuracy hardly sees it; one class of ${figure.names.length}, so mean IoU does.`],
+    ["shifted", "Shifted by 3", () =>
+      `Everything is there, 3 pixels aside: mean IoU ${now("meanIou")}, boundary F ${now("meanBoundary")}. Raise the tolerance below to 3 pixels: what becomes of the outlines?`],
+    ["blocks", "8 \u00d7 8 blocks", () =>
+      `Coarse outlines: mean IoU ${now("meanIou")}, boundary F ${now("meanBoundary")}. Is a tolerance of 3 pixels enough here as well?`],
+    next === undefined ? null : ["swapped", `${name(large)} \u2194 ${name(next)}`, () =>
+      `Right outlines, wrong names: two classes have IoU 0, and mean IoU is ${now("meanIou")}.`],
     ["perfect", "Perfect", () => `Every score is 1. Now paint a single pixel wrong, and see which moves most.`],
   ];
   return list.filter(Boolean).map(([example, label, note]) => ({ label, values: { example }, note }));
@@ -299,7 +304,8 @@ function trialsOf(figure) {
 
 function buildTruths(figure) {
   const { small } = leading(figure);
-  const list = [["As drawn", (labels) => labels], small === undefined ? null : [`No ${figure.names[small]}`, (labels) => withoutClass(labels, small)],
+  const list = [["As drawn", (labels) => labels],
+    small === undefined ? null : [`No ${figure.names[small]}`, (labels) => withoutClass(labels, small)],
     ["All ignored", (labels) => labels.map(() => IGNORE)]];
   return element("div", { class: "segcore-bar", role: "group", "aria-label": "Truth: examples" },
     ...list.filter(Boolean).map(([text, make]) => button(text, () => figure.act({ truth: make(figure.start.truth) }))),
@@ -406,7 +412,8 @@ function addKeys(figure, view) {
 
 // ---- Drawing the pictures
 
-const outlineSet = (pen, inside, { width, truth }, unit) => edgePath(pen, Uint8Array.from(truth, (_, n) => (inside(n) ? 1 : 0)), width, unit, (value) => value === 1);
+const outlineSet = (pen, inside, { width, truth }, unit) =>
+  edgePath(pen, Uint8Array.from(truth, (_, n) => (inside(n) ? 1 : 0)), width, unit, (value) => value === 1);
 
 // The colour of each pixel, mixed with the page's where it is not meant: veil 0 is the class's own colour.
 function fillPixels(view, figure, look, veil) {
@@ -572,7 +579,8 @@ function buildClasses(figure) {
   const { names } = figure;
   const cells = names.map((_, index) => COLUMNS.map(([key, , kind]) =>
     ({ node: element("button", { type: "button", class: `cell ${key}` }), key, index, target: { kind, index } })));
-  const head = element("tr", {}, element("th", { scope: "col", text: "Class" }), ...COLUMNS.map(([, label]) => element("th", { scope: "col", text: label })));
+  const head = element("tr", {}, element("th", { scope: "col", text: "Class" }),
+    ...COLUMNS.map(([, label]) => element("th", { scope: "col", text: label })));
   const lines = names.map((name, k) => element("tr", {}, element("th", { scope: "row" }, swatch(k), name),
     ...cells[k].map(({ node }) => element("td", {}, node))));
   const table = element("table", { class: "classes" }, element("caption", { text: "Scores of each class" }),
@@ -629,7 +637,8 @@ function describeTarget(target, { matrix, counts, boundary, classes }, names, to
   const { right, truth, predicted } = counts[index];
   const name = names[index];
   if (kind === "truth") {
-    return truth ? `Of ${plural(truth, "pixel")} of ${name}, ${grouped(right)} (full colour) are called ${name}.` : `The truth has no ${name}: 0 of 0 is not counted.`;
+    return truth ? `Of ${plural(truth, "pixel")} of ${name}, ${grouped(right)} (full colour) are called ${name}.`
+      : `The truth has no ${name}: 0 of 0 is not counted.`;
   }
   if (kind === "union") {
     const either = truth + predicted - right;
@@ -676,7 +685,8 @@ function build(figure) {
     element("p", { class: "segcore-lead", text: "Paint a prediction over a truth, and every score follows." }),
     trials(figure, trialsOf(figure), rest).node, parts.tools.node,
     element("div", { class: "pictures" }, ...parts.pictures.map((view) => view.node), parts.overall.node), parts.words);
-  figure.more("Confusion matrix, and the scores of each class", [element("div", { class: "tables" }, parts.matrix.node, parts.classes.node)], { open: true });
+  figure.more("Confusion matrix, and the scores of each class",
+    [element("div", { class: "tables" }, parts.matrix.node, parts.classes.node)], { open: true });
   figure.more("Another truth: a class that is nowhere, pixels that do not count", [buildTruths(figure)]);
   if (!figure.listens) {
     figure.listens = true;

@@ -224,9 +224,15 @@ const pixels = (value) => `${px(value)} ${value === 1 ? "pixel" : "pixels"}`;
 const times = (rows, columns) => `${grouped(rows)} \u00d7 ${grouped(columns)}`;
 const percent = (share) => (share > 1e-9 && share < 0.005 ? "less than 1 %" : `${fixed(100 * share, 0)} %`);
 
-// A layer in few words: "pooling 2 × 2, stride 2".
-const kindWords = ({ kind, kernel, stride, dilation }) => `${KIND_LABELS[kind].toLowerCase()} ${times(kernel, kernel)}`
-  + `${stride > 1 ? `, stride ${stride}` : ""}${dilation > 1 ? `, dilation ${dilation}` : ""}`;
+const NARROW = 560; // the width of a figure up to which the style has it in one column
+
+// A layer in few words: "pool5: pooling 2 × 2, stride 2"; where there is little room, "pool5: 2 × 2, stride 2".
+function layerWords({ name, kind, kernel, stride, dilation }, narrow) {
+  const parts = [narrow ? "" : `${KIND_LABELS[kind].toLowerCase()} `, times(kernel, kernel)];
+  if (stride > 1) parts.push(`, stride ${stride}`);
+  if (dilation > 1) parts.push(narrow ? `, dil. ${dilation}` : `, dilation ${dilation}`);
+  return `${name}: ${parts.join("")}`;
+}
 
 // What one unit sees, in sentences.
 function fieldWords({ layers, fields, sizes }, { level, x, y }, hovering) {
@@ -236,7 +242,8 @@ function fieldWords({ layers, fields, sizes }, { level, x, y }, hovering) {
   return {
     sees: `This unit of ${layers[level - 1].name} sees ${rows && columns ? `${times(rows, columns)} pixels` : "nothing"}.`,
     stride: `Its neighbours look ${pixels(stride)} aside.`,
-    core: kept > 0 ? `Nine tenths of its weight lie in ${times(length(y.core), length(x.core))}, ${percent(part)} of the area.` : "It weighs no pixel.",
+    core: kept > 0 ? `Nine tenths of its weight lie in ${times(length(y.core), length(x.core))}, ${percent(part)} of the area.`
+      : "It weighs no pixel.",
     place: `Row ${grouped(y.unit + 1)} of ${grouped(sizes.y[level])}, column ${grouped(x.unit + 1)} of ${grouped(sizes.x[level])}`
       + `${hovering ? " (click to keep it)" : ""}. The layer\u2019s first field begins at pixel ${px(-padding)}. On padding: ${percent(1 - kept)}.`,
   };
@@ -257,7 +264,8 @@ const WHOLE = 1 + 2 * MARGIN; // the widest view, in widths of the image
 const CLOSEST = 16; // pixels across in the closest view
 const SMALL = 24; // a network with no larger field is looked at closely
 
-const alike = (a, b) => a.length === b.length && a.every((layer, n) => Object.keys({ ...layer, ...b[n] }).every((key) => same(layer[key], b[n][key])));
+const alike = (a, b) => a.length === b.length
+  && a.every((layer, n) => Object.keys({ ...layer, ...b[n] }).every((key) => same(layer[key], b[n][key])));
 const nameOf = ({ presets }, layers) => presets.find((preset) => alike(preset.layers, layers))?.name ?? "";
 const layersOf = ({ presets }, name) => presets.find((preset) => preset.name === name)?.layers;
 const middleOf = ({ net }, { layer, unit }) => unit.map((n) => fieldCentre(net.fields[layer + 1], n));
@@ -292,7 +300,8 @@ function aim(figure, anew = true) {
     const [low, high] = [span / 2 - MARGIN * full, (1 + MARGIN) * full - span / 2];
     return low > high ? full / 2 : clamp(centre, low, high);
   };
-  if (anew || (!held && aside > 0.42)) Object.assign(view, { x: within(x, view.across, width), y: within(y, (view.across * height) / width, height) });
+  if (anew || (!held && aside > 0.42)) Object.assign(view,
+    { x: within(x, view.across, width), y: within(y, (view.across * height) / width, height) });
   figure.mark("unit");
 }
 
@@ -364,13 +373,16 @@ function build(figure) {
     scene.view.auto = true;
     aim(figure);
   };
-  const words = Object.fromEntries(["sees", "stride", "core", "place"].map((name) => [name, element(name === "place" ? "p" : "span", { class: name })]));
+  const words = Object.fromEntries(["sees", "stride", "core", "place"].map((name) =>
+    [name, element(name === "place" ? "p" : "span", { class: name })]));
   const tried = trials(figure, TRIALS.map(([label, values, note]) => ({ label, values, note, before })), REST);
   const parts = { choices: buildChoices(figure), words, side: buildSide(figure), photo: buildPhoto(figure), view: buildView(figure) };
   figure.first(heading("What one unit inside a network sees"), parts.choices.node, tried.node,
     element("div", { class: "pictures" },
-      element("div", { class: "words" }, element("p", {}, words.sees, " ", words.stride, " ", words.core), words.place), parts.side.node, parts.photo.node, parts.view.node),
-    key(["ring", "can be seen"], ["scale second", "weight"], ["core", "nine tenths of it"], ["dashed", "if all weighed alike"], ["hatch", "padding"]));
+      element("div", { class: "words" }, element("p", {}, words.sees, " ", words.stride, " ", words.core), words.place),
+      parts.side.node, parts.photo.node, parts.view.node),
+    key(["ring", "can be seen"], ["scale second", "weight"], ["core", "nine tenths of it"], ["dashed", "if all weighed alike"],
+      ["hatch", "padding"]));
   parts.editor = buildEditor(figure);
   figure.more("Change the layers", parts.editor.nodes);
   parts.table = buildTable(figure);
@@ -380,11 +392,13 @@ function build(figure) {
 const labelled = (text, node) => element("label", { class: "pick" }, element("span", { class: "segcore-label", text }), node);
 
 function buildChoices(figure) {
-  const options = [["", "changed by hand"], ...figure.scene.presets.map(({ name }) => [name, name])].map(([value, text]) => element("option", { value, text }));
+  const options = [["", "changed by hand"], ...figure.scene.presets.map(({ name }) => [name, name])].map(([value, text]) =>
+    element("option", { value, text }));
   const load = (layers) => go(figure, layers, layers.length - 1, figure.scene.focus);
   const net = element("select", { onchange: () => load(layersOf(figure.scene, net.value)) }, ...options);
   const layer = element("select", { onchange: () => go(figure, figure.state.layers, Number(layer.value)) });
-  return { node: element("div", { class: "segcore-bar" }, labelled("Network", net), labelled("Layer", layer)), edited: options[0], net, layer, listed: null };
+  return { node: element("div", { class: "segcore-bar" }, labelled("Network", net), labelled("Layer", layer)), edited: options[0],
+    net, layer, listed: null };
 }
 
 // A picture with a canvas on which a unit is pointed at, clicked, dragged or moved by keys. `pick(x, y)` says which.
@@ -438,7 +452,8 @@ function buildSide(figure) {
     const [middleY, middleX] = middleOf(scene, state);
     return { level, unit: unitAt(scene.net, level, [middleY, x < left || x > right ? middleX : pixelAt(x)]) };
   };
-  const arrows = (right, down) => (right ? moveUnit(figure, 0, right) : go(figure, state.layers, clamp(state.layer - down, 0, state.layers.length - 1)));
+  const arrows = (right, down) =>
+    (right ? moveUnit(figure, 0, right) : go(figure, state.layers, clamp(state.layer - down, 0, state.layers.length - 1)));
   return stageFor(figure, "side", "The chosen unit, from the side: left and right change the unit, up and down the layer", pick, arrows);
 }
 
@@ -449,7 +464,8 @@ function buildPhoto(figure) {
     const level = figure.state.layer + 1;
     return { level, unit: unitAt(figure.scene.net, level, [rowAt(y), pixelAt(x)]) };
   };
-  return stageFor(figure, "photo", "The chosen unit, over the photograph: four arrows move it", pick, (right, down) => moveUnit(figure, down, right));
+  return stageFor(figure, "photo", "The chosen unit, over the photograph: four arrows move it", pick, (right, down) =>
+    moveUnit(figure, down, right));
 }
 
 function buildView(figure) {
@@ -459,7 +475,8 @@ function buildView(figure) {
   });
   const [farther, closer, all] = [["\u2212", "Farther away", 1.6], ["+", "Closer", 1 / 1.6], ["Whole", "The whole picture", 1e6]]
     .map(([text, label, factor]) => button(text, () => zoom(figure, factor), { "aria-label": label, title: label }));
-  return { node: element("div", { class: "view" }, spotlight.node, element("div", { class: "zoom", role: "group", "aria-label": "Zoom" }, farther, closer, all)),
+  return { node: element("div", { class: "view" }, spotlight.node,
+    element("div", { class: "zoom", role: "group", "aria-label": "Zoom" }, farther, closer, all)),
     farther, closer, all };
 }
 
@@ -476,7 +493,8 @@ function buildEditor(figure) {
   const edit = (values) => take(withValues(state.layers, state.layer, values), state.layer);
   const kind = element("select", { onchange: () => edit({ kind: kind.value }) },
     ...Object.entries(KIND_LABELS).map(([value, text]) => element("option", { value, text })));
-  const name = element("input", { type: "text", maxlength: "24", onchange: () => edit({ name: name.value.trim() || state.layers[state.layer].kind }) });
+  const name = element("input",
+    { type: "text", maxlength: "24", onchange: () => edit({ name: name.value.trim() || state.layers[state.layer].kind }) });
   const fields = Object.fromEntries(Object.entries(LIMITS).map(([trait, [min, max]]) =>
     [trait, numberField(trait[0].toUpperCase() + trait.slice(1), { min, max }, (value) => edit({ [trait]: value }))]));
   // A button that makes another network, `make(layers, layer)`; it is dead where that could not be.
@@ -489,10 +507,12 @@ function buildEditor(figure) {
     .map(([text, label, by]) => action(text, label, (layers, n) => [withSwap(layers, n, n + by), n + by]));
   moves.push(action("Remove", null, (layers, n) => [layers.toSpliced(n, 1), Math.max(0, n - 1)]));
   const adders = TEMPLATES.map(([text, template]) => action(`+ ${text}`, null, (layers, n) => [withNew(layers, n, template), n + 1]));
-  const settings = element("div", { class: "segcore-bar" }, labelled("Kind", kind), labelled("Name", name), ...Object.values(fields).map(({ node }) => node));
+  const settings = element("div", { class: "segcore-bar" }, labelled("Kind", kind), labelled("Name", name),
+    ...Object.values(fields).map(({ node }) => node));
   settings.addEventListener("focusout", () => setText(fault, ""));
   const nodes = [element("div", { class: "editor-head" }, title, element("div", { class: "zoom" }, ...moves)), settings, note, fault,
-    element("div", { class: "segcore-trials", role: "group", "aria-label": "Add a layer above" }, element("span", { class: "segcore-label", text: "Add above" }), ...adders)];
+    element("div", { class: "segcore-trials", role: "group", "aria-label": "Add a layer above" },
+      element("span", { class: "segcore-label", text: "Add above" }), ...adders)];
   return { nodes, title, kind, name, fields, note, actions };
 }
 
@@ -500,7 +520,8 @@ function buildTable(figure) {
   const heads = ["Layer", "Kernel", "Stride", "Padding", "Dilation", "Field", "Stride", "Offset", "Columns it sees"];
   const groups = [["The layer", 4], ["Its units in the image, pixels", 3], ["The chosen unit", 1]];
   const body = element("tbody");
-  const fold = figure.more("All layers in numbers", [element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "All layers in numbers" },
+  const fold = figure.more("All layers in numbers",
+    [element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "All layers in numbers" },
     element("table", {}, element("thead", {},
       element("tr", {}, element("td"), ...groups.map(([text, colspan]) => element("th", { colspan, scope: "colgroup", text }))),
       element("tr", {}, ...heads.map((text) => element("th", { scope: "col", text })))), body))]);
@@ -799,11 +820,12 @@ function drawWords(figure) {
   figure.say(`${words.sees} ${words.core} ${words.place}`);
 }
 
-function drawControls({ scene, state, parts: { choices, view, editor } }) {
+function drawControls({ root, scene, state, parts: { choices, view, editor } }) {
   const layer = state.layers[state.layer];
-  if (!same(choices.listed, state.layers)) {
-    choices.listed = state.layers;
-    choices.layer.replaceChildren(...state.layers.map((each, n) => element("option", { value: n, text: `${each.name}: ${kindWords(each)}` })).reverse());
+  const texts = state.layers.map((each) => layerWords(each, root.clientWidth <= NARROW));
+  if (!same(choices.listed, texts)) {
+    choices.listed = texts;
+    choices.layer.replaceChildren(...texts.map((text, value) => element("option", { value, text })).reverse());
   }
   choices.edited.hidden = state.preset !== "";
   choices.net.value = state.preset;
@@ -828,7 +850,8 @@ function drawTable({ scene: { net, seen }, state, parts }) {
     const { size, stride, padding } = net.fields[n + 1];
     const cells = [layer.kernel, layer.stride, layer.padding, layer.dilation, px(size), px(stride), px(-padding),
       n < seen.level ? seenWords(seen.x.spans[n + 1], net.sizes.x[n + 1]) : "\u2013"];
-    return element("tr", { class: n === state.layer ? "chosen" : null }, element("th", { scope: "row", text: layer.name }), ...cells.map((text) => element("td", { text })));
+    return element("tr", { class: n === state.layer ? "chosen" : null }, element("th", { scope: "row", text: layer.name }),
+      ...cells.map((text) => element("td", { text })));
   });
   parts.table.body.replaceChildren(...rows.reverse());
 }
@@ -837,7 +860,8 @@ export default widget({
   slug: "receptive_fields", build, draw, settled, look: makeLook, check: checkTogether, nameless: ({ preset }) => !preset,
   colours: ["page", "panel", "text", "line", "control", "accent", "second", "accent-soft", "low"],
   traits: {
-    preset: (name, { scene: { presets } }) => (presets.some((each) => each.name === name) ? "" : `one of ${presets.map((each) => each.name).join("; ")}`),
+    preset: (name, { scene: { presets } }) =>
+      (presets.some((each) => each.name === name) ? "" : `one of ${presets.map((each) => each.name).join("; ")}`),
     layers: null, layer: whole(0, MOST_LAYERS - 1), unit: listOf(whole(0, MOST_UNITS - 1), 2),
   },
 });

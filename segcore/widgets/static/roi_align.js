@@ -37,7 +37,8 @@ export function neighbours(x, y, height, width) {
 }
 
 export function bilinear({ data, height, width }, x, y, channel = 0) {
-  return neighbours(x, y, height, width).reduce((sum, { row, column, weight }) => sum + weight * data[(channel * height + row) * width + column], 0);
+  return neighbours(x, y, height, width).reduce((sum, { row, column, weight }) =>
+    sum + weight * data[(channel * height + row) * width + column], 0);
 }
 
 // Index coordinates of the samples along one axis: `samples` in each of `bins` equal parts of [start, start + length].
@@ -239,7 +240,8 @@ function compute({ feature, scale, names, mask }, { box, output_size: outputSize
   const options = { outputSize, scale, samplingRatio, aligned };
   const [rows, columns] = outputSize;
   const from = names.indexOf("mouth") * rows * columns;
-  const fit = ({ data }) => maskFit({ data: data.slice(from, from + rows * columns).map((share) => share / 100), height: rows, width: columns }, box, mask);
+  const fit = ({ data }) => maskFit({ data: data.slice(from, from + rows * columns).map((share) => share / 100), height: rows,
+    width: columns }, box, mask);
   const [pool, align] = [roiPool(feature, box, options), roiAlign(feature, box, options)];
   const [snapped, region] = [poolRegion(box, scale), alignRegion(box, options)];
   const points = (start, length, bins, samples, size) => axisSamples(start, length, bins, samples)
@@ -307,7 +309,8 @@ function moveByKeys(figure, node, part) {
 function buildMap(figure, kind, help) {
   const main = kind === "both";
   const part = (type, name, attributes = {}) => element("div", { class: `${type} ${type}-${name}`, dataset: { part: name }, ...attributes });
-  const handle = (name, label) => part("handle", name, main ? { role: "slider", tabindex: "0", "aria-label": label, "aria-describedby": help.id } : {});
+  const handle = (name, label) =>
+    part("handle", name, main ? { role: "slider", tabindex: "0", "aria-label": label, "aria-describedby": help.id } : {});
   const corners = Object.fromEntries(Object.entries(main ? CORNERS : {}).map(([name, label]) => [name, handle(name, label)]));
   const handles = { move: handle("move", "Box"), ...corners };
   const edges = main ? [..."nswe"].map((name) => part("edge", name)) : [];
@@ -350,7 +353,8 @@ function describeHandles({ parts, state: { box } }) {
   const [x1, y1, x2, y2] = box.map((edge) => fixed(edge));
   const words = { nw: `${x1}, ${y1}`, ne: `${x2}, ${y1}`, sw: `${x1}, ${y2}`, se: `${x2}, ${y2}`, move: `from ${x1}, ${y1} to ${x2}, ${y2}` };
   Object.entries(words).forEach(([name, text]) => put(parts.map.handles[name], {
-    "aria-valuemin": -FARTHEST, "aria-valuemax": FARTHEST, "aria-valuenow": box[["ne", "se"].includes(name) ? 2 : 0], "aria-valuetext": `${text} pixels`,
+    "aria-valuemin": -FARTHEST, "aria-valuemax": FARTHEST, "aria-valuenow": box[["ne", "se"].includes(name) ? 2 : 0],
+    "aria-valuetext": `${text} pixels`,
   }));
 }
 
@@ -380,7 +384,8 @@ function drawMap(figure, map) {
 function drawTicks({ scene: { width, height, stride }, state: { box }, result: { snapped, region }, look }, { unit, kind }, pen) {
   const [x1, y1, x2, y2] = box.map((edge) => edge / stride);
   const covered = [snapped, region, { x: x1, y: y1, width: x2 - x1, height: y2 - y1 }];
-  const free = (x, y) => !covered.some((one) => x > one.x - 0.6 && x < one.x + one.width + 0.6 && y > one.y - 0.6 && y < one.y + one.height + 0.6);
+  const free = (x, y) => !covered.some((one) =>
+    x > one.x - 0.6 && x < one.x + one.width + 0.6 && y > one.y - 0.6 && y < one.y + one.height + 0.6);
   pen.font = `11px ${look.font}`;
   pen.fillStyle = look.muted;
   pen.textAlign = "center";
@@ -649,7 +654,8 @@ function drawGrid(figure, { kind, rows }) {
 const DETAILS = {
   pool: ["rounds the box to whole cells and takes the largest of each bin", ["ring second", "cells read"], ["cut", "cut off"],
     ["added", "added"], ["readers", "read by several bins"], ["circle second", "the largest of a bin"]],
-  align: ["keeps the box and averages points between cells", ["dot", "points read"], ["hollow", "outside, zero"], ["ring", "the four cells of a point"]],
+  align: ["keeps the box and averages points between cells", ["dot", "points read"], ["hollow", "outside, zero"],
+    ["ring", "the four cells of a point"]],
 };
 
 // What one operation reads, on a map, and the words for the picked number.
@@ -665,7 +671,8 @@ function buildDetail(figure, kind) {
   const step = (sign, label, by) => button(sign, () => stepSample(figure, by), { "aria-label": label });
   const steps = element("div", { class: "stepper" }, step("\u2039", "Previous sample", -1), step("\u203a", "Next sample", 1));
   const products = prose("sum sample-sum");
-  const why = element("section", { class: "why align" }, title, text, sum, element("div", { class: "sample-head" }, more, steps), cells, products);
+  const why = element("section", { class: "why align" }, title, text, sum, element("div", { class: "sample-head" }, more, steps),
+    cells, products);
   return { ...detail, products, nodes: [column, why] };
 }
 
@@ -698,7 +705,8 @@ function explainPool(figure, { title, text, sum, cells: table, more }) {
   setText(sum, cells.length ? `max(${shortList(cells.map(({ value }) => value), 12).join(", ")}) = ${fixed(pooled, 0)}` : "0");
   table.className = "bin-cells";
   table.style.setProperty("--columns", Math.max(1, right - left));
-  table.replaceChildren(...cells.map(({ row, column, value }) => element("div", { text: value, class: row * width + column === winner ? "winner" : null })));
+  table.replaceChildren(...cells.map(({ row, column, value }) =>
+    element("div", { text: value, class: row * width + column === winner ? "winner" : null })));
   const span = (word, from, to) => (to - from === 1 ? `${word} ${from + 1}` : `${word}s ${from + 1} to ${to}`);
   const place = `From ${span("row", top, bottom)}, ${span("column", left, right)} of the map:`;
   setText(more, cells.length ? `${place} ${left * stride} to ${right * stride} px across, ${top * stride} to ${bottom * stride} px down` : "");
@@ -732,14 +740,16 @@ function drawNumbers(figure, picked) {
   explainAlign(figure, align);
   setText(pool.shift, shiftWords(figure, snapped, 0));
   setText(align.shift, shiftWords(figure, region, 0.5));
-  if (picked) figure.say(["RoIPool", pool.title, pool.sum, "RoIAlign", align.sum, align.more, align.products].map((one) => one.textContent ?? one).join(". "));
+  if (picked) figure.say(["RoIPool", pool.title, pool.sum, "RoIAlign", align.sum, align.more, align.products].map((one) =>
+    one.textContent ?? one).join(". "));
 }
 
 // ---- Settings ------------------------------------------------------------------------------------------------------
 
 function buildSettings(figure) {
   const { state, scene } = figure;
-  const channel = choice("Feature map", scene.names.map((name) => [name, CHANNELS[name][0]]), state.channel, (value) => figure.set({ channel: value }));
+  const channel = choice("Feature map", scene.names.map((name) => [name, CHANNELS[name][0]]), state.channel, (value) =>
+    figure.set({ channel: value }));
   const counts = [[0, "auto", "adaptive: one per cell, rounded up"], ...[1, 2, 3, 4].map((n) => [n, String(n)])];
   const samples = choice("Samples per axis", counts, state.sampling_ratio, (value) => figure.set({ sampling_ratio: value }));
   const aligned = checkbox("aligned: a cell\u2019s value belongs to its centre", (on) => figure.set({ aligned: on }));
@@ -750,7 +760,8 @@ function buildSettings(figure) {
     if (!text) figure.set({ output_size: state.output_size.map((n, i) => (i === axis ? value : n)) });
     return text;
   }));
-  const edges = [["x1", "left"], ["y1", "top"], ["x2", "right"], ["y2", "bottom"]].map(([name, side], n) => edgeField(figure, name, side, n, problem));
+  const edges = [["x1", "left"], ["y1", "top"], ["x2", "right"], ["y2", "bottom"]].map(([name, side], n) =>
+    edgeField(figure, name, side, n, problem));
   [...sizes, ...edges].forEach(({ input }) => input.addEventListener("blur", () => setText(problem, "")));
   const line = element("p", { class: "size-line" });
   const size = element("div", { class: "size-field", role: "group", "aria-label": "Output size" },
@@ -799,7 +810,8 @@ const [REACH, POSITIONS] = [20, 81]; // pixels to either side, and positions tri
 const PLOT = { left: 46, right: 14, top: 12, bottom: 24, height: 168 };
 
 function buildSlide(figure) {
-  const each = (tag, className, attributes) => Object.fromEntries(KINDS.map((kind) => [kind, shape(tag, { class: `${className} ${kind}`, ...attributes })]));
+  const each = (tag, className, attributes) =>
+    Object.fromEntries(KINDS.map((kind) => [kind, shape(tag, { class: `${className} ${kind}`, ...attributes })]));
   const [frame, cursor, curves, dots] = [shape("g"), shape("line", { class: "cursor" }), each("path", "curve"), each("circle", "dot", { r: 5 })];
   const svg = shape("svg", { class: "plot", role: "img", "aria-label": "IoU" }, frame, ...Object.values(curves), cursor, ...Object.values(dots));
   const slide = { svg, frame, cursor, curves, dots, anchor: null, key: "", at: POSITIONS, low: 0 };
@@ -809,7 +821,8 @@ function buildSlide(figure) {
     seek: (position) => slideTo(figure, slide.anchor - REACH + position / 10),
     words: () => `left edge at ${fixed(figure.state.box[0])} px`,
   });
-  const marks = key(["line second", "RoIPool"], ["line", "RoIAlign"], ["dashed text", "an edge passes the middle of a cell, and RoIPool rounds it on"]);
+  const marks = key(["line second", "RoIPool"], ["line", "RoIAlign"],
+    ["dashed text", "an edge passes the middle of a cell, and RoIPool rounds it on"]);
   slide.fold = figure.more("How well each mask fits (IoU) while the box slides sideways", [slide.player.node, svg, marks]);
   return slide;
 }
@@ -913,18 +926,22 @@ function build(figure) {
   const reset = button("Start again", () => figure.set(START), { class: "segcore-button quiet" });
   tried.node.firstChild.append(reset);
   const marks = key(["outline", "the box"], ["ring second", "RoIPool\u2019s cells"], ["dot", "RoIAlign\u2019s points"],
-    ["scale", scale], ["rim", "true edge"], ["wrong", "the mask that comes back, filled where it is wrong"], ["hollow", "a point that counts as zero"]);
+    ["scale", scale], ["rim", "true edge"], ["wrong", "the mask that comes back, filled where it is wrong"],
+    ["hollow", "a point that counts as zero"]);
   const lead = "Each way reads the box\u2019s part of a coarse map of the cup\u2019s mouth and draws the mouth back into the photograph. How well does it fit?";
   figure.first(heading("Read one box from the feature map, two ways"), element("p", { class: "intro", text: lead }),
-    element("div", { class: "scene" }, element("section", { class: "map" }, caption, map.view), ...masks.map(({ node }) => node), marks), tried.node, help);
-  return { map, masks, caption, scale, reset, zero: marks.lastChild, settings: buildSettings(figure), numbers: buildNumbers(figure), slide: buildSlide(figure) };
+    element("div", { class: "scene" }, element("section", { class: "map" }, caption, map.view), ...masks.map(({ node }) => node),
+      marks), tried.node, help);
+  return { map, masks, caption, scale, reset, zero: marks.lastChild, settings: buildSettings(figure),
+    numbers: buildNumbers(figure), slide: buildSlide(figure) };
 }
 
 function look(colours) {
   const pen = document.createElement("canvas").getContext("2d");
   const mix = mixer(MAP.low, MAP.high);
   const [cut, added] = [hatchPattern(pen, MAP.text, -1, 6, 1.4), hatchPattern(pen, MAP.second, 1, 6, 1.6)];
-  return { ...colours, cut, added, soft: `${MAP.accent}30`, cells: { fill: (value, largest) => mix(value / largest) }, differences: palette(MAP) };
+  return { ...colours, cut, added, soft: `${MAP.accent}30`, cells: { fill: (value, largest) => mix(value / largest) },
+    differences: palette(MAP) };
 }
 
 function draw(figure, changed, now) {

@@ -618,7 +618,8 @@ function drawStamp(figure, look, { stamp, stroke }, sizes) {
 // The output. With padding the painted canvas is larger, and what is cut off is hatched.
 function buildOutput(figure) {
   const words = heading("");
-  const canvas = element("canvas", { class: "output-canvas", tabindex: 0, role: "application", "aria-roledescription": "grid of output values" });
+  const canvas = element("canvas",
+    { class: "output-canvas", tabindex: 0, role: "application", "aria-roledescription": "grid of output values" });
   const node = element("section", { class: "panel result" }, words, canvas);
   let [unit, origin] = [1, 0];
   function pickAt(event) {
@@ -715,7 +716,8 @@ function drawSum(figure, node) {
   const count = terms.filter(({ n }) => arrived(n)).length;
   const missing = result.zeros ? " (not reached yet)" : ` (${count} of ${plural(terms.length, "stroke")} painted so far)`;
   const rest = !terms.length ? ": no stroke reaches it" : count < terms.length ? missing : "";
-  node.replaceChildren(element("strong", { text: placeWords(pick.row, pick.column).replace("r", "R") }), " = ", ...parts, terms.length ? " = " : "",
+  node.replaceChildren(element("strong", { text: placeWords(pick.row, pick.column).replace("r", "R") }), " = ", ...parts,
+    terms.length ? " = " : "",
     element("strong", { text: brief(result.output.data[place]) }), element("span", { class: "rest", text: rest }));
   node.dataset.value = String(result.output.data[place]);
   if (figure.aloud) figure.say(node.textContent);
@@ -790,7 +792,8 @@ function verdictOf(figure) {
   const counts = kernel < stride ? `is smaller than stride ${stride}: some cells are never reached`
     : fewest === most ? `is divisible by stride ${stride}: every inner cell gets ${plural(most, "stroke")}`
       : `is not divisible by stride ${stride}: inner cells get ${fewest} to ${most} strokes`;
-  const sums = even ? `${tidy(low, 2)} in every inner cell: no checkerboard` : `${tidy(low, 2)} in some inner cells and ${tidy(high, 2)} in others: a checkerboard`;
+  const sums = even ? `${tidy(low, 2)} in every inner cell: no checkerboard`
+    : `${tidy(low, 2)} in some inner cells and ${tidy(high, 2)} in others: a checkerboard`;
   return `Kernel ${kernel} ${counts}. These weights add up to ${sums}.${agree}`;
 }
 

@@ -80,7 +80,8 @@ export function followAddress(figure) {
   const write = () => {
     clearTimeout(timer);
     timer = setTimeout(() => {
-      const shared = Object.fromEntries(Object.keys(start).filter((trait) => figure.spec.traits[trait] !== null).map((trait) => [trait, figure.state[trait]]));
+      const shared = Object.fromEntries(Object.keys(start).filter((trait) => figure.spec.traits[trait] !== null).map((trait) =>
+        [trait, figure.state[trait]]));
       const next = figure.spec.nameless?.(figure.state) ? "" : formatAddress(name, shared, start);
       const mine = parseAddress(location.hash, name, figure.state) !== null;
       if ((!next && !mine) || next === location.hash) return;

@@ -73,7 +73,8 @@ export function matrixEditor(title, { rows, columns, min, max }, onRows) {
       return text;
     });
   });
-  const node = element("div", { class: "segcore-editor", role: "group", "aria-label": title }, element("span", { class: "segcore-label", text: title }),
+  const node = element("div", { class: "segcore-editor", role: "group", "aria-label": title },
+    element("span", { class: "segcore-label", text: title }),
     element("div", { class: "segcore-matrix", style: `--columns: ${columns}` }, ...fields.map((field) => field.node)), problem);
   const set = (values) => {
     now = values;
@@ -140,7 +141,8 @@ export function trials(figure, list, rest) {
     });
     setText(note, text);
   }
-  const row = element("div", { class: "segcore-trials", role: "group", "aria-label": "Things to try" }, element("span", { class: "segcore-label", text: "Try" }), ...buttons);
+  const row = element("div", { class: "segcore-trials", role: "group", "aria-label": "Things to try" },
+    element("span", { class: "segcore-label", text: "Try" }), ...buttons);
   figure.trials = { node: element("div", {}, row, note), draw, buttons, note };
   return figure.trials;
 }

@@ -236,8 +236,10 @@ export function widget(spec) {
 // ---- What a trait may hold, for `traits`: each gives "" or what would be legal, to stand behind "must be".
 
 export const oneOf = (...values) => (value) => (values.includes(value) ? "" : `one of ${values.join(", ")}`);
-export const whole = (low, high) => (value) => (Number.isInteger(value) && value >= low && value <= high ? "" : `a whole number from ${low} to ${high}`);
-export const number = (low, high) => (value) => (Number.isFinite(value) && value >= low && value <= high ? "" : `a number from ${low} to ${high}`);
+export const whole = (low, high) => (value) =>
+  (Number.isInteger(value) && value >= low && value <= high ? "" : `a whole number from ${low} to ${high}`);
+export const number = (low, high) => (value) =>
+  (Number.isFinite(value) && value >= low && value <= high ? "" : `a number from ${low} to ${high}`);
 export const yesNo = (value) => (typeof value === "boolean" ? "" : "true or false");
 export const listOf = (check, count = null) => (value, figure) => {
   if (!Array.isArray(value) || (count !== null && value.length !== count)) return count === null ? "a list" : `a list of ${count}`;

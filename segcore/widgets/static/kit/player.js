@@ -11,7 +11,8 @@ const ICONS = {
 
 function iconButton(label, icon, onclick) {
   const path = shape("path", { d: ICONS[icon] });
-  const node = element("button", { type: "button", class: "segcore-button segcore-icon", onclick }, shape("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, path));
+  const node = element("button", { type: "button", class: "segcore-button segcore-icon", onclick },
+    shape("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, path));
   const set = (text, name) => {
     put(node, { "aria-label": text, title: text });
     put(path, { d: ICONS[name] });
@@ -38,8 +39,10 @@ export function player(figure, { label, count, get, seek, rate, words, rest = 0,
     event.preventDefault();
     nudge(by);
   });
-  const [forward, backward] = [iconButton("Play", "play", () => play(direction === 1 ? 0 : 1)), iconButton("Play backwards", "reverse", () => play(direction === -1 ? 0 : -1))];
-  const [first, back, on, last] = [["To the beginning", "first", () => go(0)], ["One step back", "back", () => nudge(-1)], ["One step on", "on", () => nudge(1)], ["To the end", "last", () => go(count())]]
+  const [forward, backward] = [iconButton("Play", "play", () => play(direction === 1 ? 0 : 1)),
+    iconButton("Play backwards", "reverse", () => play(direction === -1 ? 0 : -1))];
+  const [first, back, on, last] = [["To the beginning", "first", () => go(0)], ["One step back", "back", () => nudge(-1)],
+    ["One step on", "on", () => nudge(1)], ["To the end", "last", () => go(count())]]
     .map(([text, icon, act]) => iconButton(text, icon, act));
   const reading = element("output", { class: "segcore-reading" });
   const node = element("div", { class: "segcore-player", role: "group", "aria-label": label },
