@@ -64,7 +64,8 @@ PARTS: dict[str, list[Step]] = {
         _pytest("--nbval-lax _build/labs", *TWO, "loadfile", **STATIC, SEGCORE_STEPS="0.02"),
     ],
     "book": [_python("tools/book.py build")],
-    "browser": [_pytest("tests/widgets", *TWO, "loadfile", *SECOND_TRY)],
+    # The conftest there says which files come first.
+    "browser": [_pytest("tests/widgets --no-loadscope-reorder", *TWO, "loadfile", *SECOND_TRY)],
 }  # fmt: skip
 
 # A line of pytest's summary: FAILED tests/test_x.py::test_y - AssertionError: ...

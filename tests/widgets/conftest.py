@@ -37,6 +37,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ CHROMIUM = os.environ.get("CHROMIUM") or next(
     None,
 )
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+PATIENCE = 120_000  # milliseconds to wait for what must come: a busy machine must not make a test fail
 LOCAL = ("file:", "data:", "blob:", "about:")
 
 # As in a browser that keeps nothing of a site: merely naming the storage is an error.
@@ -70,6 +72,7 @@ NO_STORAGE = """for (const name of ["localStorage", "sessionStorage", "indexedDB
 
 
 HERE = Path(__file__).parent
+SLOW = {"test_live", "test_firefox", "test_pages"}  # few tests, but whole programs and pages
 ROOM = pytest.StashKey[int]()
 
 
@@ -83,6 +86,12 @@ def enter(alone: bool) -> int:
     fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
     os.close(turn)
     return room
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first, so that no worker is left alone with one at the end."""
+    count = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path.stem not in SLOW, -count[item.path], item.path))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -142,6 +151,7 @@ def open_in(
         reduced_motion=reduced_motion,
     )
     contexts.append(context)
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     opened = OpenPage(page)
 
@@ -170,7 +180,7 @@ def write_page(path: Path, *widgets: Any, theme: str = "light") -> Path:
     return path
 
 
-def wait_until_alive(opened: OpenPage, count: int, timeout: float = 20_000) -> None:
+def wait_until_alive(opened: OpenPage, count: int, timeout: float = PATIENCE) -> None:
     opened.page.wait_for_function(
         "(count) => document.querySelectorAll('.segcore-widget[data-ready=true]').length === count",
         arg=count,

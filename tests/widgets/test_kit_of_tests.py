@@ -35,7 +35,7 @@ FAULTY = """export default { render({ model, el }) {
     <div id="wall" style="height: 500px; touch-action: none; background: #eee"></div></div>`;
   model.on("change:count", () => {});
   const push = () => el.querySelector("#pale").before(Object.assign(document.createElement("div"),
-    { style: "height: 300px" }));
+    { id: "late", style: "height: 300px" }));
   setTimeout(push, 600);
 } };
 """
@@ -66,7 +66,8 @@ def test_faults_are_found(faulty: Any, open_widget: Any) -> None:
     assert len(walk["dim"]) == 1 and 'id="dim"' in walk["dim"][0]
     with pytest.raises(AssertionError, match="no control changes"):
         move_a_control(opened, ["count"])
-    opened.page.wait_for_timeout(700)
+    opened.page.wait_for_selector("#late", state="attached")
+    settle(opened)
     assert layout_shift(opened) > 0.05
     assert first_form_height(opened) > 300
     with pytest.raises(AssertionError, match=r"sideways at 390 px: .*wide"):
@@ -83,6 +84,7 @@ def test_what_stays_after_removal_is_found(tmp_path: Any, faulty: Any, open_widg
 
 def test_a_thumb_is_held_by_what_takes_touches(faulty: Any, open_widget: Any) -> None:
     opened = open_widget(faulty(), **PHONE)
+    opened.page.wait_for_selector("#late", state="attached")  # it would push what is scrolled to
     opened.page.evaluate("document.body.style.paddingBottom = '1600px'")
     opened.page.evaluate("document.querySelector('#wall').scrollIntoView()")
     settle(opened)
