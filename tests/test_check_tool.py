@@ -131,7 +131,8 @@ def test_a_second_try_is_alone(tmp_path):
     pytest.importorskip("fcntl")
     given = (ROOT / "tests" / "widgets" / "conftest.py").read_text()
     hooks = given[given.index("HERE = ") : given.index('@pytest.fixture(scope="session")')]
-    head = "import os, fcntl, pytest\nfrom pathlib import Path\nfrom collections.abc import Iterator\n"
+    head = "import os, fcntl, pytest\nfrom collections import Counter\nfrom pathlib import Path\n"
+    head += "from collections.abc import Iterator\n"
     (tmp_path / "conftest.py").write_text(head + hooks)
     (tmp_path / "test_a.py").write_text(BESIDE)
     (tmp_path / "test_b.py").write_text(TWICE)
