@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import http.client
 import http.server
@@ -207,6 +208,21 @@ def test_unknown_addresses_get_the_page_for_lost_readers(lost, tmp_path):
         server.shutdown()
 
 
+BOOK = EXTENSIONS.parents[1] / "book"
+LISTINGS = [
+    (page.stem, found[1], found[2])
+    for page in sorted(BOOK.glob("*.md"))
+    for found in re.finditer(r"\{segcore-source\} (\w+)\.(\w+)", page.read_text(encoding="utf-8"))
+]
+
+
+@pytest.mark.parametrize(("page", "module", "name"), LISTINGS)
+def test_what_a_page_lists_stands(page, module, name):
+    """Else the book's build is the first to say so, minutes later."""
+    tree = ast.parse((BOOK.parent / "segcore" / f"{module}.py").read_text(encoding="utf-8"))
+    assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+
+
 SMALL = {
     "book/index": "# Start\n\nA first paragraph that is long enough to stand for the whole of the page.\n\n"
     "```{toctree}\n/book/notation\n/labs/13_roi_align\n```\n",
@@ -224,14 +240,13 @@ def test_a_book_with_an_address(tmp_path, monkeypatch):
         path = tmp_path / "source" / f"{name}.md"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    book = EXTENSIONS.parents[1] / "book"
     settings = {
         "project": "Small",
         "extensions": ["myst_parser", "course_site"],
         "root_doc": "book/index",
         "html_theme": "sphinx_book_theme",
-        "templates_path": [str(book / "_templates")],
-        "html_static_path": [str(book / "_static")],
+        "templates_path": [str(BOOK / "_templates")],
+        "html_static_path": [str(BOOK / "_static")],
     }
 
     def built(address):
