@@ -18,12 +18,14 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import io
 import itertools
 import math
 import os
 import signal
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,17 +36,17 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW, Optimizer
+from torch.utils.data import RandomSampler, SequentialSampler
 from tqdm.auto import tqdm
+
+from segcore import checkpoints, inputs
+from segcore.inputs import whole  # by its name, since `inputs` is an argument of those that need it
 
 __all__ = ["Batches", "History", "batches", "cross_entropy", "fit", "load", "predict"]
 
 WARM_UP = 0.1  # share of the steps in which the learning rate rises
-PRECISIONS = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
-FORMAT = "segcore checkpoint 1"
+PRECISIONS = ("float32", "bfloat16", "float16")
+HALF = (torch.bfloat16, torch.float16)
 
 Data = Callable[[int], tuple[Any, Any]] | Iterable[tuple[Any, Any]]
 
@@ -94,16 +96,19 @@ def fit(
     """Train a model in place.
 
     The learning rate rises over the first tenth of the steps and falls to 0 along half a cosine. The model
-    comes back on the device from which it came and in evaluation mode; with `validate`, with the weights that
-    scored best.
+    comes back on the device and in the memory format in which it came, in evaluation mode; with `validate`,
+    with the weights that scored best.
 
     Args:
         model: Called with the inputs of a batch.
         data: Either a function from the number of the step (0, 1, 2, ...) to a batch, as :func:`batches`
             makes one, or something that can be gone through again and again, such as a DataLoader. A batch is
             a pair of inputs and targets: tensors, or tuples, lists and dicts of them, with the examples along
-            axis 0.
-        loss: ``loss(output, targets)``, a scalar to be made small. Outputs reach it in float32.
+            axis 0; what is no tensor comes along as it is. What is drawn from torch's own generator while
+            a batch is made depends on the training's seed and the number of the step alone, so that a
+            training that resumes, and each of several processes, sees the same batches.
+        loss: ``loss(output, targets)``, a scalar to be made small. Outputs in half precision reach it in
+            float32.
         steps: Batches to train on, in all: one that resumes does the rest. The environment variable
             ``SEGCORE_STEPS``, a fraction such as 0.02, shortens every training, to run through a notebook
             quickly.
@@ -116,7 +121,10 @@ def fit(
         validate_every: Steps from one validation to the next; a tenth of `steps` unless said. The last step
             is always validated.
         checkpoint: A file that keeps the state of the training: where it exists, the training goes on from
-            it.
+            it. What this call says counts, also where the file was written with another `lr`,
+            `weight_decay`, `precision` or number of steps. A DataLoader goes on with the epoch that was
+            begun, whose earlier batches are read again and dropped; one with a `generator` of its own, with
+            its first.
         checkpoint_every: Steps from one writing to the next; a tenth of `steps` unless said. It is also
             written at the end, and on Ctrl-C.
         seconds: A cap on the time of this call. The learning rate then falls so that it reaches 0 when the
@@ -131,8 +139,9 @@ def fit(
 
     Raises:
         TypeError: An argument is of the wrong kind.
-        ValueError: A number out of range, an unknown precision, data that end or give no pair, or a
-            checkpoint of another model.
+        ValueError: A number out of range, an unknown precision, data that end or give no pair, processes
+            that are given different batches, or a checkpoint of another model or optimizer, or a damaged one.
+        OSError: The checkpoint cannot be written; tried before the first step.
         FloatingPointError: The loss is not finite; says at which step and what to try.
 
     Example:
@@ -147,116 +156,165 @@ def fit(
         >>> print(f"{line.weight.item():.2f} {line.bias.item():.2f}")
         3.00 1.00
     """
-    _check_arguments(model, steps, lr, seconds, validate_every, checkpoint_every)
-    steps = _shortened(steps)
-    every = _Every(validate_every or max(1, steps // 10), checkpoint_every or max(1, steps // 10))
-    place, rank, world = _join(device)
-    home = next(model.parameters()).device
-    model.to(place).to(memory_format=torch.channels_last)
+    part = inputs.number(os.environ.get("SEGCORE_STEPS", "1"), "SEGCORE_STEPS", above=0, most=1)
+    steps = max(1, round(whole(steps, "steps") * part))
+    tenth = max(1, steps // 10)
+    every = (
+        whole(tenth if validate_every is None else validate_every, "validate_every"),
+        whole(tenth if checkpoint_every is None else checkpoint_every, "checkpoint_every"),
+    )
+    seconds = math.inf if seconds is None else inputs.number(seconds, "seconds", above=0)
+    inputs.number(lr, "lr", above=0)
+    inputs.option(precision, "precision", ("auto", *PRECISIONS))
+    inputs.instance(model, "model", nn.Module)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    chosen = optimizer(parameters) if optimizer else AdamW(parameters, lr, weight_decay=weight_decay)
-    dtype = _precision(precision, place)
-    scaler = torch.amp.GradScaler(place.type, enabled=dtype == torch.float16)
-    state = _State(model, chosen, scaler, History(), None, Path(checkpoint) if checkpoint else None)
-    state.resume()
-    run = _Run(data, loss, steps, seconds, validate, every, dtype, rank, world, place)
-    try:
-        _loop(state, run, progress)
-    finally:
-        if state.best is not None:
-            model.load_state_dict(state.best)
-        model.to(home).eval()
-    return state.history
+    if not parameters:
+        raise ValueError("the model has no parameter that requires a gradient, so there is nothing to train")
+    group = _join(device)
+    with _lent(model, group.place):
+        chosen = optimizer(parameters) if optimizer else AdamW(parameters, lr, weight_decay=weight_decay)
+        dtype, path = _precision(precision, group.place), Path(checkpoint).absolute() if checkpoint else None
+        training = _Training(model, data, loss, steps, seconds, validate, every, path, chosen, dtype, group)
+        training.resume()
+        training.run(progress)
+    return training.history
 
 
-class _Every(NamedTuple):
-    """Steps from one validation to the next, and from one checkpoint to the next."""
+@dataclass
+class _Training:
+    """A training under way: what was asked for, and how far it has come."""
 
-    validation: int
-    checkpoint: int
-
-
-class _Run(NamedTuple):
-    """What stays the same during a training."""
-
+    model: nn.Module
     data: Data
     loss: Callable[[Any, Any], Tensor]
     steps: int
-    seconds: float | None
+    seconds: float
     validate: Callable[[nn.Module], float] | None
-    every: _Every
+    every: tuple[int, int]  # steps from one validation to the next, and from one checkpoint to the next
+    path: Path | None
+    optimizer: Optimizer
     dtype: torch.dtype
-    rank: int
-    world: int
-    place: torch.device
+    group: _Group
+    history: History = field(default_factory=History)
+    best: dict[str, Tensor] | None = None
+    whole: bool = True  # False while a step is half done, and not fit to be kept
 
+    def __post_init__(self) -> None:
+        self.scaler = torch.amp.GradScaler(self.group.place.type, enabled=self.dtype == torch.float16)
+        with torch.random.fork_rng(devices=[]):  # look at the next number without taking it
+            seed = int(torch.randint(2**48, (), device="cpu"))
+        self.seed = int(self.group.agree(seed if self.group.rank == 0 else 0)[0])
 
-def _loop(state: _State, run: _Run, progress: bool) -> None:
-    """Train until the steps, or the time, are used up, or somebody stops it."""
-    history, model = state.history, state.model
-    net = _parallel(model, run)
-    first, begun, before = history.steps, time.perf_counter(), history.seconds
-    bar = _bar(run, first, progress)
-    spent = 0.0  # of the time allowed, as all processes agree
-    with bar, _stop_signal() as stop:
-        batch_of = _stream(run.data, first)
-        try:
-            while history.steps < run.steps and spent < 1 and not history.interrupted:
-                done = first / run.steps
-                _set_rate(state.optimizer, max(history.steps / run.steps, done + (1 - done) * spent))
-                value = _step(net, next(batch_of), state, run)
-                elapsed = time.perf_counter() - begun
-                share = elapsed / run.seconds if run.seconds else 0.0
-                value, spent, stopped = _agree(value, share, float(stop.is_set()), run)
-                history.losses.append(value)
-                history.steps, history.seconds = history.steps + 1, before + elapsed
-                history.interrupted = bool(stopped)
-                bar.update()
-                bar.set_postfix(_figures(history), refresh=False)
-                last = history.steps == run.steps or spent >= 1 or history.interrupted
-                _look(state, run, bar, last)
-        except KeyboardInterrupt:
-            history.interrupted = True
-            if run.world == 1:
-                state.save()
+    def run(self, progress: bool) -> None:
+        """Train until the steps, or the time, are used up, or somebody stops it."""
+        history, group = self.history, self.group
+        first, before, begun = history.steps, history.seconds, time.perf_counter()
+        spent, random = 0.0, torch.get_rng_state()  # spent of the time allowed, as all processes agree
+        if first < self.steps:
+            self.save(trial=True)
+        net, stream = group.parallel(self.model), _stream(self.data, first, self.seed)
+        hidden = not progress or group.rank > 0 or os.environ.get("TQDM_DISABLE", "") not in ("", "0")
+        bar = tqdm(total=self.steps, initial=first, disable=hidden, unit="step", desc="training")
+        with bar, _stop_signal() as stop:
+            try:
+                while history.steps < self.steps and spent < 1 and not history.interrupted:
+                    done = first / self.steps
+                    _set_rate(self.optimizer, max(history.steps / self.steps, done + (1 - done) * spent))
+                    random = torch.get_rng_state()
+                    batch = next(stream)
+                    if history.steps == first:
+                        group.check_alike(batch)
+                    value = self.step(net, batch)
+                    elapsed = time.perf_counter() - begun
+                    spent, stopped = group.agree(elapsed / self.seconds, stop.is_set(), largest=True)
+                    history.losses.append(group.agree(value)[0] / group.world)
+                    history.steps, history.seconds = history.steps + 1, before + elapsed
+                    history.interrupted, self.whole, random = bool(stopped), True, torch.get_rng_state()
+                    self.look(last=history.steps == self.steps or spent >= 1 or history.interrupted)
+                    scores = {"score": history.scores[-1][1]} if history.scores else {}
+                    bar.set_postfix({"loss": history.losses[-1]} | scores, refresh=False)
+                    bar.update()
+            except KeyboardInterrupt:
+                history.interrupted = True
+                if group.world == 1 and self.whole:
+                    torch.set_rng_state(random)  # dropout may have drawn for a step that was not done
+                    self.save()
+            finally:
+                if self.best is not None:
+                    self.model.load_state_dict(self.best)
+                self.model.eval()
 
+    def step(self, net: nn.Module, batch: Any) -> float:
+        """One batch forward and backward, one step of the optimizer; returns the loss, weighted."""
+        (x, targets), weight = self.group.share(batch)
+        net.train()
+        with torch.autocast(self.group.place.type, self.dtype, enabled=self.dtype != torch.float32):
+            output = net(x)
+        value = self.loss(_each(lambda y: y.float() if y.dtype in HALF else y, output), targets)
+        self.check_loss(value, x)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(value * weight).backward()
+        self.whole = False
+        with torch.device("cpu"):  # where AdamW counts its steps, whatever the default device is
+            self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return float(value.detach()) * weight
 
-def _step(net: nn.Module, batch: Any, state: _State, run: _Run) -> float:
-    """One batch forward and backward, one step of the optimizer; returns the loss."""
-    if not (isinstance(batch, (tuple, list)) and len(batch) == 2):
-        raise ValueError(
-            f"expected data to give pairs (inputs, targets), got {type(batch).__name__}"
-            + (f" of {len(batch)}" if isinstance(batch, (tuple, list)) else "")
-            + "; return a tuple of two"
-        )
-    inputs, weight = _share(batch[0], run)
-    targets, _ = _share(batch[1], run)
-    net.train()
-    with torch.autocast(run.place.type, dtype=run.dtype, enabled=run.dtype != torch.float32):
-        output = net(inputs)
-    value = run.loss(_each(output, lambda x: x.float() if x.is_floating_point() else x), targets)
-    _check_loss(value, inputs, state, run)
-    state.optimizer.zero_grad(set_to_none=True)
-    state.scaler.scale(value * weight).backward()
-    state.scaler.step(state.optimizer)
-    state.scaler.update()
-    return float(value.detach()) * weight
+    def check_loss(self, value: Any, x: Any) -> None:
+        """Stop where the loss is not a finite scalar, and say what to try."""
+        if not (isinstance(value, Tensor) and value.numel() == 1):
+            found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise TypeError(f"expected the loss to be a scalar tensor, got {found}; take its mean")
+        if math.isfinite(value.detach()):
+            return
+        cure = "look whether every pixel of the batch is ignored"
+        if not all(bool(leaf.isfinite().all()) for leaf in _leaves(x) if isinstance(leaf, Tensor)):
+            cure = "the inputs of this batch hold NaN or infinity: look at how they are made"
+        elif self.history.steps == 0:
+            cure += ", and at the loss for log(0) or 0/0"
+        else:
+            rate = self.optimizer.param_groups[0]["initial_lr"]
+            cure = f"try a smaller lr (it is {rate:g}), precision='float32', and {cure}"
+        raise FloatingPointError(f"the loss is {value.item()} at step {self.history.steps}; {cure}")
 
+    def look(self, last: bool) -> None:
+        """Validate and write the checkpoint, where it is time to."""
+        history, (validation, checkpoint) = self.history, self.every
+        if self.validate and (last or history.steps % validation == 0):
+            self.model.eval()
+            with torch.no_grad():
+                score = float(self.validate(self.model)) if self.group.rank == 0 else 0.0
+            score = self.group.agree(score)[0]
+            history.scores.append((history.steps, score))
+            if not math.isnan(score) and (history.best is None or score > history.best[1]):
+                history.best = history.scores[-1]
+                self.best = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+        if last or history.steps % checkpoint == 0:
+            self.save()
 
-def _look(state: _State, run: _Run, bar: Any, last: bool) -> None:
-    """Validate and write the checkpoint, where it is time to."""
-    history, model = state.history, state.model
-    if run.validate and (last or history.steps % run.every.validation == 0):
-        model.eval()
-        with torch.no_grad():
-            score = float(run.validate(model)) if run.rank == 0 else math.nan
-        score = _from_first(score, run)
-        history.scores.append((history.steps, score))
-        if not math.isnan(score) and (history.best is None or score > history.best[1]):
-            history.best = history.scores[-1]
-            state.best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-    if run.rank == 0 and (last or history.steps % run.every.checkpoint == 0):
-        state.save()
+    def save(self, trial: bool = False) -> None:
+        """Write the checkpoint, or try whether it can be written."""
+        if self.path and self.group.rank == 0:
+            content = {name: getattr(self, name).state_dict() for name in ("model", "optimizer", "scaler")}
+            content |= {"best": self.best, "history": asdict(self.history), "seed": self.seed}
+            checkpoints.write(self.path, content | {"random": torch.get_rng_state()}, trial)
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one; where it does not fit, nothing is changed."""
+        if self.path is None or not self.path.exists():
+            return
+        content = checkpoints.read(self.path)
+        # What the optimizer remembers comes from the file; its settings, such as lr, from this call.
+        memory = {**content["optimizer"], "param_groups": self.optimizer.state_dict()["param_groups"]}
+        checkpoints.check_same_model(self.model, content["model"], self.path)
+        checkpoints.check_same_optimizer(memory, content["optimizer"], self.path)
+        self.model.load_state_dict(content["model"])
+        self.optimizer.load_state_dict(memory)
+        if content["scaler"]:  # empty where it was not float16
+            self.scaler.load_state_dict(content["scaler"])
+        self.best, self.seed = content["best"], content.get("seed", self.seed)
+        self.history = History(**content["history"] | {"interrupted": False})
+        torch.set_rng_state(content["random"])
 
 
 def _set_rate(optimizer: Optimizer, part: float) -> None:
@@ -271,27 +329,26 @@ def _set_rate(optimizer: Optimizer, part: float) -> None:
 # --- Data ---
 
 
+@dataclass(eq=False, repr=False)
 class Batches:
     """Random batches of examples that are in memory, as a function of the number of the step."""
 
-    def __init__(
-        self,
-        inputs: Any,
-        targets: Any,
-        batch_size: int,
-        seed: int,
-        augment: Callable[[Any, Any, torch.Generator], tuple[Any, Any]] | None,
-    ) -> None:
-        self.inputs, self.targets = inputs, targets
-        self.batch_size, self.seed, self.augment = batch_size, seed, augment
-        self.count = len(_first(inputs))
+    inputs: Any
+    targets: Any
+    batch_size: int
+    seed: int
+    augment: Callable[[Any, Any, torch.Generator], tuple[Any, Any]] | None
+
+    def __post_init__(self) -> None:
+        self.count = _examples(inputs=self.inputs, targets=self.targets)
+        whole(self.batch_size, "batch_size", most=self.count)
         self._orders: dict[int, Tensor] = {}
 
     def order(self, epoch: int) -> Tensor:
         """The examples in the order in which an epoch takes them, int64 (count,)."""
         if epoch not in self._orders:
-            generator = torch.Generator().manual_seed(_mix(self.seed, epoch))
-            self._orders[epoch] = torch.randperm(self.count, generator=generator)
+            generator = torch.Generator("cpu").manual_seed(_mix(self.seed, epoch))
+            self._orders[epoch] = torch.randperm(self.count, generator=generator, device="cpu")
             self._orders.pop(epoch - 2, None)
         return self._orders[epoch]
 
@@ -302,10 +359,10 @@ class Batches:
         order = torch.cat([self.order(epoch) for epoch in epochs])
         start = first - epochs[0] * self.count
         chosen = order[start : start + self.batch_size]
-        inputs, targets = (_each(part, lambda x: x[chosen]) for part in (self.inputs, self.targets))
+        x, y = _each(lambda each: each[chosen.to(each.device)], (self.inputs, self.targets))
         if self.augment is None:
-            return inputs, targets
-        return self.augment(inputs, targets, torch.Generator().manual_seed(_mix(self.seed, step) + 1))
+            return x, y
+        return self.augment(x, y, torch.Generator("cpu").manual_seed(_mix(self.seed, step) + 1))
 
 
 def batches(
@@ -343,15 +400,6 @@ def batches(
         >>> torch.equal(first[1], first[0] * 10)
         True
     """
-    counts = {len(x) for x in _leaves(inputs)} | {len(x) for x in _leaves(targets)}
-    if len(counts) != 1 or 0 in counts:
-        raise ValueError(
-            f"expected as many targets as inputs, at least one, got {sorted(counts)}; the examples "
-            "lie along axis 0"
-        )
-    count = counts.pop()
-    if not 1 <= batch_size <= count:
-        raise ValueError(f"expected a batch_size from 1 to the {count} examples there are, got {batch_size}")
     return Batches(inputs, targets, batch_size, seed, augment)
 
 
@@ -360,24 +408,49 @@ def _mix(seed: int, number: int) -> int:
     return (seed * 1_000_003 + number * 7_919) % 2**62
 
 
-def _stream(data: Data, first: int) -> Iterator[Any]:
+def _stream(data: Data, first: int, seed: int) -> Iterator[Any]:
     """Batches from the one of step `first` on, without end."""
-    if callable(data):
-        yield from map(data, itertools.count(first))
-    given = 0
+    step = _epoch(data, first)
     while True:
-        before = given
-        for batch in data:  # type: ignore[union-attr]
-            given += 1
-            if given > first:
+        begun = step
+        with _seeded(seed, step):
+            source: Any = map(data, itertools.count(step)) if callable(data) else iter(data)
+        while True:
+            with _seeded(seed, step):
+                batch = next(source, source)
+            if batch is source:
+                break
+            if not (isinstance(batch, (tuple, list)) and len(batch) == 2):
+                found = f"{type(batch).__name__} {batch!r:.40}"
+                raise ValueError(f"expected data to give pairs (inputs, targets), got {found}")
+            if step >= first:
                 yield batch
-        if given == before:
+            step += 1
+        if step == begun:
             raise ValueError(
-                f"data ended after {given} batches and cannot be gone through again; give a DataLoader, a "
+                f"data ended after {step} batches and cannot be gone through again; give a DataLoader, a "
                 "list, or batches(inputs, targets)"
-                if given
+                if step
                 else "data gave no batch; is the data set empty, or smaller than one batch with drop_last?"
             )
+
+
+def _epoch(data: Data, first: int) -> int:
+    """Where to begin so as to come to step `first`: at its epoch, where earlier ones do not matter for it."""
+    if callable(data):
+        return first
+    sampler = getattr(getattr(data, "batch_sampler", None), "sampler", None)
+    own = (getattr(data, "generator", None), getattr(sampler, "generator", None))
+    plain = type(sampler) in (RandomSampler, SequentialSampler) and own == (None, None)
+    return first - first % len(data) if plain else 0  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def _seeded(seed: int, step: int) -> Iterator[None]:
+    """Let torch's generator give what belongs to this step; afterwards it goes on where it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(_mix(seed, step))
+        yield
 
 
 # --- Prediction, loss ---
@@ -402,22 +475,22 @@ def predict(model: nn.Module, inputs: Any, batch_size: int = 16) -> Any:
         >>> predict(nn.Conv2d(3, 4, 1), torch.rand(5, 3, 8, 8), batch_size=2).shape
         torch.Size([5, 4, 8, 8])
     """
-    count = len(_first(inputs))
-    if not count or batch_size < 1:
-        raise ValueError(
-            f"expected at least one input and a batch_size of 1 or more, got {count} and {batch_size}"
-        )
-    place = next((p.device for p in model.parameters()), _first(inputs).device)
-    was_training = model.training
-    model.eval()
+    count = _examples(inputs=inputs)
+    place = next((p.device for p in model.parameters()), _leaves(inputs)[0].device)
+    modes = [(module, module.training) for module in model.modules()]
+    whole(batch_size, "batch_size")
     parts = []
+    model.eval()
     try:
         with torch.no_grad():
-            for chosen in torch.arange(count).split(batch_size):
-                parts.append(model(_some(inputs, chosen, place)))
+            for first in range(0, count, batch_size):
+                own = slice(first, first + batch_size)
+                outputs = model(_each(lambda x, own=own: _moved(x[own], place), inputs))
+                parts.append(_each(lambda y: y.float().cpu().contiguous(), outputs))
     finally:
-        model.train(was_training)
-    return _joined([_each(part, lambda x: x.float().cpu()) for part in parts])
+        for module, mode in modes:
+            module.training = mode
+    return _each(lambda *each: torch.cat(each), *parts)
 
 
 def cross_entropy(
@@ -442,79 +515,14 @@ def cross_entropy(
         >>> cross_entropy(torch.zeros(1, 2, 1, 3), labels)
         tensor(0.6931)
     """
-    if logits.dim() != 4 or labels.shape != (logits.shape[0], *logits.shape[2:]):
+    inputs.floating(logits, "logits", "N C H W")
+    if labels.shape != logits[:, 0].shape:
         raise ValueError(
             f"expected logits (N, C, H, W) and labels (N, H, W) of the same size, got {tuple(logits.shape)} "
             f"and {tuple(labels.shape)}; up-sample the logits to the labels' size, or crop the labels"
         )
-    if labels.dtype != torch.int64:
-        raise ValueError(
-            f"expected labels of dtype int64, got {labels.dtype}; convert them with labels.long()"
-        )
-    wrong = (labels != ignore_index) & ((labels < 0) | (labels >= logits.shape[1]))
-    if wrong.any():
-        raise ValueError(
-            f"expected labels from 0 to {logits.shape[1] - 1}, or {ignore_index} for ignored pixels, got "
-            f"{labels[wrong].unique().tolist()[:5]}; relabel them, or give the network more classes"
-        )
+    inputs.label_map(labels, "labels", logits.shape[1], ignore_index)
     return nn.functional.cross_entropy(logits, labels, weight, ignore_index=ignore_index)
-
-
-# --- Checkpoints ---
-
-
-@dataclass
-class _State:
-    """What changes during a training, and how it goes to a file and comes back."""
-
-    model: nn.Module
-    optimizer: Optimizer
-    scaler: torch.amp.GradScaler
-    history: History
-    best: dict[str, Tensor] | None
-    path: Path | None
-
-    def save(self) -> None:
-        """Write the checkpoint beside its place, then move it there, so that it is never half a file."""
-        if self.path is None:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        half = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
-        content = {
-            "format": FORMAT,
-            "model": self.model.state_dict(),
-            "best": self.best,
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "history": asdict(self.history),
-            "random": torch.get_rng_state(),
-        }
-        try:
-            torch.save(content, half)
-            half.replace(self.path)
-        finally:
-            half.unlink(missing_ok=True)
-
-    def resume(self) -> None:
-        """Go on from the checkpoint, if there is one."""
-        if self.path is None or not self.path.exists():
-            return
-        content = _read(self.path)
-        _check_same_model(self.model, content["model"], self.path)
-        self.model.load_state_dict(content["model"])
-        try:
-            self.optimizer.load_state_dict(content["optimizer"])
-        except ValueError as error:
-            raise ValueError(
-                f"{self.path} was written with another optimizer ({error}); give the one that it was trained "
-                "with, or another path to begin anew"
-            ) from error
-        self.scaler.load_state_dict(content["scaler"])
-        self.best = content["best"]
-        torch.set_rng_state(content["random"].cpu())
-        self.history = History(**content["history"])
-        self.history.interrupted = False
-        self.history.scores = [tuple(each) for each in self.history.scores]  # type: ignore[misc]
 
 
 def load(model: nn.Module, checkpoint: str | Path) -> nn.Module:
@@ -532,141 +540,115 @@ def load(model: nn.Module, checkpoint: str | Path) -> nn.Module:
         ValueError: It is no checkpoint, or one of another model; says what differs.
     """
     path = Path(checkpoint)
-    content = _read(path)
+    content = checkpoints.read(path)
     weights = content["best"] or content["model"]
-    _check_same_model(model, weights, path)
+    checkpoints.check_same_model(model, weights, path)
     model.load_state_dict(weights)
     return model.eval()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, with tensors on the processor."""
-    if not path.exists():
-        raise FileNotFoundError(
-            f"there is no checkpoint {path}; train one with fit(..., checkpoint={str(path)!r})"
-        )
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(
-            f"{path} is no checkpoint that can be read ({error}); move it away to begin anew"
-        ) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(
-            f"{path} is no checkpoint of segcore.train.fit; give another path, this file stays as it is"
-        )
-    return content
-
-
-def _check_same_model(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
-    """Refuse the weights of another model, saying what differs."""
-    own = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    others = {name: tuple(value.shape) for name, value in weights.items()}
-    if own == others:
-        return
-    for name in [*own, *others]:
-        if own.get(name) != others.get(name):
-            here, there = (f"of shape {x[name]}" if name in x else "missing" for x in (own, others))
-            break
-    differing = sum(own.get(name) != others.get(name) for name in {*own, *others})
-    raise ValueError(
-        f"{path} is the checkpoint of another model: {name!r} is {there} in the file and {here} in the model "
-        f"({differing} tensors differ in all). Make the model as it was trained, or give another path; the "
-        "file stays as it is"
-    )
 
 
 # --- Device, precision, processes ---
 
 
-def _join(device: str | torch.device | None) -> tuple[torch.device, int, int]:
-    """Join the other processes, if torchrun started several: the device, the rank, and how many there are.
+class _Group(NamedTuple):
+    """The processes that train together: this one's device and rank, and how many there are."""
+
+    place: torch.device
+    rank: int = 0
+    world: int = 1
+
+    def agree(self, *values: float, largest: bool = False) -> list[float]:
+        """The sum of each of these numbers over all processes, or the largest one: the same in all."""
+        if self.world == 1:
+            return list(values)
+        box = torch.tensor(values, dtype=torch.float64, device=self.place)
+        dist.all_reduce(box, dist.ReduceOp.MAX if largest else dist.ReduceOp.SUM)
+        return box.tolist()
+
+    def parallel(self, model: nn.Module) -> nn.Module:
+        """The model, or DistributedDataParallel around it."""
+        if self.world == 1:
+            return model
+        return DistributedDataParallel(model, device_ids=[self.place] if self.place.type == "cuda" else None)
+
+    def check_alike(self, batch: Any) -> None:
+        """Refuse different batches in different processes: their shares would leave examples out."""
+        if self.world > 1:
+            content = io.BytesIO()
+            torch.save(_each(Tensor.cpu, batch), content)
+            mark = zlib.crc32(content.getbuffer())
+            if sum(self.agree(mark, -mark, largest=True)):  # the largest less the smallest one
+                raise ValueError(
+                    "the processes were given different batches; give each the same ones, as fit shares them "
+                    "out itself: no DistributedSampler, and random numbers of torch's or a seeded generator"
+                )
+
+    def share(self, batch: Any) -> tuple[Any, float]:
+        """This process's examples of a batch, on its device, and their weight in the mean over all."""
+        weight = 1.0
+        if self.world > 1:
+            count = _examples(inputs=batch[0], targets=batch[1])
+            if count < self.world:
+                raise ValueError(
+                    f"expected batches of at least {self.world} examples, one for each process, got {count}; "
+                    "leave the last, smaller one out with DataLoader(..., drop_last=True), or make all larger"
+                )
+            weight = len(range(self.rank, count, self.world)) * self.world / count
+            batch = _each(lambda x: x[self.rank :: self.world], batch)
+        return _each(lambda x: _moved(x, self.place), batch), weight
+
+
+def _moved(x: Tensor, place: torch.device) -> Tensor:
+    """The tensor on another device, images with their channels last, as convolutions are fastest."""
+    x = x.to(place, non_blocking=place.type == "cuda")
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+
+
+def _join(device: str | torch.device | None) -> _Group:
+    """Join the other processes, if torchrun started several.
 
     They stay together until the script ends: trainings one after the other that each joined and left would
     wait for each other now and then.
     """
-    place = torch.device(device) if device is not None else _best_device()
+    best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    place = torch.device(device if device is not None else best)
     joined = dist.is_available() and dist.is_initialized()
     if not joined and int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return place, 0, 1
+        return _Group(place)
     if place.type == "cuda" and place.index is None:
         place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(place)
     if not joined:
         dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
-        atexit.register(_leave)
-    return place, dist.get_rank(), dist.get_world_size()
-
-
-def _leave() -> None:
-    """Leave the other processes, at the end of the script."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
-
-
-def _best_device() -> torch.device:
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        atexit.register(lambda: dist.destroy_process_group() if dist.is_initialized() else None)
+    return _Group(place, dist.get_rank(), dist.get_world_size())
 
 
 def _precision(name: str, place: torch.device) -> torch.dtype:
     """The dtype of the forward pass."""
     if name != "auto":
-        if name not in PRECISIONS:
-            raise ValueError(f"expected a precision of auto, {', '.join(PRECISIONS)}, got {name!r}")
-        return PRECISIONS[name]
+        return getattr(torch, name)
     if place.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    if place.type == "cpu" and any(
-        getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    ):
+    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    if place.type == "cpu" and any(getattr(torch.cpu, test, bool)() for test in tests):
         return torch.bfloat16
     return torch.float32
 
 
-def _parallel(model: nn.Module, run: _Run) -> nn.Module:
-    """The model, or DistributedDataParallel around it."""
-    if run.world == 1:
-        return model
-    return DistributedDataParallel(model, device_ids=[run.place] if run.place.type == "cuda" else None)
-
-
-def _share(part: Any, run: _Run) -> tuple[Any, float]:
-    """This process's examples of a batch, on its device, and their weight in the mean over all processes."""
-    count = len(_first(part))
-    if count < run.world:
-        raise ValueError(
-            f"expected batches of at least {run.world} examples, one for each process, got {count}; "
-            "make the batches larger"
-        )
-    own = range(run.rank, count, run.world)
-
-    def move(x: Tensor) -> Tensor:
-        x = (x[run.rank :: run.world] if run.world > 1 else x).to(run.place, non_blocking=True)
-        return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
-
-    return _each(part, move), len(own) * run.world / count
-
-
-def _agree(value: float, spent: float, stopped: float, run: _Run) -> tuple[float, float, float]:
-    """The mean loss, and whether any process is out of time or was stopped: the same answer in all."""
-    if run.world == 1:
-        return value, spent, stopped
-    total = torch.tensor(value, dtype=torch.float64, device=run.place)
-    flags = torch.tensor([spent, stopped], dtype=torch.float64, device=run.place)
-    dist.all_reduce(total)
-    dist.all_reduce(flags, dist.ReduceOp.MAX)
-    return float(total) / run.world, float(flags[0]), float(flags[1])
-
-
-def _from_first(score: float, run: _Run) -> float:
-    """The number that the first process has, in all of them."""
-    if run.world == 1:
-        return score
-    box = torch.tensor(score, dtype=torch.float64, device=run.place)
-    dist.broadcast(box, 0)
-    return float(box)
+@contextlib.contextmanager
+def _lent(model: nn.Module, place: torch.device) -> Iterator[None]:
+    """The model on another device with its channels last; afterwards where and as it was."""
+    home = next(model.parameters()).device
+    plain = {name for name, x in (*model.named_parameters(), *model.named_buffers()) if x.is_contiguous()}
+    model.to(place).to(memory_format=torch.channels_last)
+    try:
+        yield
+    finally:
+        model.to(home)
+        for name, x in (*model.named_parameters(), *model.named_buffers()):
+            if name in plain:
+                x.data = x.data.contiguous()
 
 
 @contextlib.contextmanager
@@ -676,134 +658,54 @@ def _stop_signal() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
-    before = signal.getsignal(signal.SIGINT)
 
     def stop(*_: object) -> None:
         event.set()
         signal.signal(signal.SIGINT, before)
 
-    signal.signal(signal.SIGINT, stop)
+    before = signal.signal(signal.SIGINT, stop)
     try:
         yield event
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def _bar(run: _Run, first: int, progress: bool) -> Any:
-    """A progress bar, in the first process alone, unless it is unwanted."""
-    off = not progress or run.rank > 0 or os.environ.get("TQDM_DISABLE", "") not in ("", "0")
-    return tqdm(total=run.steps, initial=first, disable=off, unit="step", desc="training")
+# --- Nested batches ---
 
 
-def _figures(history: History) -> dict[str, str]:
-    """What stands beside the progress bar."""
-    last = {"loss": f"{history.losses[-1]:.3f}"}
-    return last | ({"score": f"{history.scores[-1][1]:.3f}"} if history.scores else {})
+def _each(change: Callable[..., Any], *parts: Any) -> Any:
+    """The same form with every tensor changed, of several alike with those that stand in the same place."""
+    first = parts[0]
+    if isinstance(first, dict):
+        return {key: _each(change, *(part[key] for part in parts)) for key in first}
+    if isinstance(first, (tuple, list)):
+        values = [_each(change, *each) for each in zip(*parts, strict=True)]
+        return type(first)(*values) if hasattr(first, "_fields") else type(first)(values)
+    return change(*parts) if isinstance(first, Tensor) else first
 
 
-# --- Nested batches, arguments ---
-
-
-def _leaves(part: Any) -> Iterator[Any]:
-    """The tensors in tuples, lists and dicts."""
+def _leaves(part: Any) -> list[Any]:
+    """What stands in tuples, lists and dicts."""
     if isinstance(part, dict):
         part = list(part.values())
-    if isinstance(part, (tuple, list)):
-        for each in part:
-            yield from _leaves(each)
-    else:
-        yield part
+    if not isinstance(part, (tuple, list)):
+        return [part]
+    return [leaf for each in part for leaf in _leaves(each)]
 
 
-def _first(part: Any) -> Any:
-    return next(_leaves(part))
-
-
-def _each(part: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same form with every tensor changed."""
-    if isinstance(part, dict):
-        return {key: _each(value, change) for key, value in part.items()}
-    if isinstance(part, (tuple, list)):
-        return _like(part, [_each(value, change) for value in part])
-    return change(part)
-
-
-def _some(part: Any, chosen: Tensor, place: torch.device) -> Any:
-    """The same form with these examples alone, on a device."""
-    return _each(part, lambda x: x[chosen.to(x.device)].to(place))
-
-
-def _joined(parts: list[Any]) -> Any:
-    """Outputs of several batches put together along axis 0."""
-    if isinstance(parts[0], dict):
-        return {key: _joined([part[key] for part in parts]) for key in parts[0]}
-    if isinstance(parts[0], (tuple, list)):
-        return _like(parts[0], [_joined(list(each)) for each in zip(*parts, strict=True)])
-    return torch.cat(parts)
-
-
-def _like(form: Any, values: list[Any]) -> Any:
-    """A list, tuple or named tuple of these values."""
-    return type(form)(*values) if hasattr(form, "_fields") else type(form)(values)
-
-
-def _shortened(steps: int) -> int:
-    """The number of steps, cut to the fraction that SEGCORE_STEPS names."""
-    text = os.environ.get("SEGCORE_STEPS", "1")
-    try:
-        part = float(text)
-    except ValueError:
-        part = math.nan
-    if not 0 < part <= 1:
+def _examples(**parts: Any) -> int:
+    """How many examples there are, along axis 0 of every tensor."""
+    leaves = [(name, leaf) for name, part in parts.items() for leaf in _leaves(part)]
+    for name, leaf in leaves:
+        if not isinstance(leaf, Tensor) or leaf.dim() == 0:
+            raise TypeError(
+                f"expected {name} as tensors with the examples along axis 0, got {leaf!r:.40}; make a tensor "
+                "of it with one entry for each example, or leave it out"
+            )
+    counts = {len(leaf) for _, leaf in leaves}
+    if len(counts) != 1 or 0 in counts:
         raise ValueError(
-            f"expected SEGCORE_STEPS to be a fraction above 0 and up to 1, such as 0.02, got {text!r}"
+            f"expected as many examples in every tensor of {' and '.join(parts)}, at least one, got "
+            f"{sorted(counts)}; they lie along axis 0"
         )
-    return max(1, round(steps * part))
-
-
-def _check_arguments(
-    model: nn.Module,
-    steps: int,
-    lr: float,
-    seconds: float | None,
-    validate_every: int | None,
-    checkpoint_every: int | None,
-) -> None:
-    """Refuse what cannot be trained."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(
-            f"expected model to be an nn.Module, got {type(model).__name__}; pass an instance, not a class"
-        )
-    if not any(p.requires_grad for p in model.parameters()):
-        raise ValueError("the model has no parameter that requires a gradient, so there is nothing to train")
-    if isinstance(steps, bool) or not isinstance(steps, int):
-        raise TypeError(f"expected steps to be an int, got {steps!r}")
-    for name, value in {
-        "steps": steps,
-        "lr": lr,
-        "seconds": seconds,
-        "validate_every": validate_every,
-        "checkpoint_every": checkpoint_every,
-    }.items():
-        if value is not None and not value > 0:
-            raise ValueError(f"expected {name} above 0, got {value}")
-
-
-def _check_loss(value: Any, inputs: Any, state: _State, run: _Run) -> None:
-    """Stop where the loss is not a finite scalar, and say what to try."""
-    if not (isinstance(value, Tensor) and value.numel() == 1):
-        found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-        raise TypeError(f"expected the loss to be a scalar tensor, got {found}; take its mean")
-    if math.isfinite(value.detach()):
-        return
-    rate = state.optimizer.param_groups[0].get("initial_lr", 0.0)
-    if not all(bool(x.isfinite().all()) for x in _leaves(inputs) if x.is_floating_point()):
-        cure = "the inputs of this batch hold NaN or infinity: look at how they are made"
-    elif state.history.steps == 0:
-        cure = "look whether every pixel of the batch is ignored, and at the loss for log(0) or 0/0"
-    else:
-        cure = (
-            f"try a smaller lr (it is {rate:g}), precision='float32', and look whether every pixel of the "
-            "batch is ignored"
-        )
-    raise FloatingPointError(f"the loss is {float(value.detach())} at step {state.history.steps}; {cure}")
+    return counts.pop()

@@ -24,6 +24,7 @@ SUPPORT = {
     "__init__.py",
     "__main__.py",
     "train.py",
+    "checkpoints.py",
     "viz.py",
     "figures.py",
     "inputs.py",
