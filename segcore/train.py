@@ -255,7 +255,7 @@ class _Training:
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(value * weight).backward()
         self.whole = False
-        with torch.device("cpu"):  # where AdamW counts its steps, whatever the default device is
+        with torch.device("cpu"):  # where optimizers count their steps, whatever the default device is
             self.scaler.step(self.optimizer)
         self.scaler.update()
         return float(value.detach()) * weight

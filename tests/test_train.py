@@ -517,14 +517,16 @@ def defaults():
     torch.set_default_dtype(torch.float32)
 
 
-def test_the_default_device_does_not_matter(tmp_path, defaults):
+@pytest.mark.parametrize("optimizer", [None, torch.optim.NAdam])
+def test_the_default_device_does_not_matter(tmp_path, defaults, optimizer):
     images, labels = pictures()
     expected, model = network(), network()
-    fit(expected, data(), cross_entropy, 8, validate=lambda m: 1.0, **QUIET)
+    fit(expected, data(), cross_entropy, 8, validate=lambda m: 1.0, optimizer=optimizer, **QUIET)
     logits = predict(expected, images)
     torch.set_default_device("meta")
     made = batches(images, labels, batch_size=4, augment=lambda x, y, generator: (x, y))
-    options = {"checkpoint": tmp_path / "net.pt", "validate": lambda m: 1.0, **QUIET}
+    options = {"checkpoint": tmp_path / "net.pt", "optimizer": optimizer, **QUIET}
+    options["validate"] = lambda m: 1.0
     fit(model, made, stopping_at(4), 8, **options)
     fit(model, made, cross_entropy, 8, **options)
     assert made.order(0).device == torch.device("cpu")
