@@ -265,7 +265,7 @@
     const opened = [];
     const prepare = () => {
       page.dataset.theme = "light";
-      for (const box of all("details.admonition:not([open])")) {
+      for (const box of all("details.admonition:not(.hide, [open])")) {
         box.open = true;
         opened.push(box);
       }

@@ -277,13 +277,14 @@ def test_a_dark_page_prints_light_and_is_dark_again(open_path):
     page = (opened := open_path(HTML / CHAPTER, theme="dark")).page
     settle(opened)
     theme = "document.documentElement.dataset.theme"
-    folded = page.locator("details.admonition:not([open])")
+    folded = page.locator("details.admonition:not(.hide, [open])")
     count = folded.count()
     assert page.evaluate(theme) == "dark" and count > 0
     for _ in range(2):  # some browsers say it twice, by the event and by the medium
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate(theme) == "light" and folded.count() == 0
     page.emulate_media(media="print")
+    assert not any(code.is_visible() for code in page.locator("details.hide").all()), "folded code is printed"
     still = page.locator(".segcore-still img").first
     still.wait_for(state="visible")
     assert still.bounding_box()["width"] > 400
