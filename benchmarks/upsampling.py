@@ -1,11 +1,11 @@
 """Up-convolution, bilinear resizing and max unpooling beside torch's compiled kernels.
 
-*Up-convolution* paints: one matrix product, then `fold`, which puts the strokes down and adds them up. The
-filters are those of published networks: 4 × 4 at stride 2 (DCGAN's, FCN's), 2 × 2 at stride 2 (U-Net's),
-3 × 3 at stride 2 (output padding 1), and FCN-32s's 64 × 64 at stride 32.
+*Up-convolution* is convolutions of the small map, one for each kind of output cell, interleaved. The filters
+are those of published networks: 4 × 4 at stride 2 (DCGAN's, FCN's), 2 × 2 at stride 2 (U-Net's), 3 × 3 at
+stride 2 (output padding 1), and FCN-32s's 64 × 64 at stride 32.
 
-*Resizing* is two dense matrix products, with torch's compiled loop over four neighbours beside it. The
-matrices hold two numbers in a row besides zeros, so the larger the old map, the more products are with zeros.
+*Resizing* is two products with sparse matrices of two numbers in a row, with torch's compiled loop over four
+neighbours beside it.
 
 Maps are filled with normal random numbers, float32, contiguous. Where a row does not say otherwise, forward
 only.
@@ -95,9 +95,17 @@ def cases() -> Iterator[Case]:
     yield from resizings(generator)
     before = torch.randn(8, 64, 112, 112, generator=generator)
     pooled, indices = F.max_pool2d(before, 2, return_indices=True)
-    yield Case(
-        "unpool 2 × 2, 8 × 64 channels to 112 × 112",
-        lambda: max_unpool2d(pooled, indices, 2),
-        lambda: F.max_unpool2d(pooled, indices, 2),
-        "max_unpool2d",
-    )
+
+    def ours(x: Tensor) -> Tensor:
+        return max_unpool2d(x, indices, 2)
+
+    def peer(x: Tensor) -> Tensor:
+        return F.max_unpool2d(x, indices, 2)
+
+    for name, run in [("", forward), (", forward and backward", with_gradient)]:
+        yield Case(
+            f"unpool 2 × 2, 8 × 64 channels to 112 × 112{name}",
+            run(ours, pooled),
+            run(peer, pooled),
+            "max_unpool2d",
+        )

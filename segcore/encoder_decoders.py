@@ -20,7 +20,6 @@ deformations, and DeconvNet's proposals and its training in two stages.
 from __future__ import annotations
 
 import itertools
-import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,6 +28,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor, nn
 
+from segcore import inputs
 from segcore.upsampling import max_unpool2d
 
 __all__ = [
@@ -108,11 +108,11 @@ class UNet(nn.Module):
         batch_norm: bool = True,
     ) -> None:
         super().__init__()
-        self.in_channels = _whole(in_channels, "in_channels", 1)
-        self.depth = _whole(depth, "depth", 1)
-        self.padding = _option(padding, "padding", ("same", "valid"))
-        self.fusion = _option(fusion, "fusion", ("concatenate", "sum", "none"))
-        widths = [_whole(width, "width", 1) * 2**level for level in range(self.depth + 1)]
+        self.in_channels = inputs.whole(in_channels, "in_channels")
+        self.depth = inputs.whole(depth, "depth")
+        self.padding = inputs.option(padding, "padding", ("same", "valid"))
+        self.fusion = inputs.option(fusion, "fusion", ("concatenate", "sum", "none"))
+        widths = [inputs.whole(width, "width") * 2**level for level in range(self.depth + 1)]
         rising = widths[-2::-1]
         times = 2 if fusion == "concatenate" else 1
         around = 1 if padding == "same" else 0
@@ -122,7 +122,7 @@ class UNet(nn.Module):
         )
         self.up = nn.ModuleList(nn.ConvTranspose2d(2 * c, c, 2, stride=2) for c in rising)
         self.decoder = nn.ModuleList(_convolutions([times * c, c, c], around, batch_norm) for c in rising)
-        self.score = nn.Conv2d(widths[0], _whole(num_classes, "num_classes", 1), 1)
+        self.score = nn.Conv2d(widths[0], inputs.whole(num_classes, "num_classes"), 1)
         _start_as_he(self)
 
     @property
@@ -132,13 +132,13 @@ class UNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits ``(N, num_classes, H', W')`` of images ``(N, in_channels, H, W)``."""
-        _check_image(image, self.in_channels)
+        inputs.image(image, channels=self.in_channels)
         if self.padding == "valid":
             self._check_size(image)
         x, skips = image, []
         for block in self.encoder[:-1]:
             skips.append(block(x))
-            x = F.max_pool2d(skips[-1], 2, ceil_mode=True)
+            x = _halved(skips[-1])
         x = self.encoder[-1](x)
         for up, block, skip in zip(self.up, self.decoder, reversed(skips), strict=True):
             x = block(self._fuse(up(x), skip))
@@ -149,7 +149,7 @@ class UNet(nn.Module):
         if self.padding == "valid":
             skip = center_crop(skip, x.shape[2:])
         else:
-            x = x[..., : skip.shape[2], : skip.shape[3]]  # one row more where the pooling rounded up
+            x = _cut(x, *skip.shape[2:])
         if self.fusion == "concatenate":
             return torch.cat([skip, x], dim=1)
         return skip + x if self.fusion == "sum" else x
@@ -171,6 +171,21 @@ class UNet(nn.Module):
                     f"multiple of {step}, got {size}; the next that fit are {size - rest} and "
                     f"{size - rest + step}, or use overlap_tile, which takes any"
                 )
+
+
+def _halved(x: Tensor) -> Tensor:
+    """2×2 max pooling that rounds odd sizes up."""
+    if torch.compiler.is_compiling():  # ceil_mode asks of free sizes what torch.export cannot prove
+        return F.max_pool2d(F.pad(x, (0, 1, 0, 1), value=-torch.inf), 2)
+    return F.max_pool2d(x, 2, ceil_mode=True)
+
+
+def _cut(x: Tensor, height: int, width: int) -> Tensor:
+    """The upper left of a map that is a row or a column too large, where the pooling rounded up."""
+    if torch.compiler.is_compiling():  # and so does a slice
+        rows, columns = (torch.arange(size, device=x.device) for size in (height, width))
+        return x.index_select(2, rows).index_select(3, columns)
+    return x[..., :height, :width]
 
 
 def center_crop(x: Tensor, size: int | Sequence[int]) -> Tensor:
@@ -234,15 +249,14 @@ def overlap_tile(model: UNet, image: Tensor, tile: int = 256) -> Tensor:
         >>> torch.allclose(overlap_tile(model, image, tile=32), model(image[None])[0], atol=1e-5)
         True
     """
-    if not isinstance(model, UNet):
-        raise TypeError(f"expected model as a UNet, got {type(model).__name__}; give the UNet itself")
+    inputs.instance(model, "model", UNet, "give the UNet itself")
     if model.training:
         raise ValueError("expected model in eval mode, got training mode; call model.eval() first")
     if isinstance(image, Tensor) and image.dim() == 3:
         return overlap_tile(model, image[None], tile)[0]
-    _check_image(image, model.in_channels)
+    inputs.image(image, channels=model.in_channels)
     step = 2**model.depth
-    tile = -(-_whole(tile, "tile", 1) // step) * step
+    tile = -(-inputs.whole(tile, "tile") // step) * step
     run = _valid_tile if model.padding == "valid" else _same_tile
     rows = [
         torch.cat([run(model, image, y, x, tile) for x in range(0, image.shape[3], tile)], dim=3)
@@ -263,9 +277,11 @@ def _valid_tile(model: UNet, image: Tensor, y: int, x: int, tile: int) -> Tensor
     """The tile at (y, x) from the image mirrored at its borders."""
     margin, step = model.margin, 2**model.depth
     whole = -(-(tile - LEAST) // step) * step + LEAST
-    rows = _mirrored(torch.arange(y - margin, y + whole + margin), image.shape[2])
-    columns = _mirrored(torch.arange(x - margin, x + whole + margin), image.shape[3])
-    part = image[:, :, rows.to(image.device)][..., columns.to(image.device)]
+    rows, columns = (
+        _mirrored(torch.arange(start - margin, start + whole + margin, device=image.device), size)
+        for start, size in zip((y, x), image.shape[2:], strict=True)
+    )
+    part = image[:, :, rows][..., columns]
     height, width = min(tile, image.shape[2] - y), min(tile, image.shape[3] - x)
     return model(part)[..., :height, :width]
 
@@ -285,9 +301,9 @@ class _Unpooling(nn.Module):
 
     def __init__(self, in_channels: int, num_classes: int, width: int, depth: int, batch_norm: bool) -> None:
         super().__init__()
-        self.in_channels = _whole(in_channels, "in_channels", 1)
-        self.depth = _whole(depth, "depth", 1)
-        widths = [_whole(width, "width", 1) * min(2**level, 8) for level in range(self.depth)]
+        self.in_channels = inputs.whole(in_channels, "in_channels")
+        self.depth = inputs.whole(depth, "depth")
+        widths = [inputs.whole(width, "width") * min(2**level, 8) for level in range(self.depth)]
         self.channels = widths[-1]
         counts = [2 if level < 2 else 3 for level in range(self.depth)]
         falling, rising = [self.in_channels, *widths], [*reversed(widths), widths[0]]
@@ -299,11 +315,11 @@ class _Unpooling(nn.Module):
             _convolutions([*[a] * count, b], 1, batch_norm)
             for a, b, count in zip(rising[:-1], rising[1:], reversed(counts), strict=True)
         )
-        self.score = nn.Conv2d(widths[0], _whole(num_classes, "num_classes", 1), 1)
+        self.score = nn.Conv2d(widths[0], inputs.whole(num_classes, "num_classes"), 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits ``(N, num_classes, H, W)`` of images ``(N, in_channels, H, W)``."""
-        _check_image(image, self.in_channels)
+        inputs.image(image, channels=self.in_channels)
         x, switches = image, []
         for block in self.encoder:
             x = block(x)
@@ -392,8 +408,8 @@ class DeconvNet(_Unpooling):
         batch_norm: bool = True,
     ) -> None:
         super().__init__(in_channels, num_classes, width, depth, batch_norm)
-        self.kernel = _whole(kernel, "kernel", 1)
-        hidden = 64 * width if hidden is None else _whole(hidden, "hidden", 1)
+        self.kernel = inputs.whole(kernel, "kernel")
+        hidden = 64 * width if hidden is None else inputs.whole(hidden, "hidden")
         self.fc6 = _convolution(nn.Conv2d(self.channels, hidden, self.kernel), batch_norm)
         self.fc7 = _convolution(nn.Conv2d(hidden, hidden, 1), batch_norm)
         self.deconv_fc6 = _convolution(nn.ConvTranspose2d(hidden, self.channels, self.kernel), batch_norm)
@@ -458,8 +474,8 @@ def dice_loss(logits: Tensor, target: Tensor, ignore_index: int = 255) -> Tensor
         ignore_index: Label of pixels that do not count.
 
     Returns:
-        A number from 0 to 1; 0 with a gradient of 0 where no pixel counts. (A metric of nothing is NaN, but
-        a loss of NaN would spoil the weights for one empty batch.)
+        A number from 0 to 1, float32 for half precision; 0 with a gradient of 0 where no pixel counts. (A
+        metric of nothing is NaN, but a loss of NaN would spoil the weights for one empty batch.)
 
     Raises:
         TypeError: An argument is no tensor.
@@ -501,7 +517,7 @@ def focal_loss(
         ignore_index: Label of pixels that do not count.
 
     Returns:
-        A number; 0 with a gradient of 0 where no pixel counts.
+        A number, float32 for half precision; 0 with a gradient of 0 where no pixel counts.
 
     Raises:
         TypeError: An argument is no tensor.
@@ -512,19 +528,14 @@ def focal_loss(
         >>> focal_loss(logits, target, gamma=0), focal_loss(logits, target, gamma=2)  # log 2, a quarter of it
         (tensor(0.6931), tensor(0.1733))
     """
-    if not gamma >= 0:
-        raise ValueError(f"expected gamma of 0 or more, got {gamma}; 0 gives cross entropy")
+    gamma = inputs.number(gamma, "gamma", least=0)
     scores, labels = _counted(logits, target, ignore_index)
     log_p = scores.log_softmax(1).gather(1, labels[:, None])[:, 0]
     wrong = (-torch.expm1(log_p)).clamp(min=torch.finfo(log_p.dtype).eps)  # 1 - p; a root of 0 has no slope
     cost = -(wrong**gamma) * log_p
     if weight is None:
         return cost.sum() / max(len(cost), 1)
-    if tuple(weight.shape) != (logits.shape[1],):
-        raise ValueError(
-            f"expected weight of shape ({logits.shape[1]},), got {tuple(weight.shape)}; one a class"
-        )
-    weights = weight.to(cost)[labels]
+    weights = inputs.tensor(weight, "weight", str(logits.shape[1])).to(cost)[labels]
     total = weights.sum()
     return (weights * cost).sum() / torch.where(total > 0, total, 1)
 
@@ -552,7 +563,7 @@ def lovasz_softmax(
         ignore_index: Label of pixels that do not count.
 
     Returns:
-        A number from 0 to 1; 0 with a gradient of 0 where no pixel counts.
+        A number from 0 to 1, float32 for half precision; 0 with a gradient of 0 where no pixel counts.
 
     Raises:
         TypeError: An argument is no tensor.
@@ -564,14 +575,13 @@ def lovasz_softmax(
         >>> lovasz_softmax(logits, torch.tensor([[[0, 0, 1, 1]]]))  # IoU of 2/3 and of 1/2
         tensor(0.4167)
     """
-    _option(classes, "classes", ("present", "all"))
-    if per_image:
-        _check_target(logits, target, ignore_index)
+    inputs.option(classes, "classes", ("present", "all"))
+    scores, labels = _counted(logits, target, ignore_index)
+    if per_image and len(logits):
         pairs = zip(logits.split(1), target.split(1), strict=True)
         each = [lovasz_softmax(*pair, classes=classes, ignore_index=ignore_index) for pair in pairs]
-        counted = [bool((image != ignore_index).any()) for image in target]
-        return torch.stack(each).sum() / max(sum(counted), 1) if each else logits.sum()
-    scores, labels = _counted(logits, target, ignore_index)
+        counted = (target != ignore_index).flatten(1).any(1).sum()
+        return torch.stack(each).sum() / counted.clamp(min=1)
     truth = _one_hot(labels, scores)
     error = (truth - scores.softmax(1)).abs()
     ordered, order = error.sort(dim=0, descending=True)
@@ -591,12 +601,13 @@ def lovasz_gradient(truth: Tensor) -> Tensor:
         truth: 0 and 1, ``(..., P)``, sorted by error, largest first.
 
     Returns:
-        ``(..., P)``; it adds up to 1 (for P of 1 or more).
+        ``(..., P)``, float32 or float64; it adds up to 1 (for P of 1 or more).
 
     Example:
         >>> lovasz_gradient(torch.tensor([1.0, 0.0, 1.0]))
         tensor([0.5000, 0.1667, 0.3333])
     """
+    truth = truth.to(torch.promote_types(truth.dtype, torch.float32))  # halves cannot count to 2,049
     total = truth.sum(-1, keepdim=True)
     intersection = total - truth.cumsum(-1)
     union = total + (1 - truth).cumsum(-1)
@@ -629,15 +640,15 @@ def class_weights(labels: Tensor, num_classes: int, ignore_index: int = 255) -> 
         >>> class_weights(torch.tensor([[0, 0, 0, 0, 0, 0, 1, 1]]), 3)
         tensor([0.3333, 1.0000, 0.0000])
     """
-    _check_labels(labels, "labels", num_classes, ignore_index)
+    inputs.label_map(labels, "labels", inputs.whole(num_classes, "num_classes"), ignore_index)
     images = labels.flatten(1) if labels.dim() == 3 else labels.flatten()[None]
-    counts = torch.stack([(images == c).sum(1) for c in range(num_classes)], dim=1)  # (N, C)
-    pixels = (images != ignore_index).sum(1, keepdim=True)
-    among = (pixels * (counts > 0)).sum(0)
-    frequency = counts.sum(0) / among.clamp(min=1)
+    counted = images != ignore_index  # one of the classes, it may be
+    counts = torch.stack([(counted & (images == c)).sum(1) for c in range(num_classes)], dim=1)  # (N, C)
+    among = (counted.sum(1, keepdim=True) * (counts > 0)).sum(0)
+    frequency = counts.sum(0).float() / among.clamp(min=1)
     present = frequency > 0
     if not present.any():
-        return torch.zeros(num_classes, device=labels.device)
+        return frequency
     median = frequency[present].median()
     return torch.where(present, median / frequency.clamp(min=1e-12), 0.0)
 
@@ -674,9 +685,8 @@ def border_weights(
         >>> border_weights(torch.tensor([[1, 0, 0, 2]]), sigma=3.0)  # 1 + 10 exp(-(1 + 2)² / 18)
         tensor([[1.0000, 7.0653, 7.0653, 1.0000]])
     """
-    _check_instances(instances)
-    if not sigma > 0:
-        raise ValueError(f"expected sigma above 0, got {sigma}; it is a distance in pixels")
+    inputs.label_map(instances, "instances", ignore_index=None)
+    w0, sigma = inputs.number(w0, "w0", least=0), inputs.number(sigma, "sigma", above=0)
     if instances.dim() == 3:
         maps = [border_weights(each, w0, sigma, weights) for each in instances]
         return torch.stack(maps) if maps else instances.float()
@@ -687,99 +697,29 @@ def border_weights(
         second = np.minimum(second, np.maximum(first, distance))
         first = np.minimum(first, distance)
     gap = w0 * np.exp(-((first + second) ** 2) / (2 * sigma**2)) * (cells == 0)
-    base = torch.ones(2) if weights is None else weights.detach().cpu().float()
-    return (base[(instances > 0).long().cpu()] + torch.from_numpy(gap).float()).to(instances.device)
+    base = instances.new_ones(2) if weights is None else inputs.tensor(weights, "weights", "2").detach()
+    base = base.to(instances.device, torch.float32)[(instances > 0).long()]
+    return base + torch.from_numpy(gap).to(base)
 
 
-# --- What comes in ---
+# --- What counts ---
 
 
 def _counted(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
-    """The pixels that count: scores (P, C) and labels (P,)."""
-    _check_target(logits, target, ignore_index)
-    counts = target != ignore_index
-    return logits.movedim(1, -1)[counts], target[counts]
-
-
-def _one_hot(labels: Tensor, scores: Tensor) -> Tensor:
-    """Labels (P,) as 0 and 1, (P, C), in the dtype of the scores."""
-    return torch.zeros_like(scores).scatter(1, labels[:, None], 1)
-
-
-def _check_target(logits: Tensor, target: Tensor, ignore_index: int) -> None:
-    """Refuse logits and label maps that do not belong together."""
-    if not isinstance(logits, Tensor):
-        raise TypeError(f"expected logits as a tensor (N, C, H, W), got {type(logits).__name__}")
-    if logits.dim() != 4 or not logits.is_floating_point():
-        raise ValueError(
-            f"expected logits (N, C, H, W) in floating point, got {tuple(logits.shape)} {logits.dtype}; "
-            "give what the network returns, before softmax and argmax"
-        )
-    _check_labels(target, "target", logits.shape[1], ignore_index)
+    """The pixels that count: scores (P, C), in float32 at least, for sums outgrow halves; and labels (P,)."""
+    inputs.floating(logits, "logits", "N C H W")
+    inputs.label_map(target, "target", logits.shape[1], ignore_index, form="N H W")
     wanted, got = (len(logits), *logits.shape[2:]), tuple(target.shape)
     if got != wanted:
         raise ValueError(
             f"expected target {wanted} for logits {tuple(logits.shape)}, got {got}; up-sample the logits, or "
             "center_crop the target where convolutions are unpadded"
         )
+    counts = target != ignore_index
+    scores = logits.movedim(1, -1)[counts]
+    return scores.to(torch.promote_types(scores.dtype, torch.float32)), target[counts]
 
 
-def _check_labels(labels: Tensor, name: str, num_classes: int, ignore_index: int) -> None:
-    """Refuse what is no label map of so many classes."""
-    if not isinstance(labels, Tensor):
-        raise TypeError(f"expected {name} as a tensor of labels, got {type(labels).__name__}")
-    if labels.dtype != torch.int64:
-        raise ValueError(f"expected {name} in int64, got {labels.dtype}; convert with {name}.long()")
-    if labels.dim() not in (2, 3):
-        raise ValueError(
-            f"expected {name} (N, H, W), got {tuple(labels.shape)}; take channels out, or argmax"
-        )
-    outside = ((labels < 0) | (labels >= num_classes)) & (labels != ignore_index)
-    if outside.any():
-        place = tuple(outside.nonzero()[0].tolist())
-        raise ValueError(
-            f"expected labels from 0 to {num_classes - 1}, or {ignore_index} (ignored), got "
-            f"{labels[place].item()} at {place}; map them to the classes, or set ignore_index"
-        )
-
-
-def _check_instances(instances: Tensor) -> None:
-    """Refuse what is no map of instance numbers."""
-    if not isinstance(instances, Tensor):
-        raise TypeError(f"expected instances as a tensor (H, W), got {type(instances).__name__}")
-    if instances.dtype != torch.int64 or instances.dim() not in (2, 3):
-        raise ValueError(
-            f"expected instances (H, W) or (N, H, W) in int64, got {tuple(instances.shape)} "
-            f"{instances.dtype}; convert with instances.long()"
-        )
-    if (instances < 0).any():
-        raise ValueError(f"expected instances from 0, got {instances.min().item()}; 0 is the background")
-
-
-def _check_image(image: Tensor, channels: int) -> None:
-    """Refuse what is no batch of images with so many channels."""
-    if not isinstance(image, Tensor):
-        raise TypeError(f"expected image as a tensor (N, {channels}, H, W), got {type(image).__name__}")
-    if image.dim() != 4 or image.shape[1] != channels or 0 in image.shape[2:]:
-        cure = "add the batch axis with image[None]" if image.dim() == 3 else "see in_channels"
-        raise ValueError(f"expected image (N, {channels}, H, W), got {tuple(image.shape)}; {cure}")
-    if not image.is_floating_point():
-        raise ValueError(f"expected image in floating point, got {image.dtype}; convert with image / 255")
-
-
-def _option(value: str, name: str, known: tuple[str, ...]) -> str:
-    """Refuse options that are not known."""
-    if value not in known:
-        raise ValueError(f"expected {name} as one of {known}, got {value!r}")
-    return value
-
-
-def _whole(value: int, name: str, least: int) -> int:
-    """Refuse what is not a whole number of at least so much."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"expected {name} as an integer, got {value!r}; convert it with int(...)") from None
-    if number < least:
-        raise ValueError(f"expected {name} of at least {least}, got {number}; give {least} or more")
-    return number
+def _one_hot(labels: Tensor, scores: Tensor) -> Tensor:
+    """Labels (P,) as 0 and 1, (P, C), in the dtype of the scores."""
+    return torch.zeros_like(scores).scatter(1, labels[:, None], 1)

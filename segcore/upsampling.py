@@ -2,44 +2,53 @@ r"""Up-sampling: an up-convolution paints its filter, and every linear way of up
 
 A transposed convolution (*up-convolution*) multiplies its filter by each input value, puts the product down
 in the output, one ``stride`` further for each input cell, and adds up what overlaps
-(:func:`transposed_conv2d`). The same numbers come from the other side: put ``stride - 1`` zeros between the
-input cells (:func:`zero_insert`) and convolve with the flipped filter (:func:`fractional_conv2d`). Both are
-the product with :math:`C^T`, where :math:`C` is the matrix of the convolution with the same filter, stride
-and padding (:func:`transposed_conv_matrix`); hence the name. It is not the inverse of a convolution, so
-*deconvolution* is a poor name for it.
+(:func:`painted_conv2d`). The same numbers come from two other sides: put ``stride - 1`` zeros between the
+input cells (:func:`zero_insert`) and convolve with the flipped filter (:func:`fractional_conv2d`); or leave
+the zeros out, convolve the small map once for each kind of output cell, and interleave the results
+(:func:`transposed_conv2d`, the fastest). All are the product with :math:`C^T`, where :math:`C` is the matrix
+of the convolution with the same filter, stride and padding (:func:`transposed_conv_matrix`); hence the name.
+It is not the inverse of a convolution, so *deconvolution* is a poor name for it.
 
 Bilinear up-sampling by a whole factor is one of them, with a fixed filter (:func:`bilinear_kernel`); to any
-size it is a matrix along each axis, :math:`Y = W_y X W_x^T` (:func:`resize_bilinear`). Max unpooling puts
-each maximum back where it came from and leaves the rest zero (:func:`max_unpool2d`).
+size it is a matrix along each axis, :math:`Y = W_y X W_x^T`, with two entries in a row
+(:func:`resize_matrix`, :func:`resize_bilinear`). Max unpooling puts each maximum back where it came from and
+leaves the rest zero (:func:`max_unpool2d`).
 
 Names, layouts of weights and defaults are torch's. Sources: Long et al. 2015 (bilinear filters that learn),
-Dumoulin and Visin 2016 (the arithmetic), Odena et al. 2016 (:func:`overlap_count` and its checkerboards), Noh
-et al. 2015 (unpooling). Left out: bias, dilation, groups, and maps without a batch axis.
+Dumoulin and Visin 2016 (the arithmetic), Shi et al. 2016 (interleaving), Odena et al. 2016
+(:func:`overlap_count` and its checkerboards), Noh et al. 2015 (unpooling). Left out: bias, dilation, groups,
+and maps without a batch axis.
 """
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, fold, pad
+from torch.autograd import Function
+from torch.nn.functional import conv2d, embedding_bag, fold, pad
+from torch.nn.grad import conv2d_weight
 from torch.overrides import wrap_torch_function
+
+from segcore import inputs
 
 __all__ = [
     "bilinear_kernel",
     "fractional_conv2d",
     "max_unpool2d",
     "overlap_count",
+    "painted_conv2d",
     "resize_bilinear",
+    "resize_matrix",
     "transposed_conv2d",
     "transposed_conv_matrix",
     "zero_insert",
 ]
 
 
-# --- Painting, and the other view ---
+# --- Painting, and the other views ---
 
 
 def transposed_conv2d(
@@ -56,8 +65,11 @@ def transposed_conv2d(
     right (zero where nothing was painted). Along each axis the output has
     ``(size - 1) * stride + kernel - 2 * padding + output_padding`` cells.
 
+    :func:`painted_conv2d` does it in this order. Here each output cell is computed once: all cells that lie
+    alike between the strokes are one convolution of ``x`` with every ``stride``-th weight of the filter.
+
     The values and gradients are those of ``torch.nn.functional.conv_transpose2d``, and so are the options,
-    but that an output of 0 cells is refused.
+    but that an output of 0 cells is refused. Under autocast both inputs are converted, as torch does it.
 
     Args:
         x: Maps ``(N, C, H, W)``, floating point.
@@ -69,7 +81,8 @@ def transposed_conv2d(
             makes 4 cells of 7 and of 8; this says which of the two to come back to.
 
     Returns:
-        ``(N, O, H', W')``, dtype and device of ``x``. Differentiable in ``x`` and ``weight``.
+        ``(N, O, H', W')``, dtype (under autocast, autocast's) and device of ``x``. Differentiable in ``x``
+        and ``weight``.
 
     Raises:
         TypeError: An argument is of the wrong type.
@@ -83,6 +96,79 @@ def transposed_conv2d(
         >>> transposed_conv2d(x, torch.tensor([[[[1.0, 2.0, 1.0]]]]), stride=2)
         tensor([[[[ 1.,  2., 11., 20., 10.]]]])
     """
+    x, weight = _alike(x, weight)
+    stride, padding, _, size = _options(x, weight, stride, padding, output_padding)
+    return _Interleaved.apply(x, weight, stride, padding, size)
+
+
+class _Interleaved(Function):
+    """The transposed convolution; its gradients are those of a convolution, from the other side."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(
+        x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int], size: tuple[int, int]
+    ) -> Tensor:
+        (down, across), (top, left), (height, width) = stride, padding, size
+        canvas = x.new_zeros(
+            len(x),
+            weight.shape[1],
+            -(-(height + 2 * top) // down),
+            down,
+            -(-(width + 2 * left) // across),
+            across,
+        )  # output cell (i * down + a, j * across + b) stands at [..., i, a, j, b]
+        for a, rows in _kinds(weight.shape[2], down):
+            for b, columns in _kinds(weight.shape[3], across):
+                # Each such cell sees every stride-th weight of the filter, (C, O, taps, taps, rows, columns)
+                taps = weight[:, :, a:, b:].unfold(2, rows, down).unfold(3, columns, across)
+                taps = taps.flip(2, 3).permute(4, 5, 1, 0, 2, 3)
+                part = conv2d(x, taps.flatten(0, 2), padding=(taps.shape[4] - 1, taps.shape[5] - 1))
+                part = part.unflatten(1, taps.shape[:3]).permute(0, 3, 4, 1, 5, 2)
+                canvas[:, :, : part.shape[2], a : a + rows, : part.shape[4], b : b + columns] = part
+        whole = canvas.flatten(4).flatten(2, 3)
+        return whole[:, :, top : top + height, left : left + width].contiguous()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:2])
+        ctx.stride, ctx.padding = inputs[2:4]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        of_x = conv2d(grad, weight, None, ctx.stride, ctx.padding) if ctx.needs_input_grad[0] else None
+        if not ctx.needs_input_grad[1]:
+            return of_x, None, None, None, None
+        return of_x, conv2d_weight(grad, weight.shape, x, ctx.stride, ctx.padding), None, None, None
+
+
+def _kinds(kernel: int, stride: int) -> list[tuple[int, int]]:
+    """First and number of the kinds of cell that see one more weight than the others, and of the others."""
+    rest = kernel % stride
+    kinds = [(0, rest), (rest, stride - rest if kernel >= stride else 0)]
+    return [(first, count) for first, count in kinds if count]
+
+
+def painted_conv2d(
+    x: Tensor,
+    weight: Tensor,
+    stride: int | tuple[int, int] = 1,
+    padding: int | tuple[int, int] = 0,
+    output_padding: int | tuple[int, int] = 0,
+) -> Tensor:
+    """Paint stroke by stroke: :func:`transposed_conv2d` as it is defined.
+
+    Arguments, result and errors are those of :func:`transposed_conv2d`. It holds all strokes at once, kernel
+    height times kernel width numbers for each value and output channel, and is slower.
+
+    Example:
+        >>> x = torch.tensor([[[[1.0, 10.0]]]])
+        >>> painted_conv2d(x, torch.tensor([[[[1.0, 2.0, 1.0]]]]), stride=2)
+        tensor([[[[ 1.,  2., 11., 20., 10.]]]])
+    """
+    x, weight = _alike(x, weight)
     stride, padding, _, size = _options(x, weight, stride, padding, output_padding)
     # Each value times each filter, (N, O kh kw, H W); then put down and added up.
     strokes = weight.flatten(1).T @ x.flatten(2)
@@ -109,13 +195,8 @@ def zero_insert(x: Tensor, stride: int | tuple[int, int]) -> Tensor:
                 [0., 0., 0.],
                 [3., 0., 4.]])
     """
-    _check_tensor(x, "x", "(..., H, W)")
-    if x.dim() < 2 or 0 in x.shape[-2:]:
-        raise ValueError(
-            f"expected x of shape (..., H, W) with H, W of 1 or more, got {tuple(x.shape)}; reshape it"
-        )
-    down, across = _pair(stride, "stride", 1)
-    height, width = x.shape[-2:]
+    down, across = inputs.pair(stride, "stride")
+    height, width = inputs.tensor(x, "x", "... H W").shape[-2:]
     spread = x.new_zeros(*x.shape[:-2], (height - 1) * down + 1, (width - 1) * across + 1)
     spread[..., ::down, ::across] = x
     return spread
@@ -131,14 +212,15 @@ def fractional_conv2d(
     """Insert zeros, then convolve with the flipped filter: :func:`transposed_conv2d` from the other side.
 
     The convolution has stride 1 on a map spread by ``stride``, so it moves by a *fraction* of an input cell,
-    1 / stride. Arguments, result and errors are those of :func:`transposed_conv2d`; painting is faster, for
-    here most products are with zeros.
+    1 / stride. Arguments, result and errors are those of :func:`transposed_conv2d`, which is faster, for here
+    most products are with zeros.
 
     Example:
         >>> x = torch.tensor([[[[1.0, 10.0]]]])
         >>> fractional_conv2d(x, torch.tensor([[[[1.0, 2.0, 1.0]]]]), stride=2)
         tensor([[[[ 1.,  2., 11., 20., 10.]]]])
     """
+    x, weight = _alike(x, weight)
     stride, (top, left), (more_rows, more_columns), _ = _options(x, weight, stride, padding, output_padding)
     above, before = weight.shape[2] - 1 - top, weight.shape[3] - 1 - left  # negative: cut off, not added
     spread = pad(zero_insert(x, stride), (before, before + more_columns, above, above + more_rows))
@@ -182,10 +264,17 @@ def transposed_conv_matrix(
         >>> matrix.T @ torch.tensor([1.0, 10.0])
         tensor([ 1.,  2., 13., 20., 30.])
     """
-    _check_map(weight, "weight", "(C, O, kernel height, kernel width)")
-    strides, paddings = _pair(stride, "stride", 1), _pair(padding, "padding", 0)
-    axes = zip(weight.shape[2:], _pair(size, "size", 1), strides, paddings, strict=True)
-    rows, columns = (_reads(*axis).to(weight) for axis in axes)  # (kh, h, H) and (kw, w, W)
+    inputs.floating(weight, "weight", FILTER)
+    axes = zip(
+        weight.shape[2:],
+        inputs.pair(size, "size"),
+        inputs.pair(stride, "stride"),
+        inputs.pair(padding, "padding", least=0),
+        strict=True,
+    )
+    rows, columns = (
+        _reads(*axis, device=weight.device).to(weight) for axis in axes
+    )  # (kh, h, H), (kw, w, W)
     return torch.einsum("cokl,kyv,lxu->cyxovu", weight, rows, columns).flatten(3).flatten(0, 2)
 
 
@@ -215,10 +304,14 @@ def overlap_count(
         >>> overlap_count((1, 4), stride=2, size=(1, 4))
         tensor([[1, 1, 2, 2, 2, 2, 2, 2, 1, 1]])
     """
-    kernels, strides, sizes = _pair(kernel, "kernel", 1), _pair(stride, "stride", 1), _pair(size, "size", 1)
+    axes = zip(
+        inputs.pair(kernel, "kernel"),
+        inputs.pair(stride, "stride"),
+        inputs.pair(size, "size"),
+        strict=True,
+    )
     down, across = (
-        _reads(cells, (count - 1) * step + cells, step, 0).sum(dim=(0, 1)).long()
-        for cells, step, count in zip(kernels, strides, sizes, strict=True)
+        _reads(cells, (count - 1) * step + cells, step, 0).sum(dim=(0, 1)) for cells, step, count in axes
     )
     return torch.outer(down, across)
 
@@ -248,7 +341,7 @@ def bilinear_kernel(stride: int, even: bool = False) -> Tensor:
         even: Which of the two; an even filter needs an even stride.
 
     Returns:
-        ``(k, k)``, float32 (torch's default). For C channels, each on its own:
+        ``(k, k)``, float32. For C channels, each on its own:
         ``torch.eye(C)[:, :, None, None] * bilinear_kernel(stride)``.
 
     Raises:
@@ -263,32 +356,61 @@ def bilinear_kernel(stride: int, even: bool = False) -> Tensor:
         >>> bilinear_kernel(2, even=True)[1]
         tensor([0.1875, 0.5625, 0.5625, 0.1875])
     """
-    stride = _whole(stride, "stride", 1)
+    stride = inputs.whole(stride, "stride")
     if even and stride % 2:
         raise ValueError(
             f"expected an even stride for an even filter, got stride={stride}; at an odd stride the centres "
             "fall on cells: use even=False with padding=(stride - 1) // 2"
         )
     cells = 2 * stride if even else 2 * stride - 1
-    distance = torch.arange(cells) - (cells - 1) / 2
+    distance = torch.arange(cells, dtype=torch.float32) - (cells - 1) / 2
     tent = 1 - distance.abs() / stride
     return torch.outer(tent, tent)
 
 
-def resize_bilinear(x: Tensor, size: int | tuple[int, int]) -> Tensor:
-    """Resize maps bilinearly to any size: two matrix products.
+def resize_matrix(size: int, new_size: int) -> Tensor:
+    """The matrix that resizes one axis bilinearly: two entries in a row.
 
-    Each new pixel centre is brought to the old map, ``(new + 0.5) * old size / new size`` in continuous
-    coordinates, and reads the two nearest old centres along each axis, the nearer the more; beyond the
-    outermost centre, that one alone. So each axis has a matrix with two entries in a row, and the result is
-    ``W_y @ x @ W_x.T``.
-
-    The values and gradients are those of ``torch.nn.functional.interpolate`` with ``mode="bilinear"``,
-    ``align_corners=False`` and ``antialias=False``: when it shrinks, it skips pixels, as that does. Positions
-    are computed in float64, torch's in the dtype of ``x``: at a large size its weights are off by some 1e-5.
+    Each new centre is brought to the old axis, ``(new + 0.5) * size / new_size`` in continuous coordinates,
+    and reads the two nearest old centres, the nearer the more; beyond the outermost centre, that one alone.
 
     Args:
-        x: Maps ``(N, C, H, W)``, floating point.
+        size: Cells of the old axis.
+        new_size: Cells of the new one.
+
+    Returns:
+        float32 ``(new_size, size)``; each row adds up to 1.
+
+    Raises:
+        TypeError: A size is not a whole number.
+        ValueError: It is below 1.
+
+    Example:
+        >>> resize_matrix(2, 4)
+        tensor([[1.0000, 0.0000],
+                [0.7500, 0.2500],
+                [0.2500, 0.7500],
+                [0.0000, 1.0000]])
+    """
+    size, new_size = inputs.whole(size, "size"), inputs.whole(new_size, "new_size")
+    rows, columns, values = _entries(size, new_size, torch.float32)
+    return torch.zeros(new_size, size, dtype=torch.float32, device="cpu").index_put(
+        (rows, columns), values, accumulate=True
+    )
+
+
+def resize_bilinear(x: Tensor, size: int | tuple[int, int]) -> Tensor:
+    """Resize maps bilinearly to any size: two matrix products, ``W_y @ x @ W_x.T``.
+
+    ``W_y`` is :func:`resize_matrix` of the heights and ``W_x`` that of the widths. They hold two numbers in a
+    row besides zeros, and only these are multiplied.
+
+    The values and gradients are those of ``torch.nn.functional.interpolate`` with ``mode="bilinear"``,
+    ``align_corners=False`` and ``antialias=False``: when it shrinks, it skips pixels, as that does. Where a
+    pixel is NaN or infinite, just those become so that read it, be it with a weight of 0.
+
+    Args:
+        x: Maps ``(N, C, H, W)``, floating point. Half precision is computed in float32.
         size: New height and width, or one number for both.
 
     Returns:
@@ -302,12 +424,68 @@ def resize_bilinear(x: Tensor, size: int | tuple[int, int]) -> Tensor:
         >>> resize_bilinear(torch.tensor([[[[0.0, 1.0]]]]), (1, 4))
         tensor([[[[0.0000, 0.2500, 0.7500, 1.0000]]]])
     """
-    _check_map(x, "x", "(N, C, H, W)")
-    height, width = _pair(size, "size", 1)
-    w_y, w_x = _tents(x.shape[2], height).to(x), _tents(x.shape[3], width).to(x)
-    across = x.flatten(0, 2) @ w_x.T  # (N C H, W')
-    maps = across.unflatten(0, (-1, x.shape[2]))  # (N C, H, W')
-    return torch.bmm(w_y.expand(len(maps), -1, -1), maps).unflatten(0, x.shape[:2])
+    batch, channels, old_height, old_width = inputs.floating(x, "x", "N C H W").shape
+    height, width = inputs.pair(size, "size")
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    columns = x.to(dtype).flatten(0, 2).T[None]  # (1, W, N C H): along x the columns are mixed
+    columns = _SparseProduct.apply(columns, *_entries(old_width, width, dtype), width)
+    maps = columns[0].T.unflatten(0, (-1, old_height))  # (N C, H, W')
+    maps = _SparseProduct.apply(maps, *_entries(old_height, height, dtype), height)
+    return maps.unflatten(0, (batch, channels)).to(x.dtype)
+
+
+def _entries(size: int, new_size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows, columns and values of the two entries in each row of the matrix that resizes one axis.
+
+    Positions are rounded as torch rounds them: else a cell that falls on an old centre might have another
+    neighbour, and a NaN there another reach.
+    """
+    new = torch.arange(new_size, dtype=torch.float64, device="cpu")
+    scale = torch.full((), size, dtype=dtype, device="cpu") / new_size
+    position = ((new + 0.5) * scale.double() - 0.5).to(dtype).clamp(min=0)
+    first = position.long().clamp(max=size - 1)
+    second = first if size == new_size else (first + 1).clamp(max=size - 1)
+    nearness = position - first
+    return (
+        torch.arange(new_size, device="cpu").repeat_interleave(2),
+        torch.stack([first, second], dim=1).flatten(),
+        torch.stack([1 - nearness, nearness], dim=1).flatten(),
+    )
+
+
+class _SparseProduct(Function):
+    """A sparse matrix times the rows of each map, (B, size, D) to (B, count, D); gradients by its transpose.
+
+    The matrix is given by the rows, columns and values of its entries, sorted by rows. In torch's words each
+    new row is a *bag* of old ones, with weights.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, rows: Tensor, columns: Tensor, values: Tensor, count: int) -> Tensor:
+        rows, columns, values = rows.to(x.device), columns.to(x.device), values.to(x.device)
+        maps = torch.arange(len(x), device=x.device)[:, None]
+        bags = torch.searchsorted(rows, torch.arange(count, device=x.device))
+        return embedding_bag(
+            (columns + x.shape[1] * maps).flatten(),
+            x.contiguous().flatten(0, 1),
+            (bags + len(rows) * maps).flatten(),
+            mode="sum",
+            per_sample_weights=values.repeat(len(x)),
+        ).unflatten(0, (-1, count))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[1:4])
+        ctx.size = inputs[0].shape[1]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        rows, columns, values = ctx.saved_tensors
+        order = columns.argsort(stable=True)
+        back = _SparseProduct.apply(grad, columns[order], rows[order], values[order], ctx.size)
+        return back, None, None, None, None
 
 
 # --- Unpooling ---
@@ -351,12 +529,14 @@ def max_unpool2d(
         tensor([[[[0., 5., 0., 0.],
                   [0., 0., 6., 0.]]]])
     """
-    _check_map(x, "x", "(N, C, h, w)")
-    _check_indices(indices, x)
+    inputs.floating(x, "x", "N C h w")
+    inputs.integer(indices, "indices", "N C h w")
+    inputs.same_shape(indices, "indices", x, "x", "both come from max_pool2d(..., return_indices=True)")
+    inputs.same_place(indices, "indices", x, "x")
     height, width = _unpooled_size(x, kernel, stride, padding, output_size)
     _check_range(indices, height, width)
     flat = x.new_zeros(*x.shape[:2], height * width)
-    return flat.scatter(2, indices.flatten(2), x.flatten(2)).unflatten(2, (height, width))
+    return flat.scatter_(2, indices.flatten(2), x.flatten(2)).unflatten(2, (height, width))
 
 
 def _unpooled_size(
@@ -367,9 +547,9 @@ def _unpooled_size(
     output_size: Sequence[int] | None,
 ) -> tuple[int, int]:
     """Height and width before pooling, once they are found possible."""
-    kernels = _pair(kernel, "kernel", 1)
-    strides = kernels if stride is None else _pair(stride, "stride", 1)
-    paddings = _pair(padding, "padding", 0)
+    kernels = inputs.pair(kernel, "kernel")
+    strides = kernels if stride is None else inputs.pair(stride, "stride")
+    paddings = inputs.pair(padding, "padding", least=0)
     if any(2 * border > cells for border, cells in zip(paddings, kernels, strict=True)):
         raise ValueError(
             f"expected a padding of at most half the kernel, got padding={padding} with kernel={kernel}; "
@@ -380,9 +560,8 @@ def _unpooled_size(
         for count, step, cells, border in zip(x.shape[2:], strides, kernels, paddings, strict=True)
     )
     if output_size is None:
-        return _pair((max(height, 1), max(width, 1)), "output_size", 1)
-    shape = tuple(output_size) if isinstance(output_size, Sequence) else output_size
-    wanted = _pair(shape[2:] if isinstance(shape, tuple) and len(shape) == 4 else shape, "output_size", 1)
+        return max(height, 1), max(width, 1)
+    wanted = inputs.pair(output_size[2:] if len(output_size) == 4 else output_size, "output_size")
     if any(
         abs(new - usual) >= step for new, usual, step in zip(wanted, (height, width), strides, strict=True)
     ):
@@ -396,10 +575,10 @@ def _unpooled_size(
 # --- Along one axis ---
 
 
-def _reads(kernel: int, size: int, stride: int, padding: int) -> Tensor:
+def _reads(kernel: int, size: int, stride: int, padding: int, device: torch.device | None = None) -> Tensor:
     """Which cell each output of a convolution reads with each cell of its filter, (kernel, outputs, size).
 
-    Entry (k, i, v) is 1 where v = i * stride - padding + k, else 0.
+    Entry (k, i, v) is True where v = i * stride - padding + k.
     """
     outputs = (size + 2 * padding - kernel) // stride + 1
     if outputs < 1:
@@ -407,18 +586,29 @@ def _reads(kernel: int, size: int, stride: int, padding: int) -> Tensor:
             f"expected a filter that fits into the padded map, got {kernel} cells in {size} + 2 * {padding}; "
             "give a smaller filter, a larger size or more padding"
         )
-    cell = torch.arange(outputs)[:, None] * stride - padding + torch.arange(kernel)[:, None, None]
-    return (cell == torch.arange(size)).float()
-
-
-def _tents(size: int, new_size: int) -> Tensor:
-    """The matrix (new_size, size) that resizes one axis, float64."""
-    new_centre = torch.arange(new_size, dtype=torch.float64) + 0.5
-    position = (new_centre * size / new_size - 0.5).clamp(0, size - 1)  # in indices of the old axis
-    return (1 - (position[:, None] - torch.arange(size)).abs()).clamp(min=0)
+    taps, places = torch.arange(kernel, device=device), torch.arange(outputs, device=device)
+    cell = places[:, None] * stride - padding + taps[:, None, None]
+    return cell == torch.arange(size, device=device)
 
 
 # --- What comes in ---
+
+FILTER = "C O kernel_height kernel_width"
+
+
+def _alike(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Maps and filter, once they are such and of one kind; under autocast, as autocast has them."""
+    inputs.floating(x, "x", "N C H W")
+    inputs.floating(weight, "weight", FILTER)
+    inputs.same_place(weight, "weight", x, "x")
+    place = x.device.type
+    if torch.amp.is_autocast_available(place) and torch.is_autocast_enabled(place):
+        x, weight = (
+            each if each.dtype == torch.float64 else each.to(torch.get_autocast_dtype(place))
+            for each in (x, weight)
+        )
+    inputs.same_kind(weight, "weight", x, "x")
+    return x, weight
 
 
 def _options(
@@ -429,12 +619,17 @@ def _options(
     output_padding: int | tuple[int, int],
 ) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int]]:
     """Stride, padding and output padding as pairs, and the output's size, once all is found fit."""
-    _check_map(x, "x", "(N, C, H, W)")
-    _check_map(weight, "weight", "(C, O, kernel height, kernel width)")
-    _check_beside(weight, x)
-    strides = _pair(stride, "stride", 1)
-    paddings = _pair(padding, "padding", 0)
-    extras = _pair(output_padding, "output_padding", 0)
+    if weight.shape[0] != x.shape[1]:
+        cure = (
+            "exchange its first two axes" if weight.shape[1] == x.shape[1] else "one filter for each channel"
+        )
+        raise ValueError(
+            f"expected weight for the {x.shape[1]} channels of x, ({x.shape[1]}, O, ...), got "
+            f"{tuple(weight.shape)}; {cure}"
+        )
+    strides = inputs.pair(stride, "stride")
+    paddings = inputs.pair(padding, "padding", least=0)
+    extras = inputs.pair(output_padding, "output_padding", least=0)
     if any(extra >= step for extra, step in zip(extras, strides, strict=True)):
         raise ValueError(
             f"expected an output_padding below the stride, got output_padding={output_padding} with "
@@ -455,91 +650,15 @@ def _options(
     return strides, paddings, extras, (height, width)
 
 
-def _check_tensor(value: object, name: str, shape: str) -> None:
-    """Refuse arrays, lists and numbers."""
-    if not isinstance(value, Tensor):
-        got = type(value).__name__
-        raise TypeError(f"expected {name} as a tensor {shape}, got {got}; use torch.as_tensor({name})")
-
-
-def _check_map(value: Tensor, name: str, shape: str) -> None:
-    """Refuse what is not a floating-point tensor of rank 4 with something in it (a batch may be empty)."""
-    _check_tensor(value, name, shape)
-    got = tuple(value.shape)
-    if len(got) != 4:
-        cure = f"add the missing axis with {name}[None]" if len(got) == 3 else "reshape it"
-        raise ValueError(f"expected {name} of shape {shape}, got {got}; {cure}")
-    if not value.is_floating_point():
-        raise ValueError(f"expected {name} in floating point, got {value.dtype}; convert with {name}.float()")
-    if 0 in got[1:]:
-        raise ValueError(
-            f"expected {name} {shape} with 1 or more along each axis, got {got}; check the slicing"
-        )
-
-
-def _check_beside(weight: Tensor, x: Tensor) -> None:
-    """Refuse a weight for another number of channels, of another dtype or on another device than x."""
-    if weight.shape[0] != x.shape[1]:
-        cure = (
-            "exchange its first two axes" if weight.shape[1] == x.shape[1] else "one filter for each channel"
-        )
-        raise ValueError(
-            f"expected weight for the {x.shape[1]} channels of x, ({x.shape[1]}, O, ...), got "
-            f"{tuple(weight.shape)}; {cure}"
-        )
-    if (weight.dtype, weight.device) != (x.dtype, x.device):
-        raise ValueError(
-            f"expected weight as {x.dtype} on {x.device}, like x, got {weight.dtype} on {weight.device}; "
-            "convert with weight.to(x)"
-        )
-
-
-def _check_indices(indices: Tensor, x: Tensor) -> None:
-    """Refuse indices that are not int64, beside x and one for each of its values."""
-    _check_tensor(indices, "indices", "(N, C, h, w)")
-    if indices.dtype != torch.int64:
-        raise ValueError(f"expected indices in int64, got {indices.dtype}; convert with indices.long()")
-    if indices.shape != x.shape:
-        raise ValueError(
-            f"expected indices of the shape of x, {tuple(x.shape)}, got {tuple(indices.shape)}; both come "
-            "from max_pool2d(..., return_indices=True)"
-        )
-    if indices.device != x.device:
-        raise ValueError(
-            f"expected indices on the device of x, {x.device}, got {indices.device}; move them with "
-            "indices.to(x.device)"
-        )
-
-
 def _check_range(indices: Tensor, height: int, width: int) -> None:
     """Refuse indices outside the map, where they have values to look at."""
-    if indices.is_meta:
+    if indices.is_meta or torch.compiler.is_compiling() or indices.numel() == 0:
         return
-    outside = (indices < 0) | (indices >= height * width)
-    if outside.any():
+    low, high = indices.aminmax()  # the fastest look at all of them
+    if low < 0 or high >= height * width:
+        outside = (indices < 0) | (indices >= height * width)
         place = tuple(outside.nonzero()[0].tolist())
         raise ValueError(
             f"expected indices from 0 to {height * width - 1} in a map of {height} by {width} cells, got "
             f"{indices[place].item()} at {place}; give output_size=before.shape, the map before pooling"
         )
-
-
-def _pair(value: int | Sequence[int], name: str, least: int) -> tuple[int, int]:
-    """One number for both axes, or (down, across)."""
-    pair = tuple(value) if isinstance(value, tuple | list) else (value, value)
-    if len(pair) != 2:
-        raise ValueError(f"expected {name} as one number or two, got {value!r}; name down, then across")
-    return _whole(pair[0], name, least), _whole(pair[1], name, least)
-
-
-def _whole(value: int, name: str, least: int) -> int:
-    """Refuse what is not a whole number of at least so much."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(
-            f"expected {name} as an integer, got {value!r}; convert it with int(...) if that is meant"
-        ) from None
-    if number < least:
-        raise ValueError(f"expected {name} of at least {least}, got {number}; give {least} or more")
-    return number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -16,7 +17,9 @@ from segcore.upsampling import (
     fractional_conv2d,
     max_unpool2d,
     overlap_count,
+    painted_conv2d,
     resize_bilinear,
+    resize_matrix,
     transposed_conv2d,
     transposed_conv_matrix,
     zero_insert,
@@ -50,7 +53,7 @@ def by_matrix(x, weight, stride=1, padding=0, output_padding=0):
     return (x.flatten(1) @ matrix).unflatten(1, (weight.shape[1], *size))
 
 
-VIEWS = [transposed_conv2d, fractional_conv2d, by_matrix]
+VIEWS = [transposed_conv2d, painted_conv2d, fractional_conv2d, by_matrix]
 
 
 # --- Slow twins, from the definitions ---
@@ -105,7 +108,7 @@ def test_all_views_equal_torch_for_every_option(record_property):
                 expected = x[:0]
             if expected.numel() == 0:  # torch refuses an output below 0 cells and lets one of 0 cells pass
                 refused += 1
-                for view in (transposed_conv2d, fractional_conv2d):
+                for view in VIEWS[:3]:
                     with pytest.raises(ValueError, match=r"^expected .+ got .+; .+"):
                         view(x, weight, stride, padding, extra)
                 continue
@@ -200,10 +203,11 @@ def test_gradients_pass_gradcheck(view):
     assert gradcheck(lambda *both: view(*both, (2, 3), 1, (1, 0)), (x, weight))
 
 
-def test_painting_can_be_differentiated_twice():
+@pytest.mark.parametrize("view", VIEWS)
+def test_painting_can_be_differentiated_twice(view):
     x, weight = normal(1, 1, 2, 2, dtype=torch.float64), normal(1, 1, 3, 3, seed=1, dtype=torch.float64)
     inputs = x.requires_grad_(), weight.requires_grad_()
-    assert torch.autograd.gradgradcheck(lambda *both: transposed_conv2d(*both, 2, 1), inputs)
+    assert torch.autograd.gradgradcheck(lambda *both: view(*both, 2, 1), inputs)
 
 
 def test_strokes_that_the_eye_can_check():
@@ -365,9 +369,65 @@ def test_resize_equals_the_definition(height, width, new_height, new_width):
 
 def test_resize_passes_gradcheck_and_keeps_equal_sizes():
     x = normal(1, 2, 3, 2, dtype=torch.float64).requires_grad_()
-    assert gradcheck(lambda x: resize_bilinear(x, (5, 3)), (x,))
+    for size in [(5, 3), (2, 2), (3, 1)]:
+        assert gradcheck(lambda x, size=size: resize_bilinear(x, size), (x,))
+        assert torch.autograd.gradgradcheck(lambda x, size=size: resize_bilinear(x, size), (x,))
     assert torch.equal(resize_bilinear(x, (3, 2)), x)
     assert resize_bilinear(x, 4).shape == (1, 2, 4, 4)
+
+
+@settings(steady, max_examples=60)
+@given(*[st.integers(1, 30)] * 4)
+def test_resize_is_two_products_with_matrices_of_two_entries_in_a_row(height, width, new_height, new_width):
+    w_y, w_x = resize_matrix(height, new_height), resize_matrix(width, new_width)
+    assert w_y.shape == (new_height, height) and w_y.dtype == torch.float32
+    assert int((w_y != 0).sum(1).max()) <= 2
+    torch.testing.assert_close(w_y.sum(1), torch.ones(new_height))
+    x = normal(2, 3, height, width)
+    torch.testing.assert_close(resize_bilinear(x, (new_height, new_width)), w_y @ x @ w_x.T)
+
+
+@settings(steady, max_examples=300)
+@given(*[st.integers(1, 50)] * 4, st.sampled_from([math.nan, math.inf, -math.inf]), st.booleans(), st.data())
+def test_what_is_not_finite_goes_as_far_as_torchs(height, width, new_height, new_width, value, last, data):
+    x = normal(1, 3, height, width)
+    for _ in range(2):
+        x[0, 1, data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))] = value
+        value = -value
+    if last:
+        x = x.contiguous(memory_format=torch.channels_last)
+    ours = resize_bilinear(x, (new_height, new_width))
+    theirs = F.interpolate(x, (new_height, new_width), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5, equal_nan=True)
+
+
+def test_a_hole_of_a_map_stays_a_hole():
+    x = torch.zeros(1, 1, 4, 4)
+    x[..., 0, 0] = math.nan
+    assert int(resize_bilinear(x, 8).isnan().sum()) == 9
+    gradient = torch.autograd.grad(resize_bilinear(x.requires_grad_(), 8).nansum(), x)[0]
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("size", [(512, 768), (1000, 999), (1 << 20, 3), (30_000, 70_001)])
+def test_a_long_axis_is_resized_as_torch_does_it_and_without_its_dense_matrix(size):
+    """30,000 to 70,001 as a dense matrix of float64 would take 17 GB."""
+    old, new = size
+    close = {
+        "rtol": 1e-5,
+        "atol": max(1e-5, old * 2**-21),
+    }  # torch rounds positions in float32, here and there
+    x = normal(1, 1, 1, old).requires_grad_()
+    results = []
+    for function in (resize_bilinear, lambda x, size: F.interpolate(x, size, mode="bilinear")):
+        value = function(x, (1, new))
+        results.append((value, *torch.autograd.grad(value, x, torch.cos(3 * value.detach()))))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, **close)
+    del results
+    tall = normal(1, 1, old, 1)
+    theirs = F.interpolate(tall, (new, 1), mode="bilinear")
+    torch.testing.assert_close(resize_bilinear(tall, (new, 1)), theirs, **close)
 
 
 # --- Unpooling ---
@@ -426,12 +486,13 @@ def test_unpooling_passes_gradcheck():
 
 X, WEIGHT = normal(2, 3, 4, 5), normal(3, 2, 3, 3, seed=1)
 POOLED, PLACES = F.max_pool2d(normal(1, 2, 6, 8), 2, return_indices=True)
+FIRST = torch.arange(20).expand(2, 3, 20).reshape(2, 3, 4, 5)
 CALLS = {
     "painting": lambda x: transposed_conv2d(x, WEIGHT.to(x.dtype), 2, 1, 1),
     "zeros": lambda x: fractional_conv2d(x, WEIGHT.to(x.dtype), 2, 1, 1),
     "inserting": lambda x: zero_insert(x, 3),
     "resizing": lambda x: resize_bilinear(x, (9, 3)),
-    "unpooling": lambda x: max_unpool2d(x, torch.arange(20).expand(2, 3, 20).reshape(2, 3, 4, 5), 2),
+    "unpooling": lambda x: max_unpool2d(x, FIRST, 2),
 }
 
 
@@ -468,11 +529,83 @@ def test_the_result_lies_where_the_input_lies(device):
     assert transposed_conv_matrix(weight, 6, 2).device.type == device
 
 
+EVERY = {  # each function, so that its result hangs on nothing but its arguments
+    **{name: (lambda call=call: call(X)) for name, call in CALLS.items()},
+    "painted": lambda: painted_conv2d(X, WEIGHT, 2, 1, 1),
+    "matrix": lambda: transposed_conv_matrix(WEIGHT, 6, 2),
+}
+
+
+@pytest.mark.parametrize("call", EVERY.values(), ids=EVERY)
+@pytest.mark.parametrize("setting", ["device", "dtype"])
+def test_torchs_defaults_change_nothing(call, setting):
+    expected = call()
+    if setting == "device":
+        with torch.device("meta"):
+            found = call()
+    else:
+        torch.set_default_dtype(torch.float64)
+        try:
+            found = call()
+            assert bilinear_kernel(2).dtype == resize_matrix(2, 3).dtype == torch.float32
+        finally:
+            torch.set_default_dtype(torch.float32)
+    assert found.device == expected.device and found.dtype == expected.dtype
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("view", VIEWS[:3])
+@pytest.mark.parametrize("of_x", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("of_weight", [torch.float32, torch.bfloat16, torch.float64])
+def test_under_autocast_an_up_convolution_is_converted_as_torchs(view, of_x, of_weight):
+    x, weight = X.clone().to(of_x).requires_grad_(), WEIGHT.clone().to(of_weight).requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        if (of_x == torch.float64) != (of_weight == torch.float64):
+            with pytest.raises(ValueError, match="expected weight as"):
+                view(x, weight, 2, 1)
+            return
+        ours, theirs = view(x, weight, 2, 1), F.conv_transpose2d(x, weight, None, 2, 1)
+    assert ours.dtype == theirs.dtype
+    torch.testing.assert_close(ours, theirs, rtol=2e-2, atol=2e-2)
+    ours.sum().backward()
+    assert x.grad.dtype == of_x and weight.grad.dtype == of_weight
+
+
+def test_under_autocast_resizing_and_unpooling_keep_their_dtype():
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(resize_bilinear(X, 7), CALLS_AT_7)
+        assert torch.equal(max_unpool2d(POOLED, PLACES, 2), F.max_unpool2d(POOLED, PLACES, 2))
+
+
+CALLS_AT_7 = resize_bilinear(X, 7)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own, as it looks at tensors that are no leaves
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_each_compiles_as_one_graph_and_trains_so(call):
+    torch._dynamo.reset()
+    compiled = torch.compile(call, fullgraph=True, backend="aot_eager")
+    gradients = []
+    for function in (call, compiled):
+        leaf = X.clone().requires_grad_()
+        value = function(leaf)
+        gradients.append((value, *torch.autograd.grad(value, leaf, torch.cos(value.detach()))))
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_each_can_be_mapped_over_an_axis(call):
+    stacked = torch.stack([X, X + 1])
+    torch.testing.assert_close(torch.func.vmap(call)(stacked), torch.stack([call(X), call(X + 1)]))
+
+
 BAD = {  # case: (arguments of transposed_conv2d in place of the good ones, error, what the message names)
     "stride 0": (dict(stride=0), ValueError, "stride of at least 1, got 0"),
     "stride -1 across": (dict(stride=(2, -1)), ValueError, "stride of at least 1, got -1"),
-    "half a stride": (dict(stride=0.5), TypeError, "stride as an integer"),
-    "three strides": (dict(stride=(1, 2, 3)), ValueError, "down, then across"),
+    "half a stride": (dict(stride=0.5), TypeError, "stride as a whole number"),
+    "three strides": (dict(stride=(1, 2, 3)), ValueError, "one whole number or"),
     "padding < 0": (dict(padding=-1), ValueError, "padding of at least 0, got -1"),
     "all cut off": (
         dict(padding=5),
@@ -490,11 +623,11 @@ BAD = {  # case: (arguments of transposed_conv2d in place of the good ones, erro
     "array": (dict(x=X.numpy()), TypeError, "as_tensor"),
     "one filter": (dict(weight=WEIGHT[0]), ValueError, r"weight\[None\]"),
     "list of weights": (dict(weight=[[1.0]]), TypeError, "weight as a tensor"),
-    "empty filter": (dict(weight=WEIGHT[..., :0]), ValueError, "1 or more along each axis"),
+    "empty filter": (dict(weight=WEIGHT[..., :0]), ValueError, "an axis is empty: check the slicing"),
     "conv2d's layout": (dict(weight=WEIGHT.transpose(0, 1)), ValueError, "exchange its first two axes"),
     "channels": (dict(weight=WEIGHT[:1]), ValueError, r"3 channels of x, \(3, O, ...\)"),
     "dtype": (dict(weight=WEIGHT.double()), ValueError, r"weight\.to\(x\)"),
-    "device": (dict(weight=WEIGHT.to("meta")), ValueError, "on meta"),
+    "device": (dict(weight=WEIGHT.to("meta")), ValueError, r"weight\.to\(x\.device\)"),
 }
 
 
@@ -506,7 +639,7 @@ def assert_refuses(call, error, words):
     caught.match(r"(?s)^expected .+ got .+; .+")
 
 
-@pytest.mark.parametrize("function", [transposed_conv2d, fractional_conv2d])
+@pytest.mark.parametrize("function", VIEWS[:3])
 @pytest.mark.parametrize(("wrong", "error", "words"), BAD.values(), ids=list(BAD))
 def test_bad_input_is_refused(function, wrong, error, words):
     good = dict(x=X, weight=WEIGHT, stride=2, padding=1)
@@ -517,22 +650,22 @@ def test_bad_input_is_refused(function, wrong, error, words):
     ("call", "error", "words"),
     [
         (lambda: bilinear_kernel(0), ValueError, "stride of at least 1"),
-        (lambda: bilinear_kernel(2.0), TypeError, "stride as an integer"),
+        (lambda: bilinear_kernel(2.0), TypeError, "stride as a whole number"),
         (lambda: bilinear_kernel(3, even=True), ValueError, r"even=False with padding=\(stride - 1\) // 2"),
         (lambda: zero_insert(X, 0), ValueError, "stride of at least 1"),
         (lambda: zero_insert(torch.ones(3), 2), ValueError, r"\(\.\.\., H, W\).*\(3,\)"),
-        (lambda: zero_insert(torch.ones(0, 3), 2), ValueError, "1 or more"),
+        (lambda: zero_insert(torch.ones(0, 3), 2), ValueError, "an axis is empty"),
         (lambda: zero_insert([1], 2), TypeError, "as_tensor"),
         (lambda: overlap_count(0, 1, 3), ValueError, "kernel of at least 1"),
         (lambda: overlap_count(3, 0, 3), ValueError, "stride of at least 1"),
         (lambda: overlap_count(3, 2, (3, 0)), ValueError, "size of at least 1"),
-        (lambda: overlap_count(3, 2, "3"), TypeError, "size as an integer"),
+        (lambda: overlap_count(3, 2, "3"), TypeError, "size as a whole number"),
         (lambda: transposed_conv_matrix(WEIGHT[0], 5), ValueError, r"weight\[None\]"),
         (lambda: transposed_conv_matrix(WEIGHT, 2), ValueError, "a filter that fits.*3 cells in 2"),
         (lambda: transposed_conv_matrix(WEIGHT, 5, 0), ValueError, "stride of at least 1"),
         (lambda: transposed_conv_matrix(WEIGHT, 5, 1, -1), ValueError, "padding of at least 0"),
         (lambda: resize_bilinear(X, 0), ValueError, "size of at least 1"),
-        (lambda: resize_bilinear(X, (3, 4, 5)), ValueError, "down, then across"),
+        (lambda: resize_bilinear(X, (3, 4, 5)), ValueError, "one whole number or"),
         (lambda: resize_bilinear(X[0], 3), ValueError, r"x\[None\]"),
         (lambda: resize_bilinear(X.int(), 3), ValueError, "floating point"),
         (lambda: max_unpool2d(POOLED, PLACES[:, :, :2], 2), ValueError, "indices of the shape of x"),
@@ -547,7 +680,7 @@ def test_bad_input_is_refused(function, wrong, error, words):
         (lambda: max_unpool2d(POOLED, PLACES, 2, 2, 2), ValueError, "at most half the kernel"),
         (lambda: max_unpool2d(POOLED, PLACES, 2, 2, 0, (8, 8)), ValueError, r"\(6, 8\), got \(8, 8\)"),
         (lambda: max_unpool2d(POOLED, PLACES, 2, 2, 0, (4, 8)), ValueError, "before pooling"),
-        (lambda: max_unpool2d(POOLED, PLACES, 2, 2, 0, (1, 6, 8)), ValueError, "down, then across"),
+        (lambda: max_unpool2d(POOLED, PLACES, 2, 2, 0, (1, 6, 8)), ValueError, "one whole number or"),
     ],
 )
 def test_bad_arguments_are_refused(call, error, words):
