@@ -119,11 +119,12 @@ class _Interleaved(Function):
             -(-(width + 2 * left) // across),
             across,
         )  # output cell (i * down + a, j * across + b) stands at [..., i, a, j, b]
+        filters = weight.transpose(0, 1).contiguous()  # (O, C, ...), in this order for speed
         for a, rows in _kinds(weight.shape[2], down):
             for b, columns in _kinds(weight.shape[3], across):
-                # Each such cell sees every stride-th weight of the filter, (C, O, taps, taps, rows, columns)
-                taps = weight[:, :, a:, b:].unfold(2, rows, down).unfold(3, columns, across)
-                taps = taps.flip(2, 3).permute(4, 5, 1, 0, 2, 3)
+                # Each such cell sees every stride-th weight of a filter, (rows, columns, O, C, taps, taps)
+                taps = filters[:, :, a:, b:].unfold(2, rows, down).unfold(3, columns, across)
+                taps = taps.permute(4, 5, 0, 1, 2, 3).flip(4, 5)
                 part = conv2d(x, taps.flatten(0, 2), padding=(taps.shape[4] - 1, taps.shape[5] - 1))
                 part = part.unflatten(1, taps.shape[:3]).permute(0, 3, 4, 1, 5, 2)
                 canvas[:, :, : part.shape[2], a : a + rows, : part.shape[4], b : b + columns] = part
