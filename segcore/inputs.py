@@ -430,6 +430,8 @@ def _cure(shape: tuple[int, ...], name: str, form: str) -> str:
             return f"add the missing axis with {name}[None]"
         if len(shape) == len(axes) + 1 and _fits(shape[1:], axes):
             return "pass them one by one" if shape[0] > 1 else f"take the first axis away with {name}[0]"
+        if len(shape) == len(axes) == 2 and _fits(shape[::-1], axes):
+            return f"turn it over with {name}.T"
         turned = (*shape[:-3], *(shape[-1:] + shape[-3:-1])) if len(shape) >= 3 else shape
         if shape[-1:] in ((1,), (3,), (4,)) and len(shape) == len(axes) and _fits(turned, axes):
             return f"put the channels first with {name}.movedim(-1, {len(shape) - 3})"

@@ -12,7 +12,7 @@ Most entries of the two matrices are zero: two samples a bin touch at most four 
 ``W_y`` times an entry of row j of ``W_x``. :func:`roi_align` lists the bags of all boxes and lets
 ``torch.nn.functional.embedding_bag`` add them up, all channels of a pixel at once. :func:`roi_pool` is the
 older operation: its edges are rounded to whole pixels, and its bag keeps the largest value in place of the
-weighted sum.
+weighted sum. To ``torch.compile`` and ``torch.export`` each is one operator, into which they do not look.
 
 RoIPool is from Girshick 2015 (Fast R-CNN), RoIAlign from He et al. 2017 (Mask R-CNN); the numbers are those
 of ``torchvision.ops``. Left out: gradients with respect to the boxes, gradients of gradients, and quantized
@@ -26,19 +26,28 @@ from __future__ import annotations
 
 import itertools
 import math
-import operator
-from collections.abc import Sequence
-from typing import NoReturn
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.library import custom_op
 from torch.nn.functional import embedding_bag
+
+from segcore import inputs
 
 __all__ = ["axis_weights", "bilinear_sample", "roi_align", "roi_pool"]
 
 # Boxes are handled in parts that list about so many pixels at a time (some 100 MB): enough to be fast, and
 # whole-image boxes by the thousand still fit in memory.
 PIXELS_AT_ONCE = 1 << 23
+# RoIPool gathers so many pixels before it takes their maxima, and maps that are not channels-last are turned
+# over so many channels at a time: what is in hand stays in the processor's cache, and memory is little more
+# than the result.
+PIXELS_IN_CACHE = 1 << 12
+CHANNELS_AT_ONCE = 64
 # An adaptive bin of more samples a side than this belongs to a box that was never clipped, or is in the wrong
 # unit.
 MOST_SAMPLES = 1 << 14
@@ -68,19 +77,22 @@ def bilinear_sample(feature: Tensor, points: Tensor) -> Tensor:
         >>> bilinear_sample(feature, torch.tensor([[0.5, 0.5], [1.0, 0.5], [1.0, 1.0], [9.0, 0.5]]))
         tensor([[0.0000, 0.5000, 1.5000, 0.0000]])
     """
-    _check_map(feature, "feature", "(C, H, W)")
-    _check_points(points, feature)
-    x, y = (points.to(feature.dtype) - 0.5).unbind(dim=1)  # index coordinates, (P,)
+    inputs.floating(feature, "feature", "C H W")
+    inputs.same_place(inputs.points(points), "points", feature, "feature")
+    dtype = torch.promote_types(feature.dtype, torch.float32)  # half precision cannot tell 2500.5 from 2500
+    x, y = (points.to(dtype) - 0.5).unbind(dim=1)  # index coordinates, (P,)
     height, width = feature.shape[1:]
     inside = (x >= -1) & (x <= width) & (y >= -1) & (y <= height)
     x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)
     left, top = x.detach().floor(), y.detach().floor()
-    value = feature.new_zeros(feature.shape[0], len(points))
-    for row in (top, top + 1):
-        for column in (left, left + 1):
+    value = feature.new_zeros(feature.shape[0], len(points), dtype=dtype)
+    for row, near_row in ((top, top + 1 - y), (top + 1, y - top)):
+        for column, near_column in ((left, left + 1 - x), (left + 1, x - left)):
             pixel = feature[:, row.long().clamp(max=height - 1), column.long().clamp(max=width - 1)]  # (C, P)
-            value = value + pixel * (_nearness(x - column) * _nearness(y - row))
-    return torch.where(inside, value, 0)
+            weight = near_row * near_column
+            pixel = pixel.masked_fill((weight == 0) & ~pixel.isfinite(), 0)  # for 0 times infinity is NaN
+            value = value + pixel * weight
+    return torch.where(inside, value, 0).to(feature.dtype)
 
 
 def axis_weights(
@@ -108,7 +120,7 @@ def axis_weights(
         size: Number of pixels along the axis, the columns of the result.
 
     Returns:
-        Weights ``(bins, size)``, float32 (torch's default) for numbers, else of the tensors' dtype. A row
+        Weights ``(bins, size)``, float32 for numbers, else of the tensors' dtype and device. A row
         sums to 1 where all of its samples are inside.
 
     Raises:
@@ -123,12 +135,14 @@ def axis_weights(
         tensor([[0.5000, 0.5000, 0.0000, 0.0000],
                 [0.0000, 0.0000, 0.5000, 0.5000]])
     """
-    bins, samples, size = _at_least_one(bins=bins, samples=samples, size=size)
-    start, length = _interval(start, length)
+    bins, samples, size = (
+        inputs.whole(value, name) for name, value in (("bins", bins), ("samples", samples), ("size", size))
+    )
+    start, length, dtype = _interval(start, length)
     position, inside = _sample_positions(start, length, bins, samples, size)
-    pixel = torch.arange(size, dtype=position.dtype, device=position.device)
+    pixel = torch.arange(size, device=position.device)
     weights = _nearness(position[..., None] - pixel) * inside[..., None]
-    return weights[0].mean(dim=1)  # from (bins, samples, size)
+    return weights[0].mean(dim=1).to(dtype)  # from (bins, samples, size)
 
 
 def roi_align(
@@ -147,14 +161,17 @@ def roi_align(
 
     The values and gradients are ``torchvision.ops.roi_align``'s. What differs: the defaults (there
     ``sampling_ratio=-1`` and ``aligned=False``); boxes are converted to the features' dtype where torchvision
-    wants the same; wrong boxes raise; an empty list is no boxes; channels-last features give a channels-last
-    result and are fastest. Other features are first copied to channels-last as a whole, so a few boxes on a
-    large map are better served by channels-last features.
+    wants the same; wrong boxes raise, and a warning is given if all lie outside the map; an empty list is no
+    boxes; what has no weight is not read, so a NaN or an infinity beside a box stays there; channels-last
+    features give a channels-last result and are fastest. Other features are copied to channels-last, some
+    channels at a time, so a few boxes on a large map are better served by channels-last features. A compiled
+    or exported graph does not look at the values of boxes.
 
     Args:
         features: Maps ``(N, C, H, W)``, floating point.
         boxes: ``(K, 5)`` as batch index, x1, y1, x2, y2, or a list of N tensors ``(K_i, 4)`` as x1, y1, x2,
-            y2; continuous coordinates of the image. No gradient flows into them.
+            y2; continuous coordinates of the image. No gradient flows into them, and a warning says so where
+            they ask for one: ``boxes.detach()`` says that this is meant.
         output_size: Bins as (h, w), or one number for both.
         spatial_scale: Cells of the feature map for each pixel of the image: 1/16 at stride 16.
         sampling_ratio: Samples of a bin along each axis. 0 or less adapts it to each box and axis: the bin's
@@ -185,20 +202,14 @@ def roi_align(
         tensor([[ 3.,  4.],
                 [11., 12.]])
     """
-    bins = _pair(output_size)
-    ratio = _integer("sampling_ratio", sampling_ratio)
-    image, corners = _checked_boxes(features, boxes, spatial_scale)  # in cells
+    bins = inputs.pair(output_size, "output_size", axes="h, w")
+    ratio = inputs.whole(sampling_ratio, "sampling_ratio", least=-sys.maxsize)
+    image, corners = _in_cells(features, boxes, spatial_scale)  # (K,) and (K, 4)
     if aligned:
         corners = corners - 0.5  # index coordinates
-    start = corners[:, [1, 0]]  # (K, 2) as y, x
-    length = (corners[:, [3, 2]] - start).clamp(min=0 if aligned else 1)
-    samples = _samples_per_bin(length, bins, ratio)  # (K, 2)
-    table, size = _pixel_table(features), features.shape[2:]
-    parts = [
-        _align_part(table, size, image[k], start[k], length[k], bins, samples[k])
-        for k in _parts(4 * math.prod(bins) * samples.prod(dim=1))
-    ]
-    return _as_maps(parts, features, bins)
+    start = corners[:, :2].flip(1)  # (K, 2) as y, x
+    length = (corners[:, 2:].flip(1) - start).clamp(min=0 if aligned else 1)
+    return _RoIAlign.apply(features, image, start, length, bins, ratio)
 
 
 def roi_pool(
@@ -220,7 +231,8 @@ def roi_pool(
     Args:
         features: Maps ``(N, C, H, W)``, floating point.
         boxes: ``(K, 5)`` as batch index, x1, y1, x2, y2, or a list of N tensors ``(K_i, 4)`` as x1, y1, x2,
-            y2; continuous coordinates of the image. No gradient flows into them.
+            y2; continuous coordinates of the image. No gradient flows into them, and a warning says so where
+            they ask for one: ``boxes.detach()`` says that this is meant.
         output_size: Bins as (h, w), or one number for both.
         spatial_scale: Cells of the feature map for each pixel of the image: 1/16 at stride 16.
 
@@ -239,19 +251,10 @@ def roi_pool(
         tensor([[ 5.,  6.],
                 [13., 14.]])
     """
-    bins = _pair(output_size)
-    image, corners = _checked_boxes(features, boxes, spatial_scale)  # (K,) and (K, 4), in cells
-    left, top, right, bottom = _round_half_away(corners).unbind(dim=1)
-    height, width = features.shape[2:]
-    top, rows = _bin_cells(top, bottom, bins[0], height)  # (K, h) each
-    left, columns = _bin_cells(left, right, bins[1], width)  # (K, w) each
-    first = ((image * height)[:, None, None] + top[:, :, None]) * width + left[:, None, :]  # (K, h, w)
-    table = _pixel_table(features)
-    parts = []
-    for part in _parts(rows.sum(dim=1) * columns.sum(dim=1)):
-        pixels, offsets = _rectangles(first[part], rows[part], columns[part], width)
-        parts.append(embedding_bag(pixels, table, offsets, mode="max"))
-    return _as_maps(parts, features, bins)
+    bins = inputs.pair(output_size, "output_size", axes="h, w")
+    image, corners = _in_cells(features, boxes, spatial_scale)  # (K,) and (K, 4)
+    asked = torch.is_grad_enabled() and features.requires_grad
+    return _RoIPool.apply(features, image, corners, bins, asked)[0]
 
 
 # --- Along one axis ---
@@ -268,7 +271,9 @@ def _sample_positions(
     """Clamped positions of the samples of (K,) intervals, and whether each counts, (K, bins, samples)."""
     step = (length / bins)[:, None, None]
     bin_start = start[:, None, None] + torch.arange(bins, device=start.device)[:, None] * step
-    middle = torch.arange(samples, device=start.device) + 0.5  # of each sample's share of the bin
+    middle = (
+        torch.arange(samples, device=start.device).to(start.dtype) + 0.5
+    )  # of a sample's share of the bin
     position = bin_start + middle * step / max(samples, 1)
     inside = (position >= -1) & (position <= size)
     return position.clamp(0, size - 1), inside
@@ -305,22 +310,112 @@ def _round_half_away(value: Tensor) -> Tensor:
     return whole + value.sign() * ((value - whole).abs() >= 0.5)
 
 
-# --- All boxes at once ---
+# --- RoIAlign: sums of weighted pixels, a sparse matrix times a table ---
+
+Bags = tuple[Tensor, Tensor, Tensor]  # pixels (rows of a table) and weights, bag after bag; where each begins
 
 
-def _pixel_table(features: Tensor) -> Tensor:
-    """The maps (N, C, H, W) as a table with a row for each pixel, (N H W, C)."""
-    return features.permute(0, 2, 3, 1).contiguous().flatten(0, 2)
+class _RoIAlign(torch.autograd.Function):
+    """RoIAlign of boxes of an image (K,) that start at y, x (K, 2) and are so long (K, 2), in cells."""
+
+    @staticmethod
+    def forward(features: Tensor, *boxes_and_options: Any) -> Tensor:
+        align = _align_as_one if _only_sizes(features) else _align
+        return align(features, *boxes_and_options)
+
+    @staticmethod
+    def setup_context(ctx: Any, arguments: tuple[Any, ...], output: Tensor) -> None:
+        features, image, start, length, _, ctx.ratio = arguments
+        ctx.save_for_backward(image, start, length)
+        ctx.size, ctx.channels_last = features.shape, _is_channels_last(features)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        back = _align_back_as_one if _only_sizes(gradient) else _align_back
+        sent_back = back(gradient, *ctx.saved_tensors, ctx.ratio, ctx.size, ctx.channels_last)
+        return sent_back, None, None, None, None, None
 
 
-def _parts(cost: Tensor) -> list[slice]:
-    """Cut (K,) boxes, one after the other, into parts that list about PIXELS_AT_ONCE pixels each."""
-    counts = (cost.cumsum(0) // PIXELS_AT_ONCE).unique_consecutive(return_counts=True)[1].tolist()
-    ends = list(itertools.accumulate(counts))
-    return [slice(end - count, end) for count, end in zip(counts, ends, strict=True)]
+def _align(
+    features: Tensor, image: Tensor, start: Tensor, length: Tensor, bins: Sequence[int], ratio: int
+) -> Tensor:
+    pooled = _new_maps(features, (len(image), features.shape[1], *bins), _is_channels_last(features))
+    for zeros in (True, False):
+        for where, bags in _list_bags(image, start, length, bins, ratio, features.shape[2:], zeros):
+            pooled = _sum_bags(bags, features, pooled, where)
+        if pooled.sum(dtype=start.dtype).isfinite():
+            break  # else an infinity may have met a weight of zero, which makes NaN: list those no more
+    return pooled
 
 
-def _samples_per_bin(length: Tensor, bins: tuple[int, int], ratio: int) -> Tensor:
+def _align_back(
+    gradient: Tensor,
+    image: Tensor,
+    start: Tensor,
+    length: Tensor,
+    ratio: int,
+    size: Sequence[int],
+    channels_last: bool,
+) -> Tensor:
+    """The transpose: what each pixel gave to the bags comes back to it, with the same weights."""
+    sent_back = None
+    pixels = size[0] * size[2] * size[3]
+    for where, bags in _list_bags(image, start, length, gradient.shape[2:], ratio, size[2:]):
+        part = _new_maps(gradient, size, channels_last)
+        part = _sum_bags(_transposed(bags, pixels), gradient[where], part, slice(None))
+        sent_back = part if sent_back is None else sent_back.add_(part)
+    return _new_maps(gradient, size, channels_last).zero_() if sent_back is None else sent_back
+
+
+_align_as_one = custom_op("segcore::roi_align", _align, mutates_args=())
+_align_back_as_one = custom_op("segcore::roi_align_back", _align_back, mutates_args=())
+
+
+@_align_as_one.register_fake
+def _align_size(
+    features: Tensor, image: Tensor, start: Tensor, length: Tensor, bins: Sequence[int], ratio: int
+) -> Tensor:
+    return _new_maps(features, (image.shape[0], features.shape[1], *bins), _is_channels_last(features))
+
+
+@_align_back_as_one.register_fake
+def _align_back_size(
+    gradient: Tensor,
+    image: Tensor,
+    start: Tensor,
+    length: Tensor,
+    ratio: int,
+    size: Sequence[int],
+    channels_last: bool,
+) -> Tensor:
+    return _new_maps(gradient, size, channels_last)
+
+
+def _list_bags(
+    image: Tensor,
+    start: Tensor,
+    length: Tensor,
+    bins: Sequence[int],
+    ratio: int,
+    size: Sequence[int],
+    zeros: bool = True,
+) -> Iterator[tuple[Tensor | slice, Bags]]:
+    """The bags of all boxes, in parts: which boxes, and their bags; pixels of weight zero in them or not."""
+    samples = _samples_per_bin(length, bins, ratio)
+    for part in _parts(4 * math.prod(bins) * samples.prod(dim=1)):
+        kinds = [(down, across, same + part.start) for down, across, same in _alike(*samples[part].unbind(1))]
+        listed = [
+            _bags(image[same], start[same], length[same], bins, (down, across), size, zeros)
+            for down, across, same in kinds
+        ]
+        pixels, weights, counts = (
+            torch.cat(each) if each[1:] else each[0] for each in zip(*listed, strict=True)
+        )
+        where = torch.cat([same for _, _, same in kinds]) if kinds[1:] else part
+        yield where, (pixels, weights, counts.cumsum(0) - counts)
+
+
+def _samples_per_bin(length: Tensor, bins: Sequence[int], ratio: int) -> Tensor:
     """Samples of a bin along y and x, (K, 2): the ratio, or the bin's length in cells rounded up."""
     samples = (length / length.new_tensor(bins)).ceil() if ratio <= 0 else torch.full_like(length, ratio)
     most = samples.max().item() if len(samples) else 0
@@ -332,175 +427,238 @@ def _samples_per_bin(length: Tensor, bins: tuple[int, int], ratio: int) -> Tenso
     return samples.long()
 
 
-def _align_part(
-    table: Tensor,
-    size: Sequence[int],
-    image: Tensor,
-    start: Tensor,
-    length: Tensor,
-    bins: tuple[int, int],
-    samples: Tensor,
-) -> Tensor:
-    """RoIAlign of some boxes, (K h w, C). Boxes that take equally many samples list their bags together."""
-    kinds, kind, members = samples.unique(dim=0, return_inverse=True, return_counts=True)
-    order = kind.argsort(stable=True)
-    bags = [
-        _bags(image[same], start[same], length[same], bins, count, size)
-        for count, same in zip(kinds.tolist(), order.split(members.tolist()), strict=True)
-    ]
-    pixels = torch.cat([pixel.flatten() for pixel, _ in bags])
-    weights = torch.cat([weight.flatten() for _, weight in bags]).to(table.dtype)
-    in_bag = torch.cat([image.new_full((len(pixel),), pixel.shape[1]) for pixel, _ in bags])
-    sums = embedding_bag(pixels, table, in_bag.cumsum(0) - in_bag, mode="sum", per_sample_weights=weights)
-    if len(bags) > 1:  # back in the order of the boxes
-        sums = sums.unflatten(0, (len(order), -1))[order.argsort()].flatten(0, 1)
-    return sums
+def _parts(cost: Tensor) -> list[slice]:
+    """Cut (K,) boxes, one after the other, into parts that list about PIXELS_AT_ONCE pixels each."""
+    counts = (cost.cumsum(0) // PIXELS_AT_ONCE).unique_consecutive(return_counts=True)[1].tolist()
+    ends = list(itertools.accumulate(counts))
+    return [slice(end - count, end) for count, end in zip(counts, ends, strict=True)]
 
 
 def _bags(
     image: Tensor,
     start: Tensor,
     length: Tensor,
-    bins: tuple[int, int],
+    bins: Sequence[int],
     samples: Sequence[int],
     size: Sequence[int],
-) -> tuple[Tensor, Tensor]:
-    """Pixels (rows of the table) and weights of every bin of K boxes, (K h w, pixels in a bag)."""
+    zeros: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Pixels and weights of every bin of K boxes, (P,) each, and how many each bin has, (K h w,)."""
     rows, row_weights = _taps(start[:, 0], length[:, 0], bins[0], samples[0], size[0])  # (K, h, m)
     columns, column_weights = _taps(start[:, 1], length[:, 1], bins[1], samples[1], size[1])  # (K, w, n)
-    rows = (image[:, None, None] * size[0] + rows) * size[1]
+    rows = (image.long()[:, None, None] * size[0] + rows) * size[1]
     pixels = rows[:, :, None, :, None] + columns[:, None, :, None, :]  # (K, h, w, m, n)
     weights = row_weights[:, :, None, :, None] * column_weights[:, None, :, None, :]
-    return pixels.flatten(3).flatten(0, 2), weights.flatten(3).flatten(0, 2)
+    if zeros:
+        each = math.prod(pixels.shape[3:])
+        return pixels.flatten(), weights.flatten(), pixels.new_full((math.prod(pixels.shape[:3]),), each)
+    counted = weights != 0
+    return pixels.masked_select(counted), weights.masked_select(counted), counted.flatten(3).sum(3).flatten()
 
 
-def _rectangles(first: Tensor, rows: Tensor, columns: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """List the pixels of every bin's rectangle, row by row.
-
-    Args:
-        first: Table row of each bin's first pixel, (K, h, w).
-        rows: Rows of each bin, (K, h).
-        columns: Columns of each bin, (K, w).
-        width: Pixels in a row of the map.
-
-    Returns:
-        All pixels, bin after bin, (P,), and where each bin begins among them, (K h w,).
-    """
-    count = (rows[:, :, None] * columns[:, None, :]).flatten()
-    offset = count.cumsum(0) - count
-    which = torch.repeat_interleave(count)  # the bin of each listed pixel, (P,)
-    number = torch.arange(len(which), device=first.device) - offset[which]  # 0, 1, 2, ... within the bin
-    across = columns[:, None, :].expand_as(first).flatten()[which]
-    row = number // across
-    return first.flatten()[which] + row * width + (number - row * across), offset
+def _transposed(bags: Bags, pixels: int) -> Bags:
+    """For each of so many pixels the bags that list it, with their weights."""
+    pixel, weight, begins = bags
+    bag = torch.arange(len(begins), device=pixel.device).repeat_interleave(
+        begins.diff(append=begins.new_tensor([len(pixel)]))
+    )
+    order, count = pixel.argsort(stable=True), pixel.bincount(minlength=pixels)
+    return bag[order], weight[order], count.cumsum(0) - count
 
 
-def _as_maps(parts: list[Tensor], features: Tensor, bins: tuple[int, int]) -> Tensor:
-    """Bins as rows, (K h w, C) in parts, to maps (K, C, h, w) in the features' memory format."""
-    channels = features.shape[1]
-    if not parts:
-        return features.flatten()[:0].reshape(0, channels, *bins)
-    rows = parts[0] if len(parts) == 1 else torch.cat(parts)
-    maps = rows.view(-1, *bins, channels).permute(0, 3, 1, 2)
-    keep = features.is_contiguous(memory_format=torch.channels_last) and not features.is_contiguous()
-    return maps if keep else maps.contiguous()
+def _sum_bags(bags: Bags, maps: Tensor, result: Tensor, where: Tensor | slice) -> Tensor:
+    """The result with weighted sums of the maps' pixels at these places."""
+    pixels, weights, begins = bags
+    for channels, table in _tables(maps):
+        sums = embedding_bag(
+            pixels, table, begins, mode="sum", per_sample_weights=weights.to(table.dtype)
+        )  # (bags, c)
+        sums = sums.unflatten(0, (-1, *result.shape[2:])).movedim(-1, 1)
+        if isinstance(where, slice) and (sums.shape, sums.stride()) == (result.shape, result.stride()):
+            return sums  # all there is, in its order and layout: no need to copy it
+        result[where, channels] = sums
+    return result
+
+
+# --- RoIPool: the largest pixel of each rectangle ---
+
+
+class _RoIPool(torch.autograd.Function):
+    """RoIPool of boxes of an image (K,) with corners (K, 4) in cells; and the pixels found, if asked for."""
+
+    @staticmethod
+    def forward(*arguments: Any) -> tuple[Tensor, Tensor]:
+        return (_pool_as_one if _only_sizes(arguments[0]) else _pool)(*arguments)
+
+    @staticmethod
+    def setup_context(ctx: Any, arguments: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        features = arguments[0]
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(output[1])
+        ctx.size, ctx.channels_last = features.shape, _is_channels_last(features)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        back = _pool_back_as_one if _only_sizes(gradient) else _pool_back
+        sent_back = back(gradient, *ctx.saved_tensors, ctx.size, ctx.channels_last)
+        return sent_back, None, None, None, None
+
+
+def _pool(
+    features: Tensor, image: Tensor, corners: Tensor, bins: Sequence[int], asked: bool
+) -> tuple[Tensor, Tensor]:
+    largest, found = _new_pools(features, image, corners, bins, asked)
+    height, width = features.shape[2:]
+    left, top, right, bottom = _round_half_away(corners).unbind(dim=1)
+    top, rows = _bin_cells(top, bottom, bins[0], height)  # (K, h) each
+    left, columns = _bin_cells(left, right, bins[1], width)  # (K, w) each
+    first = (image.long()[:, None, None] * height + top[:, :, None]) * width + left[:, None, :]  # (K, h, w)
+    alike = _alike(*(n.expand_as(first).flatten() for n in (rows[:, :, None], columns[:, None, :])))
+    maps, first = first.shape, first.flatten()
+    for channels, table in _tables(features):
+        best = table.new_zeros(len(first), table.shape[1])
+        place = found.new_full(best.shape if asked else (0,), len(table))  # past the end: no pixel
+        for down, across, same in alike:
+            step = torch.arange(down, device=first.device)[:, None] * width
+            steps = (
+                (step + torch.arange(across, device=first.device)).flatten().to(found.dtype)
+            )  # as one reads
+            for some in same.split(max(1, PIXELS_IN_CACHE // len(steps))) if len(steps) else ():
+                pixels = first[some, None] + steps
+                values = table.index_select(0, pixels.flatten()).unflatten(
+                    0, pixels.shape
+                )  # (bins, pixels, c)
+                best[some] = values.amax(dim=1)
+                if asked:  # of equal ones the first
+                    which = torch.where(values == best[some, None], steps[:, None], len(table)).amin(dim=1)
+                    place[some] = (first[some, None] + which).clamp(max=len(table)).to(place.dtype)
+        largest[:, channels] = best.unflatten(0, maps).movedim(-1, 1)
+        if asked:
+            found[:, channels] = place.unflatten(0, maps).movedim(-1, 1)
+    return largest, found
+
+
+def _pool_back(gradient: Tensor, found: Tensor, size: Sequence[int], channels_last: bool) -> Tensor:
+    """Each bin's gradient goes to the pixel that was found in it."""
+    sent_back = _new_maps(gradient, size, channels_last)
+    images, count, height, width = size
+    for begin in range(0, count, CHANNELS_AT_ONCE):
+        channels = slice(begin, begin + CHANNELS_AT_ONCE)
+        given, place = (
+            each[:, channels].movedim(1, 0).flatten(1) for each in (gradient, found)
+        )  # (c, K h w)
+        sums = given.new_zeros(len(given), images * height * width + 1)
+        sums.scatter_add_(1, place.long(), given)
+        sent_back[:, channels] = sums[:, :-1].unflatten(1, (images, height, width)).movedim(1, 0)
+    return sent_back
+
+
+_pool_as_one = custom_op("segcore::roi_pool", _pool, mutates_args=())
+_pool_back_as_one = custom_op("segcore::roi_pool_back", _pool_back, mutates_args=())
+
+
+@_pool_as_one.register_fake
+def _new_pools(
+    features: Tensor, image: Tensor, corners: Tensor, bins: Sequence[int], asked: bool
+) -> tuple[Tensor, Tensor]:
+    """Room for the largest values, and for their pixels if they are asked for."""
+    largest = _new_maps(features, (image.shape[0], features.shape[1], *bins), _is_channels_last(features))
+    dtype = torch.int32 if features.numel() < 2**31 else torch.int64
+    return largest, torch.empty_like(largest if asked else largest[:0], dtype=dtype)
+
+
+@_pool_back_as_one.register_fake
+def _pool_back_size(gradient: Tensor, found: Tensor, size: Sequence[int], channels_last: bool) -> Tensor:
+    return _new_maps(gradient, size, channels_last)
+
+
+# --- What both need ---
+
+
+def _only_sizes(maps: Tensor) -> bool:
+    """Whether there are sizes alone, as in a graph: then the whole operation is one operator."""
+    return torch.compiler.is_compiling() or maps.is_meta
+
+
+def _tables(maps: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """The maps (N, C, H, W) as tables with a row for each pixel, (N H W, c): some channels at a time."""
+    rows = maps.permute(0, 2, 3, 1)
+    step = rows.shape[3] if rows.is_contiguous() else CHANNELS_AT_ONCE
+    for begin in range(0, rows.shape[3], step):
+        channels = slice(begin, begin + step)
+        yield channels, rows[..., channels].flatten(0, 2).contiguous()
+
+
+def _alike(first: Tensor, second: Tensor) -> list[tuple[int, int, Tensor]]:
+    """The pairs that two lists of whole numbers (K,) make, and where each pair stands."""
+    base = int(second.max()) + 1 if len(second) else 1
+    pairs, pair, count = (first * base + second).unique(return_inverse=True, return_counts=True)
+    places = pair.argsort(stable=True).split(count.tolist())
+    return [(*divmod(each, base), where) for each, where in zip(pairs.tolist(), places, strict=True)]
+
+
+def _is_channels_last(maps: Tensor) -> bool:
+    """Whether the maps keep the channels of a pixel together, and nothing else would do."""
+    return maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
+
+
+def _new_maps(like: Tensor, size: Sequence[int], channels_last: bool) -> Tensor:
+    """Room for maps of this size and layout."""
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return torch.empty(size, dtype=like.dtype, device=like.device, memory_format=layout)
 
 
 # --- What comes in ---
 
 
-def _check_tensor(value: object, name: str, shape: str) -> None:
-    """Refuse arrays, lists and numbers."""
-    if not isinstance(value, Tensor):
-        got = type(value).__name__
-        raise TypeError(f"expected {name} as a tensor {shape}, got {got}; use torch.as_tensor({name})")
-
-
-def _check_map(value: Tensor, name: str, shape: str) -> None:
-    """Refuse what is not a floating-point tensor of the rank that ``shape`` spells out, with pixels in it."""
-    _check_tensor(value, name, shape)
-    rank, got = shape.count(",") + 1, tuple(value.shape)
-    if len(got) != rank:
-        cure = f"add the missing axis with {name}[None]" if len(got) == rank - 1 else "reshape it"
-        raise ValueError(f"expected {name} of shape {shape}, got {got}; {cure}")
-    if not value.is_floating_point():
-        raise ValueError(f"expected {name} in floating point, got {value.dtype}; convert with {name}.float()")
-    if 0 in got[-3:]:
-        raise ValueError(f"expected {name} {shape} with C, H, W of 1 or more, got {got}; check the slicing")
-
-
-def _check_points(points: Tensor, feature: Tensor) -> None:
-    """Refuse points that are not (P, 2), real, finite and beside the feature map."""
-    _check_tensor(points, "points", "(P, 2)")
-    if points.dim() != 2 or points.shape[1] != 2:
-        raise ValueError(
-            f"expected points of shape (P, 2) as x, y, got {tuple(points.shape)}; one point is points[None], "
-            "and points of shape (2, P) are points.T"
-        )
-    _check_beside(points, "points", feature, "feature")
-    if not points.isfinite().all():
-        raise ValueError("expected finite points, got NaN or infinity; drop those points first")
-
-
-def _interval(start: float | Tensor, length: float | Tensor) -> tuple[Tensor, Tensor]:
-    """One interval's start and length as tensors (1,)."""
-    start, length = torch.as_tensor(start), torch.as_tensor(length)
-    if start.dim() or length.dim() or not math.isfinite(start) or not 0 <= length < math.inf:
+def _interval(start: float | Tensor, length: float | Tensor) -> tuple[Tensor, Tensor, torch.dtype]:
+    """One interval's start and length, (1,) in float32 or finer, and the dtype of what they give."""
+    given = [each for each in (start, length) if isinstance(each, Tensor)]
+    if any(each.dim() for each in given) or not math.isfinite(start) or not 0 <= length < math.inf:
         raise ValueError(
             f"expected one finite start and one finite length of 0 or more, got start={start} and "
             f"length={length}; call axis_weights once for each box and axis"
         )
-    return start[None], length[None]
+    device = given[0].device if given else torch.device("cpu")
+    dtype = torch.float32
+    if given and all(each.is_floating_point() for each in given):
+        dtype = torch.promote_types(given[0].dtype, given[-1].dtype)
+    fine = torch.promote_types(dtype, torch.float32)
+    ends = (torch.as_tensor(each, dtype=fine, device=device)[None] for each in (start, length))
+    return *ends, dtype
 
 
-def _check_beside(value: Tensor, name: str, other: Tensor, other_name: str) -> None:
-    """Refuse coordinates that are not real numbers or lie on another device."""
-    if value.is_complex() or value.dtype == torch.bool:
-        raise ValueError(f"expected {name} as real numbers, got {value.dtype}; convert with {name}.float()")
-    if value.device != other.device:
-        raise ValueError(
-            f"expected {name} on the device of {other_name}, {other.device}, got {value.device}; "
-            f"move them with {name}.to({other_name}.device)"
-        )
-
-
-def _checked_boxes(
+def _in_cells(
     features: Tensor, boxes: Tensor | Sequence[Tensor], spatial_scale: float
 ) -> tuple[Tensor, Tensor]:
     """Batch index (K,) and scaled corners (K, 4) of the boxes, once they are found fit to be pooled.
 
     Corners are float64 for float64 features, else float32: half precision would move them by whole cells.
     """
-    _check_map(features, "features", "(N, C, H, W)")
-    scale = _positive(spatial_scale)
-    rois = _as_rois(boxes, features).detach()
-    dtype = torch.float64 if features.dtype == torch.float64 else torch.float32
-    image, scaled = rois[:, 0], rois[:, 1:].to(dtype) * scale
-    length = scaled[:, 2:] - scaled[:, :2]
-    faults = torch.stack(
-        [
-            ~(rois.isfinite().all(dim=1) & length.isfinite().all(dim=1)),
-            (rois[:, 1:3] > rois[:, 3:]).any(dim=1),
-            (image < 0) | (image >= len(features)) | (image != image.trunc()),
-        ]
-    )  # (3, K)
-    if faults.any():
-        _refuse(faults, rois, boxes, len(features))
-    return image.long(), scaled
+    inputs.floating(features, "features", "N C H W")
+    scale = inputs.number(spatial_scale, "spatial_scale", above=0)
+    seen = not _only_sizes(features)
+    image, corners = _as_rois(boxes, features, inputs.boxes if seen else inputs.tensor)
+    corners = corners * scale
+    if seen:
+        _look(image, corners, features.shape)
+    return image, corners.detach()
 
 
-def _as_rois(boxes: Tensor | Sequence[Tensor], features: Tensor) -> Tensor:
-    """Boxes in either form as one tensor (K, 5) with the batch index first."""
+def _as_rois(
+    boxes: Tensor | Sequence[Tensor], features: Tensor, check: Callable[..., Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Batch index (K,) and corners (K, 4) of boxes in either form. The index is not put into their dtype."""
+    fine = torch.promote_types(features.dtype, torch.float32)
     if isinstance(boxes, Tensor):
-        if boxes.dim() != 2 or boxes.shape[1] != 5:
-            cure = "put boxes of one image into a list, [boxes]" if boxes.shape[-1:] == (4,) else "reshape it"
+        if boxes.shape[-1:] == (4,):
             raise ValueError(
-                "expected boxes of shape (K, 5) as batch index, x1, y1, x2, y2, or a list of (K_i, 4), one "
-                f"for each image; got one tensor of shape {tuple(boxes.shape)}; {cure}"
+                "expected boxes of shape (K, 5) as batch index, x1, y1, x2, y2, or a list of (K_i, 4), got "
+                f"a tensor of shape {tuple(boxes.shape)}; put boxes of one image into a list, [boxes]"
             )
-        _check_beside(boxes, "boxes", features, "features")
-        return boxes
-    if not isinstance(boxes, (list, tuple)):
+        inputs.same_place(check(boxes, "boxes", "K 5"), "boxes", features, "features")
+        return boxes[:, 0].detach(), boxes[:, 1:].to(fine)
+    if not isinstance(boxes, list | tuple):
         raise TypeError(
             f"expected boxes as a tensor (K, 5) or a list of tensors (K_i, 4), got {type(boxes).__name__}; "
             "use torch.as_tensor(boxes)"
@@ -510,80 +668,44 @@ def _as_rois(boxes: Tensor | Sequence[Tensor], features: Tensor) -> Tensor:
             f"expected a tensor of boxes for each of the {len(features)} images, got a list of {len(boxes)}; "
             "an image without boxes has torch.zeros(0, 4)"
         )
-    return torch.cat([_one_image(b, i, features) for i, b in enumerate(boxes)] or [features.new_zeros(0, 5)])
+    index, corners = [features.new_zeros(0, dtype=torch.int64)], [features.new_zeros(0, 4, dtype=fine)]
+    for i, own in enumerate(boxes):
+        name = f"boxes[{i}]"
+        if isinstance(own, Tensor) and own.dim() == 2 and own.shape[1] == 5:
+            got = tuple(own.shape)
+            raise ValueError(
+                f"expected {name} of shape (K, 4), got {got}; the place in the list is the batch index"
+            )
+        if isinstance(own, Tensor) and own.shape == (0,):  # torch.tensor([])
+            own = own.reshape(0, 4)
+        inputs.same_place(check(own, name, "K 4"), name, features, "features")
+        index.append(index[0].new_full((len(own),), i))
+        corners.append(own.to(fine))
+    return torch.cat(index), torch.cat(corners)
 
 
-def _one_image(boxes: Tensor, index: int, features: Tensor) -> Tensor:
-    """The boxes (K_i, 4) of one image with its batch index put first, (K_i, 5)."""
-    name = f"boxes[{index}]"
-    _check_tensor(boxes, name, "(K, 4)")
-    if boxes.shape == (0,):  # torch.tensor([])
-        boxes = boxes.reshape(0, 4)
-    if boxes.dim() != 2 or boxes.shape[1] != 4:
-        cure = f"one box is {name}[None]" if boxes.dim() == 1 else "the place in the list is the batch index"
-        got = tuple(boxes.shape)
-        raise ValueError(f"expected {name} of shape (K, 4) as x1, y1, x2, y2, got {got}; {cure}")
-    _check_beside(boxes, name, features, "features")
-    return torch.cat([boxes.new_full((len(boxes), 1), index), boxes], dim=1)
-
-
-def _refuse(faults: Tensor, rois: Tensor, boxes: Tensor | Sequence[Tensor], images: int) -> NoReturn:
-    """Raise for the first box at fault: not finite, corners swapped, or an image that is not there."""
-    row = int(faults.any(dim=0).nonzero()[0])
-    fault = int(faults[:, row].nonzero()[0])
-    name, numbers, names = f"boxes[{row}]", rois[row].tolist(), "batch index, x1, y1, x2, y2"
-    if not isinstance(boxes, Tensor):
-        image = int(numbers[0])
-        name = f"boxes[{image}][{row - sum(len(b) for b in boxes[:image])}]"
-        numbers, names = numbers[1:], "x1, y1, x2, y2"
-    got = f"got {name} = ({', '.join(f'{number:g}' for number in numbers)}) as {names}"
-    raise ValueError(
-        (
-            f"expected finite boxes, also when multiplied by spatial_scale, {got}; drop such boxes first",
-            f"expected x1 <= x2 and y1 <= y2, {got}; order the corners (or convert from x, y, width, height)",
-            f"expected a whole batch index from 0 to {images - 1}, {got}; it names the image of the batch",
-        )[fault]
-    )
-
-
-def _pair(output_size: int | tuple[int, int]) -> tuple[int, int]:
-    """The output size as (h, w)."""
-    pair = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
-    if len(pair) != 2:
+def _look(image: Tensor, corners: Tensor, size: Sequence[int]) -> None:
+    """Refuse a batch index that is no image and boxes without end; warn of what may be a mistake."""
+    inputs.finite(corners[:, 2:] - corners[:, :2], "boxes in cells", "clip them to the image")
+    wrong = (image < 0) | (image >= size[0]) | (image != image.trunc())
+    if wrong.any():
+        row = int(wrong.nonzero()[0])
         raise ValueError(
-            f"expected output_size as one number or (h, w), got {output_size!r}; name height, then width"
+            f"expected a whole batch index from 0 to {size[0] - 1}, got boxes[{row}, 0] = "
+            f"{image[row].item():g}; it names the image of the batch"
         )
-    height, width = _at_least_one(output_height=pair[0], output_width=pair[1])
-    return height, width
+    x1, y1, x2, y2 = corners.unbind(dim=1)
+    height, width = size[2:]
+    if len(corners) and ((x1 > width) | (y1 > height) | (x2 < 0) | (y2 < 0)).all():
+        _warn(
+            f"all {len(corners)} boxes lie outside the map of {inputs.size_of((height, width))} cells, where "
+            "all is zero; check spatial_scale (1 / 16 at stride 16) and the unit of boxes"
+        )
+
+    if torch.is_grad_enabled() and corners.requires_grad:
+        _warn("no gradient reaches boxes, only features; boxes.detach() says that this is meant")
 
 
-def _at_least_one(**numbers: int) -> list[int]:
-    """The values as integers of 1 or more."""
-    whole = {name: _integer(name, value) for name, value in numbers.items()}
-    for name, value in whole.items():
-        if value < 1:
-            raise ValueError(f"expected {name} of at least 1, got {value}; raise it")
-    return list(whole.values())
-
-
-def _integer(name: str, value: int) -> int:
-    """The value as an int; floats and booleans are refused."""
-    try:
-        if not isinstance(value, bool):
-            return operator.index(value)
-    except TypeError:
-        pass
-    raise TypeError(f"expected {name} as an integer, got {value!r}; round it first if that is what you mean")
-
-
-def _positive(spatial_scale: float) -> float:
-    """The scale as a positive, finite number."""
-    try:
-        scale = float(spatial_scale)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"expected spatial_scale as a number, got {spatial_scale!r}; at stride 16 it is 1 / 16"
-        ) from None
-    if not 0 < scale < math.inf:
-        raise ValueError(f"expected a positive, finite spatial_scale, got {scale}; at stride 16 it is 1 / 16")
-    return scale
+def _warn(words: str) -> None:
+    """Warn the caller of the caller of `_in_cells`."""
+    warnings.warn(words, UserWarning, stacklevel=5)

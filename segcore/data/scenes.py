@@ -93,7 +93,7 @@ class Scenes:
 
     def masks(self, i: int) -> Tensor:
         """Visible pixels of each object of scene `i`, bool (K, H, W)."""
-        numbers = torch.arange(1, len(self.classes(i)) + 1)
+        numbers = torch.arange(1, len(self.classes(i)) + 1, device=self.instances.device)
         return self.instances[i] == numbers[:, None, None]
 
     def boxes(self, i: int) -> Tensor:
@@ -101,7 +101,7 @@ class Scenes:
         masks = self.masks(i)
         height, width = masks.shape[1:]
         across, down = masks.any(1), masks.any(2)  # (K, W), (K, H)
-        columns, rows = torch.arange(width), torch.arange(height)
+        columns, rows = (torch.arange(n, device=masks.device) for n in (width, height))
         corners = [
             torch.where(across, columns, width).amin(1),
             torch.where(down, rows, height).amin(1),
