@@ -64,6 +64,22 @@ def test_threads_change_nothing_and_are_left_as_they_were(scenes):
         torch.set_num_threads(threads)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_the_defaults_of_torch_change_nothing(scenes, dtype):
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(dtype)
+        torch.set_default_device("meta")
+        found = make_scenes(9, seed=5)
+        shapes = [(scene.masks, scene.boxes) for scene in found]
+    finally:
+        torch.set_default_dtype(before)
+        torch.set_default_device(None)
+    assert equal(found, scenes[:9]) and found.image.dtype == found.depth.dtype == torch.float32
+    for (masks, boxes), scene in zip(shapes, scenes, strict=False):
+        assert torch.equal(masks, scene.masks) and torch.equal(boxes, scene.boxes)
+
+
 def test_arrangement_is_the_same_in_both_difficulties_and_antialiased(scenes):
     for other in (make_scenes(20, seed=5, difficulty="shape"), make_scenes(20, seed=5, antialias=True)):
         for name in ("labels", "instances", "depth", "normals", "object_keypoints"):

@@ -57,7 +57,7 @@ def spans(world: World, origin: Vector, direction: Vector) -> tuple[Tensor, Tens
     """
     scenes, most = world.kind.shape
     shape = (scenes * most, direction[0].shape[1])
-    near, far = torch.full(shape, torch.inf), torch.full(shape, -torch.inf)
+    near, far = (torch.full(shape, end, dtype=torch.float32) for end in (torch.inf, -torch.inf))
     for kind, cut in ((SPHERE, _cut_sphere), (BOX, _cut_box), (CYLINDER, _cut_cylinder)):
         row = (world.kind.reshape(-1) == kind).nonzero()[:, 0]
         if len(row):
@@ -127,7 +127,7 @@ def keypoints(world: World, size: tuple[int, int], focal: float, instances: Tens
     column, row = x.long().clamp(0, size[1] - 1), y.long().clamp(0, size[0] - 1)
     shown = instances.reshape(scenes, -1).gather(1, row * size[1] + column)
     own = torch.arange(1, most + 1).repeat_interleave(5)
-    visibility = torch.where((shown == own) & ~hidden, 2.0, 1.0)
+    visibility = torch.where((shown == own) & ~hidden, 2.0, 1.0).float()
     there = inside & (world.kind > 0).repeat_interleave(5, 1)
     all_three = torch.where(there[..., None], torch.stack([x, y, visibility], -1), 0.0)
     return all_three.reshape(scenes, most, 5, 3)
@@ -262,7 +262,7 @@ def _on_surface(world: World) -> Vector:
     left = (cosine * toward[0] + sine * toward[1], cosine * toward[1] - sine * toward[0])
     right = (cosine * toward[0] - sine * toward[1], cosine * toward[1] + sine * toward[0])
     rim = [tuple(_radius(world, u) * c for c in u) for u in (toward, left, right)]
-    resting = torch.where(world.kind == SPHERE, 0.0, 1.0)
+    resting = torch.where(world.kind == SPHERE, 0.0, 1.0).float()
     nothing = torch.zeros_like(x)
     dx = [nothing, rim[0][0], rim[1][0], rim[2][0], resting * rim[0][0]]
     dz = [nothing, rim[0][1], rim[1][1], rim[2][1], resting * rim[0][1]]

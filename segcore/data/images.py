@@ -113,7 +113,7 @@ def faces() -> tuple[Tensor, Tensor]:
     """
     grey = torch.from_numpy(np.load(_path("lfw_subset.npy"))).float()
     patches = grey[:, None].repeat(1, 3, 1, 1)
-    return patches, (torch.arange(len(patches)) < 100).long()
+    return patches, (torch.arange(len(patches), device="cpu") < 100).long()
 
 
 def stereo_pair() -> tuple[Tensor, Tensor, Tensor]:

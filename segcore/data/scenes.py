@@ -192,20 +192,22 @@ def make_scenes(
     height, width = _check(count, size, seed, objects, difficulty, start)
     focal = 1.1 * max(height, width)
     most = max(objects[1], 1)
-    scenes = Scenes(
-        image=torch.empty(count, 3, height, width),
-        labels=torch.empty(count, height, width, dtype=torch.int64),
-        instances=torch.empty(count, height, width, dtype=torch.int64),
-        depth=torch.empty(count, height, width),
-        normals=torch.empty(count, 3, height, width),
-        object_classes=torch.zeros(count, most, dtype=torch.int64),
-        object_keypoints=torch.zeros(count, most, len(KEYPOINTS), 3),
-        focal_length=focal,
-    )
-    for first in range(0, count, _WORLDS):
-        part = scenes[first : first + _WORLDS]
-        world = _world.draw(seed, start + first, len(part), objects, difficulty, width / focal)
-        _render_all(world, part, antialias)
+    real, whole = {"dtype": torch.float32}, {"dtype": torch.int64}
+    with torch.device("cpu"):  # whatever the default device
+        scenes = Scenes(
+            image=torch.empty(count, 3, height, width, **real),
+            labels=torch.empty(count, height, width, **whole),
+            instances=torch.empty(count, height, width, **whole),
+            depth=torch.empty(count, height, width, **real),
+            normals=torch.empty(count, 3, height, width, **real),
+            object_classes=torch.zeros(count, most, **whole),
+            object_keypoints=torch.zeros(count, most, len(KEYPOINTS), 3, **real),
+            focal_length=focal,
+        )
+        for first in range(0, count, _WORLDS):
+            part = scenes[first : first + _WORLDS]
+            world = _world.draw(seed, start + first, len(part), objects, difficulty, width / focal)
+            _render_all(world, part, antialias)
     return scenes
 
 
@@ -215,7 +217,8 @@ def _render_all(world: _world.World, out: Scenes, antialias: bool) -> None:
 
     def render_from(first: int) -> None:
         part = slice(first, first + step)
-        _render(_world.part(world, part), out[part], antialias)
+        with torch.device("cpu"):  # each thread has a default device of its own
+            _render(_world.part(world, part), out[part], antialias)
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
