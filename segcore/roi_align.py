@@ -332,7 +332,8 @@ class _RoIAlign(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         back = _align_back_as_one if _only_sizes(gradient) else _align_back
-        sent_back = back(gradient, *ctx.saved_tensors, ctx.ratio, ctx.size, ctx.channels_last)
+        image, start, length = ctx.saved_tensors
+        sent_back = back(gradient, image, start, length, ctx.ratio, ctx.size, ctx.channels_last)
         return sent_back, None, None, None, None, None
 
 
@@ -500,7 +501,8 @@ class _RoIPool(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         back = _pool_back_as_one if _only_sizes(gradient) else _pool_back
-        sent_back = back(gradient, *ctx.saved_tensors, ctx.size, ctx.channels_last)
+        (found,) = ctx.saved_tensors
+        sent_back = back(gradient, found, ctx.size, ctx.channels_last)
         return sent_back, None, None, None, None
 
 
@@ -624,8 +626,8 @@ def _interval(start: float | Tensor, length: float | Tensor) -> tuple[Tensor, Te
     if given and all(each.is_floating_point() for each in given):
         dtype = torch.promote_types(given[0].dtype, given[-1].dtype)
     fine = torch.promote_types(dtype, torch.float32)
-    ends = (torch.as_tensor(each, dtype=fine, device=device)[None] for each in (start, length))
-    return *ends, dtype
+    begin, extent = (torch.as_tensor(each, dtype=fine, device=device)[None] for each in (start, length))
+    return begin, extent, dtype
 
 
 def _in_cells(

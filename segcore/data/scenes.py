@@ -192,16 +192,16 @@ def make_scenes(
     height, width = _check(count, size, seed, objects, difficulty, start)
     focal = 1.1 * max(height, width)
     most = max(objects[1], 1)
-    real, whole = {"dtype": torch.float32}, {"dtype": torch.int64}
+    real, whole = torch.float32, torch.int64  # whatever the default dtype
     with torch.device("cpu"):  # whatever the default device
         scenes = Scenes(
-            image=torch.empty(count, 3, height, width, **real),
-            labels=torch.empty(count, height, width, **whole),
-            instances=torch.empty(count, height, width, **whole),
-            depth=torch.empty(count, height, width, **real),
-            normals=torch.empty(count, 3, height, width, **real),
-            object_classes=torch.zeros(count, most, **whole),
-            object_keypoints=torch.zeros(count, most, len(KEYPOINTS), 3, **real),
+            image=torch.empty(count, 3, height, width, dtype=real),
+            labels=torch.empty(count, height, width, dtype=whole),
+            instances=torch.empty(count, height, width, dtype=whole),
+            depth=torch.empty(count, height, width, dtype=real),
+            normals=torch.empty(count, 3, height, width, dtype=real),
+            object_classes=torch.zeros(count, most, dtype=whole),
+            object_keypoints=torch.zeros(count, most, len(KEYPOINTS), 3, dtype=real),
             focal_length=focal,
         )
         for first in range(0, count, _WORLDS):
