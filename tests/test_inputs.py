@@ -61,6 +61,7 @@ def test_a_form_lets_its_shapes_in_and_no_others(form: str):
         ((2, 4, 5, 3), "N 3 H W", "put the channels first with x.movedim(-1, 1)"),
         ((2, 3, 0, 5), "N 3 H W", "an axis is empty"),
         ((4, 5), "N 3 H W", "reshape it"),
+        ((2, 5), "P 2", "turn it over with x.T"),
         ((), "K", "add the missing axis with x[None]"),
     ],
 )
