@@ -7,7 +7,9 @@ right. "Checked" is torchmetrics as it comes, which looks for labels that are no
 
 scikit-learn gets one image of 1024 × 2048, without its ignored pixels, which it cannot leave out itself.
 The peer of the boundary F-score, on 256 × 512 pixels with a tolerance of 3, is the definition written
-with scipy's exact Euclidean distance transform, twice for each class.
+with scipy's exact Euclidean distance transform, twice for each class. In the noisy maps a tenth of all pixels
+is of any class (salt and pepper, other pixels in the prediction than in the truth), so that nearly half of
+them are boundary.
 """
 
 from __future__ import annotations
@@ -38,6 +40,13 @@ def maps() -> tuple[Tensor, Tensor]:
     ignored = torch.rand(regions.shape, generator=generator) < 0.05
     target = wide.masked_fill(ignored.repeat_interleave(32, 1).repeat_interleave(32, 2), 255)
     return prediction, target
+
+
+def with_noise(labels: Tensor, seed: int) -> Tensor:
+    """The map with a tenth of its pixels of any class."""
+    generator = torch.Generator().manual_seed(seed)
+    anything = torch.randint(CLASSES, labels.shape, generator=generator)
+    return torch.where(torch.rand(labels.shape, generator=generator) < 0.1, anything, labels)
 
 
 def boundary_by_distance(prediction: Tensor, target: Tensor, tolerance: float) -> Tensor:
@@ -72,6 +81,14 @@ def of_one_image(prediction: Tensor, target: Tensor) -> Iterator[Case]:
         lambda: boundary_f1(moved, part, 3, CLASSES),
         lambda: boundary_by_distance(moved, part, 3),
         "scipy",
+    )
+    noisy = with_noise(moved, 1), with_noise(part, 2)
+    yield Case(
+        "Boundary F-score, 256 × 512, noisy",
+        lambda: boundary_f1(*noisy, 3, CLASSES),
+        lambda: boundary_by_distance(*noisy, 3),
+        "scipy",
+        goal=5,
     )
 
 

@@ -38,10 +38,12 @@ out: scores of instances (chapter 12) and of panoptic segments (chapter 15), sof
 from __future__ import annotations
 
 import math
-from operator import index
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from segcore import inputs
 
 __all__ = [
     "average_precision",
@@ -59,7 +61,9 @@ __all__ = [
 METHODS = ("step", "voc07", "voc10", "coco")
 
 _PIXELS = 1 << 18  # counted at once: few enough for the processor's cache
-_NATIVE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)  # what torch.bincount takes
+_DISK = 20  # pixels: up to here a boundary is dilated, which costs the same wherever the pixels lie
+_WORDS = ((8, torch.uint8), (16, torch.int16), (32, torch.int32), (64, torch.int64))
+_COUNTABLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def confusion_matrix(
@@ -100,7 +104,8 @@ def confusion_matrix(
                 [0, 1]])
     """
     classes, ignored = _check_numbers(num_classes, ignore_index)
-    flat = _check_maps(prediction, target)
+    _check_maps(prediction, target)
+    flat = [labels.to(_countable(labels)).reshape(-1) for labels in (prediction, target)]
     rows = classes if ignored is None or ignored > 255 else max(classes, ignored + 1)
     pixels = max(_PIXELS, rows * classes)
     if target.device.type != "cpu":  # all at once
@@ -112,8 +117,15 @@ def confusion_matrix(
     table = counts.reshape(rows, classes)
     if ignored is not None and 0 <= ignored < rows:
         table[ignored] = 0
-    _check_rows(table, classes, ignored)
+    wrong = table[classes:].sum(1).nonzero()
+    if len(wrong):
+        raise ValueError(_not_a_class("target", classes + int(wrong[0]), classes, ignored))
     return table[:classes].clone()
+
+
+def _countable(labels: Tensor) -> torch.dtype:
+    """The dtype, or int64 where torch.bincount does not take it."""
+    return labels.dtype if labels.dtype in _COUNTABLE else torch.int64
 
 
 def _pairs(prediction: Tensor, target: Tensor, classes: int, rows: int, ignored: int | None) -> Tensor:
@@ -269,7 +281,14 @@ def dice(confusion: Tensor) -> Tensor:
 
 def _counts(confusion: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of each class: pixels that are right, that are of it, that were given it; ``(..., C)`` each."""
-    _check_confusion(confusion)
+    inputs.tensor(confusion, "confusion", "... C C")
+    if confusion.shape[-1] != confusion.shape[-2] or confusion.is_complex():
+        raise ValueError(
+            f"expected a confusion matrix (..., C, C), got {_form(confusion)}: "
+            "make it with confusion_matrix(prediction, target, num_classes)"
+        )
+    if bool((confusion < 0).any()):
+        raise ValueError("expected counts of pixels, got a matrix with negative entries")
     confusion = confusion.to(_real(confusion.device))
     return confusion.diagonal(dim1=-2, dim2=-1), confusion.sum(-1), confusion.sum(-2)
 
@@ -355,8 +374,7 @@ def average_precision(
         >>> [round(average_precision(scores, correct, 2, method).item(), 3) for method in METHODS]
         [0.833, 0.848, 0.833, 0.835]
     """
-    if method not in METHODS:
-        raise ValueError(f"expected a method of {', '.join(map(repr, METHODS))}; got {method!r}")
+    inputs.option(method, "method", METHODS)
     hits, rank = _ranked(scores, correct, num_positives)
     if num_positives == 0:
         return hits.new_tensor(math.nan)
@@ -373,8 +391,8 @@ def average_precision(
 def _first_to_reach(hits: Tensor, num_positives: int, method: str) -> Tensor:
     """Index of the first detection at which recall has come to each threshold; K where it never does."""
     if method == "voc07":  # in whole numbers: 3 of 10 are a recall of 0.3
-        return torch.searchsorted(10 * hits, torch.arange(11.0).to(hits) * num_positives)
-    thresholds = torch.arange(101).to(hits) * 0.01  # as np.linspace(0, 1, 101)
+        return torch.searchsorted(10 * hits, torch.arange(11, device=hits.device).to(hits) * num_positives)
+    thresholds = torch.arange(101, device=hits.device).to(hits) * 0.01  # as np.linspace(0, 1, 101)
     return torch.searchsorted(hits / num_positives, thresholds)
 
 
@@ -430,57 +448,107 @@ def boundary_f1(
         >>> boundary_f1(shifted, truth, tolerance=1)
         tensor([1., 1.], dtype=torch.float64)
     """
-    reach = _check_tolerance(tolerance)
-    maps = _check_images(prediction, target)
+    reach = math.inf if tolerance == math.inf else inputs.number(tolerance, "tolerance", least=0)
+    _check_maps(prediction, target)
+    if target.ndim not in (2, 3):
+        raise ValueError(f"expected maps (H, W) or (N, H, W), got {_form(target)}")
+    maps = [labels.long() if labels.ndim == 3 else labels.long()[None] for labels in (prediction, target)]
     counted = torch.ones_like(maps[1], dtype=torch.bool) if ignore_index is None else maps[1] != ignore_index
     classes = _check_classes(maps, counted, num_classes, ignore_index)
-    shape = target.shape[-2], classes, target.shape[-1]
-    found, true = (_boundary(labels, counted, classes) for labels in maps)
-    precision = _share_near(found, true, reach, shape)
-    recall = _share_near(true, found, reach, shape)
+    total, missed = torch.zeros(2, 2, classes, dtype=torch.int64, device=target.device)
+    images = max(1, 8 * _PIXELS // max(1, maps[1][:1].numel()))
+    for found, true, counts in zip(*(each.split(images) for each in (*maps, counted)), strict=True):
+        outlines = [_outlines(labels, counts, classes) for labels in (found, true)]
+        total += torch.stack([_histogram(each, classes) for each in outlines])
+        for row, other in ((0, 1), (1, 0)):  # precision, recall
+            alone = _beyond_disk(outlines[row], outlines[other], min(reach, _DISK), classes)
+            if reach > _DISK:
+                alone = _beyond_rows(alone, outlines[other], reach, classes)
+            missed[row] += _histogram(alone, classes)
+    share = (total - missed) / total.to(_real(target.device))
+    precision, recall = torch.where((total == 0) & (total.flip(0) > 0), 0.0, share)
     both = precision + recall
     return torch.where(both == 0, 0.0, 2 * precision * recall / both)
 
 
-def _boundary(labels: Tensor, counted: Tensor, classes: int) -> Tensor:
-    """The boundary pixels of all classes as sorted numbers ((n · H + y) · C + class) · W + x.
-
-    So the pixels of one class in a stretch of a row are a range of numbers.
-    """
+def _outlines(labels: Tensor, counted: Tensor, classes: int) -> Tensor:
+    """The class of each pixel of a boundary, and C elsewhere; int32 ``(N, H, W)``."""
     edge = torch.zeros_like(counted)
-    for axis in (1, 2):
-        before, after = slice(None, -1), slice(1, None)
-        one, other = ((slice(None),) * axis + (part,) for part in (before, after))
-        differs = (labels[one] != labels[other]) & counted[one] & counted[other]
-        edge[one] |= differs
-        edge[other] |= differs
-    image, y, x = edge.nonzero(as_tuple=True)
-    numbers = ((image * labels.shape[1] + y) * classes + labels[edge]) * labels.shape[2] + x
-    return numbers.sort().values
+    differs = (labels[:, 1:] != labels[:, :-1]) & counted[:, 1:] & counted[:, :-1]
+    edge[:, 1:] |= differs
+    edge[:, :-1] |= differs
+    differs = (labels[:, :, 1:] != labels[:, :, :-1]) & counted[:, :, 1:] & counted[:, :, :-1]
+    edge[:, :, 1:] |= differs
+    edge[:, :, :-1] |= differs
+    return torch.where(edge, labels.int(), classes)
 
 
-def _share_near(points: Tensor, others: Tensor, reach: float, shape: tuple[int, int, int]) -> Tensor:
-    """Of each class, the share of its points that have one of the others within reach; ``(C,)``.
+def _histogram(outlines: Tensor, classes: int) -> Tensor:
+    """The boundary pixels of each class, ``(C,)``."""
+    return torch.bincount(outlines.flatten(), minlength=classes + 1)[:classes]
 
-    A disk is a stack of rows. In each row, the first other pixel from the left end on is looked up; points
-    that have found one are done. Without points, the share is 0 where there are others and NaN where not.
+
+def _beyond_disk(points: Tensor, others: Tensor, reach: float, classes: int) -> Tensor:
+    """The outlines without the pixels that have one of the others, of their class, within reach.
+
+    Each pixel is a word with a bit for every class. So one dilation by the disk serves all classes, and a
+    point has another one within reach where the two words have a bit in common.
     """
-    height, classes, width = shape
-    ends = torch.cat([others, others.new_full((1,), torch.iinfo(others.dtype).max)])
+    shared = (_histogram(points, classes) > 0) & (_histogram(others, classes) > 0)
+    number, count = shared.cumsum(0) - 1, int(shared.sum())
+    bits, dtype = next((bits, dtype) for bits, dtype in _WORDS if bits >= count or bits == 64)
+    near = torch.zeros_like(points, dtype=torch.bool)
+    for first in range(0, count, bits):
+        own = shared & (number >= first) & (number < first + bits)
+        table = F.pad(torch.where(own, 1 << (number - first).clamp(0, bits - 1), 0), (0, 1)).to(dtype)
+        words = [table.index_select(0, each.flatten()).view_as(each) for each in (points, others)]
+        near |= (words[0] & _dilated(words[1], reach)) != 0
+    return torch.where(near, classes, points)
+
+
+def _dilated(words: Tensor, reach: float) -> Tensor:
+    """Of each pixel, all bits that a pixel of its image has at a distance of at most ``reach``.
+
+    A disk is a stack of rows, the widest in the middle. Lines are joined with zeros between them, so that a
+    step down is a shift too, and what leaves an image meets zeros. A run of n pixels is the union of two
+    shorter ones: from the ends of the disk to its middle each run is made of the one before.
+    """
+    _, height, width = words.shape
     rows = math.floor(min(reach, height - 1))
-    alone = points
+    half = [min(_half_width(reach, step), width - 1) for step in range(rows + 1)]
+    padded = F.pad(words, (half[0], half[0], rows, rows))
+    stride, runs, length = padded.shape[2], padded.flatten(), 1
+    out = torch.zeros_like(runs)
+    near = out[: len(out) - 2 * (rows * stride + half[0])]  # from the first pixel to the last
+    for step in range(rows, -1, -1):
+        while length < 2 * half[step] + 1:
+            more = min(length, 2 * half[step] + 1 - length)
+            runs, length = runs[:-more] | runs[more:], length + more
+        for row in {rows - step, rows + step}:
+            first = row * stride + half[0] - half[step]
+            near |= runs[first : first + len(near)]
+    return out.view_as(padded)[:, :height, :width]
+
+
+def _beyond_rows(points: Tensor, others: Tensor, reach: float, classes: int) -> Tensor:
+    """As :func:`_beyond_disk`, for few points and a large disk: one look-up a point in each of its rows."""
+    count, height, width = points.shape
+    ends, alone = (_numbers(each, classes) for each in (others, points))
+    ends = torch.cat([ends.sort().values, ends.new_full((1,), torch.iinfo(ends.dtype).max)])
+    rows = math.floor(min(reach, height - 1))
     for step in sorted(range(-rows, rows + 1), key=abs):
         half = _half_width(min(reach, float(height + width)), step)
-        x, y = alone % width, alone // (classes * width) % height + step
-        moved = alone + step * classes * width
+        x, y, moved = alone % width, alone // width % height + step, alone + step * width
         first, last = moved - x.clamp(max=half), moved + (width - 1 - x).clamp(max=half)
-        hit = ends[torch.searchsorted(others, first)] <= last
+        hit = ends[torch.searchsorted(ends, first)] <= last
         alone = alone[~(hit & (y >= 0) & (y < height))]
-    total, missed, there = (
-        torch.bincount(numbers // width % classes, minlength=classes).to(_real(points.device))
-        for numbers in (points, alone, others)
-    )
-    return torch.where((total == 0) & (there > 0), 0.0, (total - missed) / total)
+    return (alone // (count * height * width)).int()
+
+
+def _numbers(outlines: Tensor, classes: int) -> Tensor:
+    """The boundary pixels as ((class · N + n) · H + y) · W + x: a stretch of a row is a range of numbers."""
+    place = (outlines < classes).flatten().nonzero()[:, 0]
+    return outlines.flatten()[place] * outlines.numel() + place
 
 
 def _half_width(reach: float, step: int) -> int:
@@ -495,50 +563,36 @@ def _half_width(reach: float, step: int) -> int:
 
 
 def _check_numbers(num_classes: int, ignore_index: int | None) -> tuple[int, int | None]:
-    try:
-        classes = index(num_classes)
-        ignored = None if ignore_index is None else index(ignore_index)
-    except TypeError:
-        raise TypeError(
-            f"expected whole numbers, got num_classes={num_classes!r} and ignore_index={ignore_index!r}"
-        ) from None
-    if classes < 1:
-        raise ValueError(f"expected num_classes of 1 or more, got {classes}")
-    return classes, ignored
+    ignored = None if ignore_index is None else inputs.whole(ignore_index, "ignore_index", least=-(2**63))
+    return inputs.whole(num_classes, "num_classes"), ignored
 
 
-def _check_maps(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Both maps as one row of pixels, of a dtype that torch can count."""
+def _check_maps(prediction: Tensor, target: Tensor) -> None:
+    """Refuse what is no pair of label maps; any integer dtype will do."""
     for name, labels in (("prediction", prediction), ("target", target)):
-        if not isinstance(labels, Tensor):
-            raise TypeError(f"expected {name} as a tensor of classes, got {type(labels).__name__}")
-        if labels.is_floating_point() or labels.is_complex():
-            cure = (
-                "take argmax over axis 1 of logits (N, C, H, W)"
-                if name == "prediction"
-                else "labels are whole numbers, so convert with .long()"
+        if inputs.tensor(labels, name, "...").is_floating_point() or labels.is_complex():
+            raise ValueError(
+                f"expected {name} of an integer dtype, got {_form(labels)}; take argmax over axis 1 of "
+                f"logits (N, C, H, W), or convert whole numbers with {name}.long()"
             )
-            raise ValueError(f"expected {name} of an integer dtype, got {_form(labels)}: {cure}")
-    if prediction.shape != target.shape:
-        cure = ""
-        if prediction.ndim == target.ndim + 1:
-            cure = "; if the prediction has an axis of classes, take argmax over axis 1"
-        raise ValueError(
-            f"expected prediction and target of one shape, got {_form(prediction)} and {_form(target)}{cure}"
-        )
-    if prediction.device != target.device:
-        raise ValueError(
-            f"expected both maps on one device, got prediction on {prediction.device} and target on "
-            f"{target.device}"
-        )
-    native = [
-        labels if labels.dtype in _NATIVE else labels.to(torch.int64) for labels in (prediction, target)
-    ]
-    return native[0].reshape(-1), native[1].reshape(-1)
+    inputs.same_place(prediction, "prediction", target, "target")
+    cure = "if the prediction has an axis of classes, take argmax over axis 1"
+    inputs.same_shape(prediction, "prediction", target, "target", cure)
 
 
-def _form(labels: Tensor) -> str:
-    return f"{str(labels.dtype).removeprefix('torch.')} {tuple(labels.shape)}"
+def _check_classes(
+    maps: list[Tensor], counted: Tensor, num_classes: int | None, ignore_index: int | None
+) -> int:
+    """The number of classes, once all labels that count are known to be classes."""
+    if num_classes is None and counted.numel():
+        known = [counted if ignore_index is None else counted & (labels != ignore_index) for labels in maps]
+        largest = max(int(labels.where(each, 0).max()) for labels, each in zip(maps, known, strict=True))
+        num_classes = max(largest, 0) + 1
+    classes, ignored = _check_numbers(1 if num_classes is None else num_classes, ignore_index)
+    for name, labels in zip(("prediction", "target"), maps, strict=True):
+        if not _within(labels, classes):
+            _check_labels(name, labels[counted], classes, ignored)
+    return classes
 
 
 def _check_labels(name: str, labels: Tensor, classes: int, ignored: int | None) -> None:
@@ -548,87 +602,28 @@ def _check_labels(name: str, labels: Tensor, classes: int, ignored: int | None) 
         raise ValueError(_not_a_class(name, int(wrong[0]), classes, ignored))
 
 
-def _check_rows(table: Tensor, classes: int, ignored: int | None) -> None:
-    """Refuse counts in rows below the last class: these labels are neither a class nor ignored."""
-    others = table[classes:].sum(1).nonzero()
-    if len(others):
-        raise ValueError(_not_a_class("target", classes + int(others[0]), classes, ignored))
-
-
 def _not_a_class(name: str, value: int, classes: int, ignored: int | None) -> str:
-    text = f"{name} holds {value} at a pixel that counts"
-    wanted = f"expected classes 0 to {classes - 1}"
+    wanted = f"{name} holds {value} at a pixel that counts: expected classes 0 to {classes - 1}"
     if name == "target":
-        return f"{text}: {wanted}" + (
-            ", and nothing is ignored" if ignored is None else f", or ignore_index={ignored}"
-        )
+        return wanted + (", and nothing is ignored" if ignored is None else f", or ignore_index={ignored}")
     if value == ignored:
         wanted += "; only the target can ignore a pixel, a prediction gives a class everywhere"
-    return f"{text}: {wanted}"
+    return wanted
 
 
-def _check_confusion(confusion: Tensor) -> None:
-    if not isinstance(confusion, Tensor):
-        raise TypeError(f"expected a confusion matrix as a tensor, got {type(confusion).__name__}")
-    if confusion.ndim < 2 or confusion.shape[-1] != confusion.shape[-2] or confusion.is_complex():
-        raise ValueError(
-            f"expected a confusion matrix (..., C, C), got {_form(confusion)}: "
-            "make it with confusion_matrix(prediction, target, num_classes)"
-        )
-    if bool((confusion < 0).any()):
-        raise ValueError("expected counts of pixels, got a matrix with negative entries")
+def _form(labels: Tensor) -> str:
+    return f"{str(labels.dtype).removeprefix('torch.')} {tuple(labels.shape)}"
 
 
 def _check_detections(scores: Tensor, correct: Tensor, num_positives: int) -> None:
-    for name, values in (("scores", scores), ("correct", correct)):
-        if not isinstance(values, Tensor):
-            raise TypeError(f"expected {name} as a tensor (K,), got {type(values).__name__}")
-    if scores.ndim != 1 or scores.shape != correct.shape:
-        raise ValueError(f"expected scores and correct (K,), got {_form(scores)} and {_form(correct)}")
-    if correct.dtype != torch.bool:
-        raise ValueError(f"expected correct as bools, got {_form(correct)}: compare first, as in IoU >= 0.5")
+    inputs.tensor(scores, "scores", "K")
+    inputs.same_shape(inputs.masks(correct, "correct", "K"), "correct", scores, "scores")
+    inputs.same_place(correct, "correct", scores, "scores")
     if bool(scores.isnan().any()):
         raise ValueError("expected scores that can be ranked, got NaN")
-    try:
-        positives = index(num_positives)
-    except TypeError:
-        raise TypeError(f"expected num_positives as a whole number, got {num_positives!r}") from None
-    if positives < int(correct.sum()):
+    right = int(correct.sum())
+    if inputs.whole(num_positives, "num_positives", least=0) < right:
         raise ValueError(
-            f"expected num_positives of at least the {int(correct.sum())} that are correct, got {positives}: "
+            f"expected num_positives of at least the {right} that are correct, got {num_positives}: "
             "each positive is found once"
         )
-
-
-def _check_tolerance(tolerance: float) -> float:
-    try:
-        reach = float(tolerance)
-    except (TypeError, ValueError):
-        raise TypeError(f"expected tolerance as a number of pixels, got {tolerance!r}") from None
-    if not reach >= 0:
-        raise ValueError(f"expected tolerance of 0 pixels or more, got {tolerance}")
-    return reach
-
-
-def _check_images(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Both maps as (N, H, W)."""
-    first, second = _check_maps(prediction, target)
-    if target.ndim not in (2, 3):
-        raise ValueError(f"expected maps (H, W) or (N, H, W), got {_form(target)}")
-    shape = (-1 if target.numel() else 0, *target.shape[-2:])
-    return first.long().reshape(shape), second.long().reshape(shape)
-
-
-def _check_classes(
-    maps: tuple[Tensor, Tensor], counted: Tensor, num_classes: int | None, ignore_index: int | None
-) -> int:
-    """The number of classes, once all labels that count are known to be classes."""
-    prediction, target = (labels[counted] for labels in maps)
-    if num_classes is None:
-        known = prediction if ignore_index is None else prediction[prediction != ignore_index]
-        num_classes = max([int(labels.max()) + 1 for labels in (known, target) if len(labels)], default=1)
-        num_classes = max(num_classes, 1)
-    classes, ignored = _check_numbers(num_classes, ignore_index)
-    _check_labels("prediction", prediction, classes, ignored)
-    _check_labels("target", target, classes, ignored)
-    return classes
