@@ -40,6 +40,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segcore import inputs
 from segcore.upsampling import bilinear_kernel
 
 __all__ = [
@@ -82,14 +83,15 @@ def hypercolumns(features: Sequence[Tensor], size: int | tuple[int, int]) -> Ten
                  [[5.0000, 6.0000, 7.0000, 8.0000]]]])
     """
     _check_features(features)
-    height, width = _pair(size)
-    maps = [
-        each
-        if each.shape[2:] == (height, width)
-        else F.interpolate(each, (height, width), mode="bilinear", align_corners=False)
-        for each in features
-    ]
-    return torch.cat(maps, dim=1)
+    size = inputs.pair(size, "size", axes="height, width")
+    return torch.cat([_resized(each, size) for each in features], dim=1)
+
+
+def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """The map in this size; one that has it already is not copied, unless sizes are open (see `_pooled`)."""
+    if x.shape[2:] == size and not torch.compiler.is_compiling():
+        return x
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)
 
 
 # --- The nets ---
@@ -113,7 +115,7 @@ class FCN32s(nn.Module):
         self, in_channels: int, num_classes: int, width: int = 16, backbone: Backbone | None = None
     ) -> None:
         super().__init__()
-        _check_counts(num_classes=num_classes)
+        inputs.whole(num_classes, "num_classes")
         self.backbone = _backbone(in_channels, width, backbone)
         self.score_fr = nn.Conv2d(self.backbone.channels["fc7"], num_classes, 1)
         self.upscore32 = UpScore(num_classes, 32, learned=False)
@@ -141,7 +143,7 @@ class FCN16s(nn.Module):
         self, in_channels: int, num_classes: int, width: int = 16, backbone: Backbone | None = None
     ) -> None:
         super().__init__()
-        _check_counts(num_classes=num_classes)
+        inputs.whole(num_classes, "num_classes")
         self.backbone = _backbone(in_channels, width, backbone)
         self.score_fr = nn.Conv2d(self.backbone.channels["fc7"], num_classes, 1)
         self.upscore2 = UpScore(num_classes, 2)
@@ -182,7 +184,7 @@ class FCN8s(nn.Module):
         self, in_channels: int, num_classes: int, width: int = 16, backbone: Backbone | None = None
     ) -> None:
         super().__init__()
-        _check_counts(num_classes=num_classes)
+        inputs.whole(num_classes, "num_classes")
         self.backbone = _backbone(in_channels, width, backbone)
         self.score_fr = nn.Conv2d(self.backbone.channels["fc7"], num_classes, 1)
         self.upscore2 = UpScore(num_classes, 2)
@@ -277,12 +279,17 @@ class Backbone(nn.Module):
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Images ``(N, C, H, W)`` to maps by name: pool1 to pool5, of stride 2 to 32, and fc7, as pool5."""
-        _check_image(image, self.in_channels)
-        pool1 = self.stage1(image)  # (N, C_1, H / 2, W / 2), rounded up
-        pool2 = self.stage2(pool1)
-        pool3 = self.stage3(pool2)
-        pool4 = self.stage4(pool3)
-        pool5 = self.stage5(pool4)  # (N, C_5, H / 32, W / 32)
+        height, width = inputs.image(image, channels=self.in_channels).shape[2:]
+        if height < STRIDE or width < STRIDE:
+            raise ValueError(
+                f"expected images of {STRIDE} × {STRIDE} pixels or more, got {height} × {width}: five "
+                "poolings leave not one whole cell; pad or enlarge them"
+            )
+        pool1 = _pooled(self.stage1, image)  # (N, C_1, H / 2, W / 2), rounded up
+        pool2 = _pooled(self.stage2, pool1)
+        pool3 = _pooled(self.stage3, pool2)
+        pool4 = _pooled(self.stage4, pool3)
+        pool5 = _pooled(self.stage5, pool4)  # (N, C_5, H / 32, W / 32)
         fc6 = self.dropout(F.relu(self.fc6(pool5)))
         fc7 = self.dropout(F.relu(self.fc7(fc6)))
         return {"pool1": pool1, "pool2": pool2, "pool3": pool3, "pool4": pool4, "pool5": pool5, "fc7": fc7}
@@ -296,8 +303,9 @@ def compact_backbone(in_channels: int = 3, width: int = 16) -> Backbone:
         width: Channels of the first stage; the stages have 1, 2, 4, 8 and 8 times as many, fc6 (3×3 here)
             and fc7 12 times. At 16: 16, 32, 64, 128, 128 and 192, half a million parameters in all.
     """
-    _check_counts(in_channels=in_channels, width=width)
-    widths = [in_channels, *(width * times for times in (1, 2, 4, 8, 8))]
+    widths = [inputs.whole(in_channels, "in_channels")]
+    inputs.whole(width, "width")
+    widths += [width * times for times in (1, 2, 4, 8, 8)]
     stages = [
         nn.Sequential(
             OrderedDict(
@@ -399,8 +407,25 @@ def _zero(layer: nn.Conv2d) -> nn.Conv2d:
     return layer
 
 
+def _pooled(stage: nn.Sequential, x: Tensor) -> Tensor:
+    """The map after a stage, which ends with a pooling that rounds up.
+
+    With open sizes torch.export cannot prove of such a pooling that its last window begins inside the map.
+    With -∞ added at the right and below, rounding down is the same. (Open sizes begin at 33 pixels: torch
+    takes a map of a single cell for a case of its own.)
+    """
+    pool = stage[-1]
+    if not (torch.compiler.is_compiling() and isinstance(pool, nn.MaxPool2d) and pool.ceil_mode):
+        return stage(x)
+    down, right = inputs.pair(pool.stride, "stride")
+    x = F.pad(stage[:-1](x), (0, right - 1, 0, down - 1), value=-torch.inf)
+    return F.max_pool2d(x, pool.kernel_size, pool.stride, pool.padding, pool.dilation)
+
+
 def _crop(x: Tensor, to: Tensor) -> Tensor:
     """The upper left part of x, as large as ``to``; rounding up has added at most a cell below and right."""
+    if torch.compiler.is_compiling():  # nor that a map is large enough to be cut
+        return F.pad(x, (0, to.shape[3] - x.shape[3], 0, to.shape[2] - x.shape[2]))
     return x[:, :, : to.shape[2], : to.shape[3]]
 
 
@@ -422,23 +447,6 @@ def _take_over(net: nn.Module, coarser: nn.Module, new: tuple[str, ...]) -> None
 # --- What comes in ---
 
 
-def _check_image(image: object, channels: int) -> None:
-    """Refuse what is no batch of images, or too small."""
-    if not isinstance(image, Tensor):
-        raise TypeError(f"expected images as a tensor (N, C, H, W), got {type(image).__name__}")
-    shape = tuple(image.shape)
-    if len(shape) != 4 or shape[1] != channels:
-        cure = "add the batch axis with image[None]" if len(shape) == 3 else "reshape them"
-        raise ValueError(f"expected images of shape (N, {channels}, H, W), got {shape}; {cure}")
-    if not image.is_floating_point():
-        raise ValueError(f"expected images in floating point, got {image.dtype}; use image.float() / 255")
-    if min(shape[2:]) < STRIDE:
-        raise ValueError(
-            f"expected images of {STRIDE} × {STRIDE} pixels or more, got {shape[2]} × {shape[3]}: five "
-            "poolings leave not one whole cell; pad or enlarge them"
-        )
-
-
 def _check_features(features: Sequence[Tensor]) -> None:
     """Refuse maps that cannot be stacked."""
     if isinstance(features, Tensor):
@@ -446,33 +454,10 @@ def _check_features(features: Sequence[Tensor]) -> None:
     if len(features) == 0:
         raise ValueError("expected at least one map, got none; give [map]")
     for k, each in enumerate(features):
-        if not isinstance(each, Tensor):
-            raise TypeError(f"expected features[{k}] as a tensor (N, C, h, w), got {type(each).__name__}")
-        shape = tuple(each.shape)
-        if len(shape) != 4 or 0 in shape[1:]:
-            cure = "add the batch axis with map[None]" if len(shape) == 3 else "check the slicing"
-            raise ValueError(f"expected features[{k}] of shape (N, C, h, w), got {shape}; {cure}")
-        if not each.is_floating_point():
-            raise ValueError(f"expected features[{k}] in floating point, got {each.dtype}; use .float()")
-        first = features[0]
-        here, there = ((map_.shape[0], map_.dtype, map_.device) for map_ in (each, first))
-        if here != there:
+        inputs.floating(each, f"features[{k}]", "N C h w")
+        inputs.same_kind(each, f"features[{k}]", features[0], "features[0]")
+        if each.shape[0] != features[0].shape[0]:
             raise ValueError(
-                f"expected maps of one batch size, dtype and device, got {there} at 0 and {here} at {k}; "
-                "make them alike"
+                f"expected maps of one batch size, got {features[0].shape[0]} in features[0] and "
+                f"{each.shape[0]} in features[{k}]; make them alike"
             )
-
-
-def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
-    """Height and width, each a whole number of 1 or more."""
-    pair = size if isinstance(size, Sequence) else (size, size)
-    if len(pair) != 2 or not all(isinstance(each, int) and each >= 1 for each in pair):
-        raise ValueError(f"expected size as one whole number or (height, width), 1 or more, got {size!r}")
-    return pair[0], pair[1]
-
-
-def _check_counts(**counts: int) -> None:
-    """Refuse what is not a whole number of 1 or more."""
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"expected {name} as a whole number, 1 or more, got {value!r}")
