@@ -34,11 +34,14 @@ networks, and classifiers with branches.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
+
+from segcore import inputs
+from segcore.inputs import size_of
 
 __all__ = [
     "DenseClassifier",
@@ -80,7 +83,16 @@ def linear_to_conv(linear: nn.Linear, input_shape: tuple[int, int, int]) -> nn.C
         >>> conv(torch.rand(1, 16, 8, 9)).shape
         torch.Size([1, 120, 4, 5])
     """
-    channels, height, width = _check_linear(linear, input_shape)
+    inputs.instance(linear, "linear", nn.Linear)
+    if not isinstance(input_shape, tuple | list) or len(input_shape) != 3:
+        raise ValueError(f"expected input_shape as (C, H, W), got {input_shape!r}")
+    channels, height, width = (inputs.whole(each, "input_shape") for each in input_shape)
+    if channels * height * width != linear.in_features:
+        raise ValueError(
+            f"expected an input_shape of {linear.in_features} numbers, which the layer takes, got "
+            f"{size_of(input_shape)} = {channels * height * width}; it is the shape of the map before "
+            "Flatten"
+        )
     weight, has_bias = linear.weight, linear.bias is not None
     conv = nn.utils.skip_init(
         nn.Conv2d,
@@ -93,10 +105,10 @@ def linear_to_conv(linear: nn.Linear, input_shape: tuple[int, int, int]) -> nn.C
     )
     with torch.no_grad():
         conv.weight.copy_(weight.reshape(linear.out_features, channels, height, width))
+        conv.weight.requires_grad_(weight.requires_grad)
         if has_bias:
             conv.bias.copy_(linear.bias)
-    for name, parameter in linear.named_parameters():
-        conv.get_parameter(name).requires_grad_(parameter.requires_grad)
+            conv.bias.requires_grad_(linear.bias.requires_grad)
     return conv.train(linear.training)
 
 
@@ -150,8 +162,9 @@ def convolutionalize(classifier: nn.Module, input_size: int | Pair) -> DenseClas
 
     Raises:
         TypeError: ``classifier`` is no module.
-        ValueError: A layer looks at more than one place in a way that no convolution does, or the layers do
-            not follow one another (the message names the layer); ``input_size`` gives a map that the linear
+        ValueError: A layer looks at more than one place in a way that no convolution does, such as a pooling
+            with ``ceil_mode`` whose last window hangs over the map, or the layers do not follow one another
+            (the message names the layer); ``input_size`` gives a map that the linear
             layers do not take (the message names the right sizes).
 
     Example:
@@ -170,23 +183,33 @@ def convolutionalize(classifier: nn.Module, input_size: int | Pair) -> DenseClas
         >>> dense.stride
         (2, 2)
     """
-    size = _pair("input_size", input_size)
+    size = inputs.pair(input_size, "input_size", axes="height, width")
     before, pools, after = _parts(_calls(classifier))
-    maps = _Maps(before, pools, after, size)
-    shape, dense = maps.shape, DenseClassifier()
+    before = _rounding_down(before, size)
+    axes = [_Axis.of([layer for _, layer in before], axis) for axis in (0, 1)]
+    channels = [layer.out_channels for _, layer in before if isinstance(layer, nn.Conv2d)][-1]
+    map_shape = channels, axes[0].cells(size[0]), axes[1].cells(size[1])
+    _check_size(size, axes, map_shape, pools, after)
+    shape, dense = map_shape, DenseClassifier()
     for name, layer in before:
         _put(dense, name, copy.deepcopy(layer))
     for name, pool in pools:  # one at most
         shape = (shape[0], *_pooled(pool))
-        mean = nn.AvgPool2d(maps.shape[1:], stride=1)
-        _put(dense, name, nn.Identity() if shape == maps.shape else mean)
+        mean = nn.AvgPool2d(map_shape[1:], stride=1)
+        _put(dense, name, nn.Identity() if shape == map_shape else mean)
     for name, layer in after:
         if isinstance(layer, nn.Linear):
             _put(dense, name, linear_to_conv(layer, shape))
             shape = (layer.out_features, 1, 1)
         else:
-            _put(dense, name, _pointwise(layer))
-    dense.window, dense.least, dense.stride = size, maps.least, maps.stride
+            _put(dense, name, _pointwise(name, layer, alone=shape[1:] == (1, 1)))
+    if shape[1:] != (1, 1):
+        raise ValueError(
+            f"expected scores (N, K) for a window of {size_of(size)}, got a map of "
+            f"{size_of(shape[1:])} for each class; add a Linear or, before Flatten, AdaptiveAvgPool2d(1)"
+        )
+    dense.window, dense.stride = size, (axes[0].stride, axes[1].stride)
+    dense.least = axes[0].least(map_shape[1]), axes[1].least(map_shape[2])
     return _in_mode_of(classifier, dense)
 
 
@@ -216,8 +239,8 @@ def windows(image: Tensor, window: int | Pair, stride: int | Pair = 1) -> Tensor
         tensor([[2, 3],
                 [6, 7]])
     """
-    (height, width), (down, right) = _pair("window", window), _pair("stride", stride)
-    _check_image(image)
+    (height, width), (down, right) = inputs.pair(window, "window"), inputs.pair(stride, "stride")
+    inputs.tensor(image, "image", "N C H W")
     _check_least(image, (height, width), "for the window")
     return image.unfold(2, height, down).unfold(3, width, right).permute(0, 2, 3, 1, 4, 5)
 
@@ -252,12 +275,12 @@ def sliding_window(
         tensor([[[[2.5000, 3.5000, 4.5000],
                   [6.5000, 7.5000, 8.5000]]]])
     """
-    (batch,) = _pair("batch_size", (batch_size, 1))[:1]
+    inputs.whole(batch_size, "batch_size")
     view = windows(image, window, stride)
     count, rows, columns = view.shape[:3]
     numbers = torch.arange(count * rows * columns, device=image.device)
     scores = []
-    for chunk in numbers.split(batch):
+    for chunk in numbers.split(batch_size):
         n, i, j = chunk // (rows * columns), chunk // columns % rows, chunk % columns
         scores.append(_scores(classifier, view[n, i, j]))
     return torch.cat(scores).reshape(count, rows, columns, -1).permute(0, 3, 1, 2)
@@ -299,7 +322,7 @@ class PatchClassifier(nn.Module):
         super().__init__()
         names = ("size", "in_channels", "num_classes", "width")
         for name, value in zip(names, (size, in_channels, num_classes, width), strict=True):
-            _pair(name, value)
+            inputs.whole(value, name)
         if size % 4 != 1 or size < 13:
             below, above = max(13, (size - 1) // 4 * 4 + 1), max(17, (size - 1) // 4 * 4 + 5)
             raise ValueError(
@@ -322,10 +345,9 @@ class PatchClassifier(nn.Module):
             return self.classifier(self.features(patches))
         except RuntimeError as error:
             if isinstance(patches, Tensor) and patches.shape[2:] != (self.size, self.size):
-                got = " × ".join(str(each) for each in patches.shape[2:])
                 raise ValueError(
-                    f"expected windows of {self.size} × {self.size}, got {got}; cut windows out, or take the "
-                    f"whole image at once with convolutionalize(..., {self.size})"
+                    f"expected windows of {self.size} × {self.size}, got {size_of(patches.shape[2:])}; cut "
+                    f"windows out, or take the whole image at once with convolutionalize(..., {self.size})"
                 ) from error
             raise
 
@@ -365,23 +387,22 @@ def hard_negatives(
         >>> hard_negatives(dense, images, threshold=-1e9, limit=5).shape
         torch.Size([10, 1, 25, 25])
     """
-    if not isinstance(dense, DenseClassifier):
-        raise TypeError(
-            f"expected dense from convolutionalize(classifier, input_size), got {type(dense).__name__}"
-        )
-    most, found = _pair("limit", limit)[0], []
+    inputs.instance(dense, "dense", DenseClassifier, "make it with convolutionalize(classifier, input_size)")
+    inputs.whole(limit, "limit")
+    found = []
     modes = [(module, module.training) for module in dense.modules()]
     dense.eval()
-    for image in images:
-        _check_image(image, "(C, H, W)")
-        scores = dense(image[None])[0]
-        margin = _margin(scores, positive).flatten()
-        order = margin.argsort(descending=True)[:most]
-        order = order[margin[order] > threshold]
-        i, j = order // scores.shape[2], order % scores.shape[2]
-        found.append(windows(image[None], dense.least, dense.stride)[0, i, j])
-    for module, mode in modes:
-        module.training = mode
+    try:
+        for image in images:
+            scores = dense(inputs.tensor(image, "image", "C H W")[None])[0]
+            margin = _margin(scores, positive).flatten()
+            order = margin.argsort(descending=True)[:limit]
+            order = order[margin[order] > threshold]
+            i, j = order // scores.shape[2], order % scores.shape[2]
+            found.append(windows(image[None], dense.least, dense.stride)[0, i, j])
+    finally:
+        for module, mode in modes:
+            module.training = mode
     if not found:
         raise ValueError("expected at least one image, got none")
     return torch.cat(found)
@@ -393,20 +414,21 @@ _PADDING = (nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPa
 _WINDOWED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.LocalResponseNorm, nn.BatchNorm2d, *_PADDING)
 _POINTWISE_IN = ("torch.nn.modules.activation", "torch.nn.modules.dropout")
 _NOT_POINTWISE = (nn.MultiheadAttention, nn.GLU, nn.Softmin)
-_FUNCTIONS: dict[str, Any] = {
-    "relu": nn.ReLU,
-    "relu_": nn.ReLU,
-    "max_pool2d": nn.MaxPool2d,
-    "avg_pool2d": nn.AvgPool2d,
-    "adaptive_avg_pool2d": nn.AdaptiveAvgPool2d,
-    "flatten": nn.Flatten,
+_POOLING = ("kernel_size", "stride", "padding")
+_FUNCTIONS: dict[
+    str, tuple[Any, tuple[str, ...]]
+] = {  # the layer, and what the function's arguments are in it
+    **dict.fromkeys(("relu", "relu_"), (nn.ReLU, ("inplace",))),
+    "max_pool2d": (nn.MaxPool2d, (*_POOLING, "dilation", "ceil_mode", "return_indices")),
+    "avg_pool2d": (nn.AvgPool2d, (*_POOLING, "ceil_mode", "count_include_pad", "divisor_override")),
+    "adaptive_avg_pool2d": (nn.AdaptiveAvgPool2d, ("output_size",)),
+    "flatten": (nn.Flatten, ("start_dim", "end_dim")),
 }
 
 
 def _calls(classifier: nn.Module) -> list[tuple[str, nn.Module]]:
     """Name and layer of each call, from first to last; functions such as ``torch.flatten`` as layers."""
-    if not isinstance(classifier, nn.Module):
-        raise TypeError(f"expected classifier as an nn.Module, got {type(classifier).__name__}")
+    inputs.instance(classifier, "classifier", nn.Module)
     if isinstance(classifier, nn.Linear | nn.Conv2d):
         raise ValueError("expected a whole classifier, got one layer; use linear_to_conv for a Linear")
     try:
@@ -435,28 +457,35 @@ def _layer(classifier: nn.Module, node: fx.Node) -> nn.Module:
     """The layer that a node calls, or a layer that does what its function does."""
     if node.op == "call_module":
         return classifier.get_submodule(str(node.target))
-    name = getattr(node.target, "__name__", str(node.target))
+    name = _name(node)
     if name in ("view", "reshape") and len(node.args) == 3 and node.args[2] == -1:
         return nn.Flatten()
     if name not in _FUNCTIONS:
         raise ValueError(_not_a_chain(node))
-    options = {key: value for key, value in node.kwargs.items() if key != "inplace"}
-    return _FUNCTIONS[name](*node.args[1:], **options)
+    kind, names = _FUNCTIONS[name]
+    options: dict[str, Any] = {"start_dim": 0} if kind is nn.Flatten else {}  # a Flatten's own default is 1
+    options.update(zip(names, node.args[1:], strict=False), **node.kwargs)
+    return kind(**{key: value for key, value in options.items() if key != "inplace"})
 
 
 def _is_size(node: fx.Node) -> bool:
     """Whether a node only asks for the size of a map, as ``x.view(x.size(0), -1)`` does."""
-    name = getattr(node.target, "__name__", str(node.target))
+    name = _name(node)
     asks = name == "size" or (name == "getattr" and node.args[1] == "shape")
     return bool(asks) or (name == "getitem" and _is_size(node.all_input_nodes[0]))
 
 
+def _name(node: fx.Node) -> str:
+    """Of the function, method or layer that a node calls."""
+    return getattr(node.target, "__name__", str(node.target))
+
+
 def _not_a_chain(node: fx.Node) -> str:
     """The message for a call that is no layer in a chain."""
-    name = getattr(node.target, "__name__", str(node.target))
     return (
-        f"expected a classifier that runs one layer after the other, got the call {name}() at {node.name!r}; "
-        "branches, sums and other functions are not handled: put the layers into an nn.Sequential"
+        f"expected a classifier that runs one layer after the other, got the call {_name(node)}() at "
+        f"{node.name!r}; branches, sums and other functions are not handled: put the layers into an "
+        "nn.Sequential"
     )
 
 
@@ -485,6 +514,7 @@ def _parts(calls: Calls) -> tuple[Calls, Pools, Calls]:
 
 def _check_on_map(name: str, layer: nn.Module) -> None:
     """Refuse a layer that, on a map, is no convolution or the like."""
+    _check_batch_norm(name, layer)
     if isinstance(layer, nn.Linear):
         raise ValueError(f"expected Flatten before the first Linear, got {name!r} on a map; insert Flatten")
     if not isinstance(layer, _WINDOWED) and not (_is_pointwise(layer) and getattr(layer, "dim", 1) == 1):
@@ -499,11 +529,48 @@ def _check_on_features(name: str, layer: nn.Module) -> None:
     if isinstance(layer, nn.Flatten):
         if (layer.start_dim, layer.end_dim) != (1, -1):
             raise ValueError(f"expected {name!r} as Flatten() from axis 1 on, got {layer}")
-    elif not isinstance(layer, nn.Linear | nn.BatchNorm1d) and not _is_pointwise(layer):
+        return
+    _check_batch_norm(name, layer)
+    softmax_over_batch = isinstance(layer, nn.Softmax | nn.LogSoftmax) and layer.dim not in (None, 1, -1)
+    if softmax_over_batch or not (isinstance(layer, nn.Linear | nn.BatchNorm1d) or _is_pointwise(layer)):
         raise ValueError(
             "expected Linear, BatchNorm1d, activations and Dropout after the map, got "
-            f"{name!r} ({type(layer).__name__})"
+            f"{name!r} ({layer if softmax_over_batch else type(layer).__name__})"
         )
+
+
+def _check_batch_norm(name: str, layer: nn.Module) -> None:
+    """Refuse statistics that are the batch's own: those of a window are not those of the image."""
+    if getattr(layer, "track_running_stats", True) is False:
+        raise ValueError(
+            f"expected {name!r} with running statistics, got {layer}, which a larger image would change; "
+            "make it with track_running_stats=True"
+        )
+
+
+def _rounding_down(before: Calls, size: Pair) -> Calls:
+    """The layers without ``ceil_mode``; refused where it gives the window an output more.
+
+    The last window of that output hangs over the map. In a larger image it lies on pixels.
+    """
+    layers: Calls = []
+    for name, layer in before:
+        if getattr(layer, "ceil_mode", False):
+            layer = copy.deepcopy(layer)
+            layer.ceil_mode = False  # type: ignore[assignment]
+            for axis in (0, 1):
+                pool = _Axis.of([layer], axis)
+                cells, rest = divmod(size[axis] - pool.reach, pool.stride)
+                inside = (cells + 1) * pool.stride < size[axis] + _along(layer.padding, axis)
+                if size[axis] >= pool.smallest and rest and inside:
+                    raise ValueError(
+                        f"expected poolings that cover the map, got {name!r} with ceil_mode=True on a map of "
+                        f"{size_of(size)}: its last window hangs over, and would lie on pixels in a larger "
+                        "image; set ceil_mode=False, or choose another input_size"
+                    )
+        size = _Axis.of([layer], 0).cells(size[0]), _Axis.of([layer], 1).cells(size[1])
+        layers.append((name, layer))
+    return layers
 
 
 def _is_pointwise(layer: nn.Module) -> bool:
@@ -513,10 +580,20 @@ def _is_pointwise(layer: nn.Module) -> bool:
     return type(layer).__module__ in _POINTWISE_IN and not isinstance(layer, _NOT_POINTWISE)
 
 
-def _pointwise(layer: nn.Module) -> nn.Module:
-    """A copy of a layer on features that does the same at every place of a map."""
+def _pointwise(name: str, layer: nn.Module, alone: bool) -> nn.Module:
+    """A copy of a layer on features that does the same at every place of a map.
+
+    Behind ``Flatten`` a feature is a channel at a place, until a ``Linear`` has put them together: then each
+    place of the map stands alone.
+    """
     if isinstance(layer, nn.Flatten):
         return nn.Identity()
+    by_feature = nn.Softmax | nn.LogSoftmax | nn.BatchNorm1d
+    if not alone and (isinstance(layer, by_feature) or getattr(layer, "num_parameters", 1) > 1):
+        raise ValueError(
+            f"expected {name!r} ({type(layer).__name__}) after the first Linear, got it before: its features "
+            "lie at many places of the map; move it"
+        )
     new = copy.deepcopy(layer)
     if isinstance(new, nn.Softmax | nn.LogSoftmax):
         new.dim = 1  # the channels; on (N, K) they are the last axis, too
@@ -551,102 +628,87 @@ def _put(dense: nn.Sequential, name: str, layer: nn.Module) -> None:
 # --- Sizes: of the map that the linear layers want, and of the images that give it ---
 
 
-class _Maps:
-    """What the layers before ``Flatten`` make of images, by the arithmetic of their sizes.
+class _Axis(NamedTuple):
+    """What the layers before ``Flatten`` make of rows, or of columns: (size - reach) // stride + 1 cells.
 
     Attributes:
-        shape: ``(C, H, W)`` of the map of a window.
-        least: The smallest image with a map of this size, (y, x).
-        stride: Of the layers together, (y, x): so many sizes give the same map.
+        reach: Pixels that a cell looks at, less the padding.
+        stride: Pixels from one cell to the next: so many sizes give the same map.
+        smallest: Below this a layer is left without a cell.
     """
 
-    def __init__(self, before: Calls, pools: Pools, after: Calls, size: Pair) -> None:
-        self._layers = [layer for _, layer in before if isinstance(layer, _WINDOWED)]
-        channels = [layer.out_channels for layer in self._layers if isinstance(layer, nn.Conv2d)][-1]
-        self.shape = channels, self._side(size[0], 0), self._side(size[1], 1)
-        wanted = self._wanted(pools, after)
-        if 0 in self.shape or (wanted and wanted != self.shape[1:]):
-            raise ValueError(self._wrong(size, wanted))
-        low, high = self._sizes(self.shape[1:])
-        self.least = low
-        self.stride = high[0] - low[0] + 1, high[1] - low[1] + 1
+    reach: int
+    stride: int
+    smallest: int
 
-    def _side(self, size: int, axis: int) -> int:
-        """Rows (axis 0) or columns (axis 1) of the map of an image, 0 where the image is too small."""
-        for layer in self._layers:
-            size = _side_after(layer, size, axis)
-        return size
+    @classmethod
+    def of(cls, layers: Iterable[Any], axis: int) -> _Axis:
+        """Of these layers together, along y (axis 0) or x (axis 1)."""
+        reach = stride = smallest = 1
+        for layer in layers:
+            step = 1
+            if isinstance(layer, _PADDING):
+                left, right, top, bottom = layer.padding
+                reach -= stride * (left + right if axis else top + bottom)
+            elif isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
+                more = (_along(layer.kernel_size, axis) - 1) * _along(getattr(layer, "dilation", 1), axis)
+                if layer.padding != "same":
+                    reach += stride * (
+                        more - 2 * (_along(layer.padding, axis) if layer.padding != "valid" else 0)
+                    )
+                step = _along(layer.stride, axis)
+            smallest = max(smallest, reach)
+            stride *= step
+        return cls(reach, stride, smallest)
 
-    def _wanted(self, pools: Pools, after: Calls) -> Pair | None:
-        """The size that the map must have, None if any will do."""
-        linear = next((layer for _, layer in after if isinstance(layer, nn.Linear)), None)
-        if pools or linear is None:
-            size = _pooled(pools[0][1]) if pools else (1, 1)
-            return None if size == (1, 1) else size
-        channels, height, width = self.shape
-        area, rest = divmod(linear.in_features, channels)
-        if not rest and height * width == area:
-            return height, width
-        side = round(area**0.5)
-        if rest or side * side != area:
-            raise ValueError(
-                f"expected a map of {linear.in_features} numbers for the first Linear, got {channels} "
-                f"× {height} × {width}; the layer was made for another input_size or for other layers"
-            )
-        return side, side
+    def cells(self, size: int) -> int:
+        """Of the map of an image, 0 where the image is too small."""
+        return (size - self.reach) // self.stride + 1 if size >= self.smallest else 0
 
-    def _sizes(self, wanted: Pair) -> tuple[Pair, Pair]:
-        """The smallest and the largest image whose map has this size."""
-        low = [self._least(axis, wanted[axis]) for axis in (0, 1)]
-        high = [self._least(axis, wanted[axis] + 1) - 1 for axis in (0, 1)]
-        return (low[0], low[1]), (high[0], high[1])
+    def least(self, cells: int) -> int:
+        """The smallest size that gives so many."""
+        return max(self.smallest, self.reach + (cells - 1) * self.stride)
 
-    def _least(self, axis: int, wanted: int) -> int:
-        """The smallest image whose map has so many rows (axis 0) or columns (axis 1), by bisection."""
-        low, high = 0, 1
-        while self._side(high, axis) < wanted:
-            low, high = high, 2 * high
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if self._side(middle, axis) >= wanted else (middle, high)
-        return high
+    def sizes(self, cells: int) -> str:
+        """All sizes that give so many, in words."""
+        least, most = self.least(cells), self.least(cells + 1) - 1
+        return str(least) if least == most else f"{least} to {most}"
 
-    def _wrong(self, size: Pair, wanted: Pair | None) -> str:
-        """The message for a size that gives another map than the linear layers take."""
-        low, high = self._sizes(wanted or (1, 1))
-        ends = zip(low, high, strict=True)
-        right = " × ".join(str(a) if a == b else f"{a} to {b}" for a, b in ends)
-        if low[0] == low[1] and high[0] == high[1]:
-            right = f"{low[0]} to {high[0]}" if high > low else str(low[0])
-        if wanted is None:
-            return (
-                f"expected an input_size of {low[0]} × {low[1]} or more, which gives a map, got {_text(size)}"
-            )
-        got = f"a map of {_text(self.shape[1:])}" if self.shape[1] else "none"
-        return (
-            f"expected an input_size with a map of {_text(wanted)}, which the linear layers take: {right}; "
-            f"got {_text(size)}, which gives {got}"
+
+def _check_size(
+    size: Pair, axes: Sequence[_Axis], shape: tuple[int, int, int], pools: Pools, after: Calls
+) -> None:
+    """Refuse a size of windows whose map is not the one that the linear layers were made for."""
+    wanted = _wanted(shape, pools, after)
+    if wanted is None and 0 in shape:
+        least = size_of([axis.least(1) for axis in axes])
+        raise ValueError(f"expected an input_size of {least} or more, which gives a map, got {size_of(size)}")
+    if wanted is not None and wanted != shape[1:]:
+        right = [axis.sizes(cells) for axis, cells in zip(axes, wanted, strict=True)]
+        got = f"a map of {size_of(shape[1:])}" if 0 not in shape else "none"
+        raise ValueError(
+            f"expected an input_size with a map of {size_of(wanted)}, which the linear layers take: "
+            f"{right[0] if right[0] == right[1] else size_of(right)}; got {size_of(size)}, which gives {got}"
         )
 
 
-def _side_after(layer: Any, size: int, axis: int) -> int:
-    """Rows (axis 0) or columns (axis 1) that a layer makes of so many; 0 where there are too few."""
-    if isinstance(layer, _PADDING):
-        left, right, top, bottom = layer.padding
-        return size and size + (left + right if axis else top + bottom)
-    if not isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
-        return size
-    kernel, step = _along(layer.kernel_size, axis), _along(layer.stride, axis)
-    field = (kernel - 1) * _along(getattr(layer, "dilation", 1), axis) + 1
-    if layer.padding == "same":
-        return size
-    pad = 0 if layer.padding == "valid" else _along(layer.padding, axis)
-    room = size + 2 * pad - field
-    if size == 0 or room < 0:
-        return 0
-    if getattr(layer, "ceil_mode", False) and (-(-room // step)) * step < size + pad:
-        return -(-room // step) + 1  # the last window hangs over, but begins inside
-    return room // step + 1
+def _wanted(shape: tuple[int, int, int], pools: Pools, after: Calls) -> Pair | None:
+    """The size that the map must have, None if any will do."""
+    linear = next((layer for _, layer in after if isinstance(layer, nn.Linear)), None)
+    if pools or linear is None:
+        size = _pooled(pools[0][1]) if pools else (1, 1)
+        return None if size == (1, 1) else size
+    channels, height, width = shape
+    area, rest = divmod(linear.in_features, channels)
+    if not rest and height * width == area:
+        return height, width
+    side = round(area**0.5)
+    if rest or side * side != area:
+        raise ValueError(
+            f"expected a map of {linear.in_features} numbers for the first Linear, got {channels} "
+            f"× {height} × {width}; the layer was made for another input_size or for other layers"
+        )
+    return side, side
 
 
 def _along(value: Any, axis: int) -> int:
@@ -691,60 +753,11 @@ def _margin(scores: Tensor, positive: int) -> Tensor:
 # --- What can go wrong ---
 
 
-def _check_linear(linear: object, input_shape: object) -> tuple[int, int, int]:
-    """Refuse what is no linear layer on a map of this shape."""
-    if not isinstance(linear, nn.Linear):
-        raise TypeError(f"expected linear as an nn.Linear, got {type(linear).__name__}")
-    if not isinstance(input_shape, tuple | list) or len(input_shape) != 3:
-        raise ValueError(f"expected input_shape as (C, H, W), got {input_shape!r}")
-    channels, height, width = (_whole("input_shape", each) for each in input_shape)
-    if channels * height * width != linear.in_features:
-        raise ValueError(
-            f"expected an input_shape of {linear.in_features} numbers, which the layer takes, got {channels} "
-            f"× {height} × {width} = {channels * height * width}; it is the shape of the map before Flatten"
-        )
-    return channels, height, width
-
-
-def _check_image(image: object, form: str = "(N, C, H, W)") -> None:
-    """Refuse what is no image of this form."""
-    rank = form.count(",") + 1
-    if not isinstance(image, Tensor):
-        raise TypeError(f"expected image as a tensor {form}, got {type(image).__name__}")
-    if image.dim() != rank:
-        cure = {1: "add the batch axis with image[None]", -1: "pass the images one by one"}
-        raise ValueError(
-            f"expected image of shape {form}, got {tuple(image.shape)}; "
-            + cure.get(rank - image.dim(), "reshape it")
-        )
-
-
 def _check_least(image: Tensor, least: Pair, why: str) -> None:
     """Refuse an image that is smaller than a window."""
     height, width = image.shape[-2:]
     if height < least[0] or width < least[1]:
         raise ValueError(
-            f"expected an image of at least {_text(least)} {why}, got {height} × {width}; "
+            f"expected an image of at least {size_of(least)} {why}, got {height} × {width}; "
             "enlarge it, or pad it"
         )
-
-
-def _text(size: tuple[int, ...]) -> str:
-    return " × ".join(str(each) for each in size)
-
-
-def _pair(name: str, value: Any) -> Pair:
-    """One whole number or (y, x), each 1 or more."""
-    if isinstance(value, tuple | list):
-        if len(value) != 2:
-            raise ValueError(f"expected {name} as one number or (y, x), got {value!r}")
-        return _whole(name, value[0]), _whole(name, value[1])
-    number = _whole(name, value)
-    return number, number
-
-
-def _whole(name: str, value: Any) -> int:
-    """A whole number of 1 or more."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"expected {name} in whole numbers of 1 or more, got {value!r}")
-    return value

@@ -102,13 +102,13 @@ def test_weights_are_copies_and_type_and_mode_are_the_layers():
 @pytest.mark.parametrize("shape", [(2, 3), (2, 2, 3), (0, 2, 4), (2.0, 2, 2), 8, None])
 def test_a_wrong_shape_is_said(shape):
     with pytest.raises(
-        ValueError, match=r"expected input_shape as|of 8 numbers.*2 × 2 × 3 = 12|whole numbers"
+        (ValueError, TypeError), match=r"expected input_shape (as|of at least 1)|of 8 numbers.*2 × 2 × 3 = 12"
     ):
         linear_to_conv(nn.Linear(8, 2), shape)
 
 
 def test_only_linear_layers_are_taken():
-    with pytest.raises(TypeError, match=r"expected linear as an nn\.Linear, got Conv2d"):
+    with pytest.raises(TypeError, match=r"expected linear as an instance of Linear, got Conv2d"):
         linear_to_conv(nn.Conv2d(1, 1, 1), (1, 1, 1))
 
 
@@ -154,18 +154,18 @@ def test_a_classifier_that_gives_1_by_1_maps_may_slide():
     ("options", "message"),
     [
         ({"image": torch.rand(1, 1, 24, 40)}, "at least 25 × 25 for the window, got 24 × 40; enlarge it"),
-        ({"image": torch.rand(1, 40, 40)}, r"shape \(N, C, H, W\), got \(1, 40, 40\); add the batch axis"),
-        ({"window": 0}, "window in whole numbers of 1 or more, got 0"),
-        ({"window": (1, 2, 3)}, r"window as one number or \(y, x\)"),
-        ({"stride": 2.5}, "stride in whole numbers"),
-        ({"batch_size": 0}, "batch_size in whole numbers"),
+        ({"image": torch.rand(1, 40, 40)}, r"shape \(N, C, H, W\), got \(1, 40, 40\); add the missing axis"),
+        ({"window": 0}, "window of at least 1, got 0"),
+        ({"window": (1, 2, 3)}, r"window as one whole number or \(y, x\)"),
+        ({"stride": 2.5}, "stride as a whole number"),
+        ({"batch_size": 0}, "batch_size of at least 1"),
         ({"classifier": lambda patches: patches}, r"scores \(9, K\), got shape \(9, 1, 25, 25\)"),
         ({"classifier": lambda patches: None}, r"scores \(9, K\), got NoneType"),
     ],
 )
 def test_bad_input_to_the_sliding_window_is_said(options, message):
     given_ = {"classifier": lambda x: x.mean((2, 3)), "image": torch.rand(1, 1, 27, 27), "window": 25}
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(TypeError if "stride" in options else ValueError, match=message):
         sliding_window(**{**given_, **options})
 
 
@@ -332,6 +332,108 @@ def test_classifiers_with_branches_are_refused(name):
         convolutionalize(classifier, 224)
 
 
+# --- Options that look beyond the window ---
+
+POOLINGS = [nn.MaxPool2d(3, 2, ceil_mode=True), nn.AvgPool2d(3, 2, ceil_mode=True)]
+
+
+@pytest.mark.parametrize("pool", POOLINGS)
+@pytest.mark.parametrize("size", [(13, 13), (11, 15)])
+def test_ceil_mode_that_rounds_nothing_is_the_sliding_window(pool, size):
+    rows, columns = ((each - 2 - 3) // 2 + 1 for each in size)
+    layers = nn.Conv2d(2, 3, 3), pool, nn.Flatten(), nn.Linear(3 * rows * columns, 4)
+    classifier, image = nn.Sequential(*layers).eval(), torch.randn(2, 2, 22, 23)
+    dense = convolutionalize(classifier, size)
+    assert pool.ceil_mode
+    expected = sliding_window(classifier, image, size, dense.stride)
+    assert relative(dense(image), expected) < 1e-5
+
+
+@pytest.mark.parametrize("pool", POOLINGS)
+@pytest.mark.parametrize("size", [(12, 13), (13, 12), (12, 12)])
+def test_ceil_mode_whose_last_window_hangs_over_is_refused(pool, size):
+    rows, columns = (-(-(each - 2 - 3) // 2) + 1 for each in size)
+    classifier = nn.Sequential(nn.Conv2d(2, 3, 3), pool, nn.Flatten(), nn.Linear(3 * rows * columns, 4))
+    assert classifier(torch.rand(1, 2, *size)).shape == (1, 4)
+    with pytest.raises(
+        ValueError, match=r"'1' with ceil_mode=True on a map of 1. × 1.: its last window hangs"
+    ):
+        convolutionalize(classifier, size)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.MaxPool2d(2, 2, dilation=3),
+        nn.MaxPool2d(3, 2, padding=1),
+        nn.AvgPool2d(3, 2, padding=1, count_include_pad=False),
+        nn.AvgPool2d(3, 2, padding=1, count_include_pad=True),
+        nn.AvgPool2d(3, 2, divisor_override=5),
+        nn.LocalResponseNorm(3),
+        *(
+            nn.Conv2d(3, 3, 3, 2, 1, padding_mode=mode)
+            for mode in ("zeros", "reflect", "replicate", "circular")
+        ),
+        nn.Conv2d(3, 3, 3, padding="same", dilation=2, groups=3),
+        *(pad((1, 0, 2, 1)) for pad in (nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d)),
+    ],
+)
+def test_every_other_option_gives_the_windows_numbers(layer):
+    """Everywhere for a layer without padding; with it on the crop, as the page says."""
+    before = nn.Sequential(nn.Conv2d(2, 3, 3), layer).eval()
+    shape = before(torch.zeros(1, 2, 15, 17)).shape
+    classifier = nn.Sequential(*before, nn.Flatten(), nn.Linear(shape[1:].numel(), 4)).eval()
+    dense, image = convolutionalize(classifier, (15, 17)), torch.randn(2, 2, 22, 23)
+    crop = image[..., :15, :17]
+    assert relative(dense(crop).flatten(1), classifier(crop)) < 1e-5
+    if not getattr(layer, "padding", 0):
+        expected = sliding_window(classifier, image, (15, 17), dense.stride)
+        assert relative(dense(image)[..., : expected.shape[2], : expected.shape[3]], expected) < 1e-5
+
+
+class Called(nn.Module):
+    """One function between a convolution and a linear layer."""
+
+    def __init__(self, function, flatten, features):
+        super().__init__()
+        self.conv, self.function, self.flatten = nn.Conv2d(2, 3, 3), function, flatten
+        self.fc = nn.Linear(features, 4)
+
+    def forward(self, x):
+        return self.fc(self.flatten(self.function(self.conv(x))))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: F.max_pool2d(x, 3, 2, 0, 1, True),
+        lambda x: torch.max_pool2d(x, 3, 2, 0, 1, True),
+        lambda x: F.avg_pool2d(x, 3, 2, 0, True, False, None),
+        lambda x: F.avg_pool2d(x, kernel_size=3, stride=2, ceil_mode=True),
+    ],
+)
+def test_options_of_a_function_are_those_of_its_layer(function):
+    """The functions have ceil_mode at another place than the layers."""
+    classifier, image = Called(function, lambda x: x.flatten(1), 3 * 5 * 5).eval(), torch.randn(1, 2, 22, 24)
+    dense = convolutionalize(classifier, 13)
+    expected = sliding_window(classifier, image, 13, 2)
+    assert relative(dense(image)[..., : expected.shape[2], : expected.shape[3]], expected) < 1e-5
+    with pytest.raises(ValueError, match="ceil_mode=True on a map of 10 × 10"):
+        convolutionalize(classifier, 12)
+
+
+def test_a_flatten_that_takes_the_batch_with_it_is_refused():
+    for flatten in (torch.flatten, lambda x: x.flatten()):
+        with pytest.raises(ValueError, match=r"Flatten\(\) from axis 1 on"):
+            convolutionalize(Called(F.relu, flatten, 12), 4)
+
+
+def test_weights_in_a_parametrization_are_carried_over():
+    layers = nn.Conv2d(1, 2, 3), nn.Flatten(), nn.utils.parametrizations.weight_norm(nn.Linear(8, 3))
+    classifier, image = nn.Sequential(*layers).eval(), torch.randn(1, 1, 6, 7)
+    assert relative(convolutionalize(classifier, 4)(image), sliding_window(classifier, image, 4)) < 1e-5
+
+
 # --- Bad classifiers ---
 
 
@@ -360,7 +462,16 @@ def sequential(*layers):
         (sequential(nn.AdaptiveAvgPool2d((None, 3)), nn.Flatten()), 8, "output size in numbers"),
         (nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), 2, "with an nn.Conv2d before its Flatten"),
         (nn.Linear(4, 2), 2, "expected a whole classifier, got one layer"),
-        (PatchClassifier(), 0, "input_size in whole numbers"),
+        (PatchClassifier(), 0, "input_size of at least 1"),
+        (sequential(nn.Flatten()), 8, "got a map of 6 × 6 for each class"),
+        (sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten()), 4, "got a map of 2 × 2 for each class"),
+        (sequential(nn.BatchNorm2d(4, track_running_stats=False), nn.Flatten()), 3, "running statistics"),
+        (sequential(nn.Flatten(), nn.BatchNorm1d(4, track_running_stats=False)), 3, "running statistics"),
+        (sequential(nn.Flatten(), nn.Softmax(0)), 3, r"'2' \(Softmax\(dim=0\)\)"),
+        *(
+            (sequential(nn.Flatten(), layer, nn.Linear(16, 2)), 4, "after the first Linear, got it before")
+            for layer in (nn.Softmax(1), nn.LogSoftmax(-1), nn.BatchNorm1d(16), nn.PReLU(16))
+        ),
     ],
 )
 def test_bad_classifiers_and_sizes_are_said(classifier, size, message):
@@ -388,7 +499,7 @@ def test_what_cannot_be_followed_is_refused():
         convolutionalize(Undecided(), 4)
     with pytest.raises(ValueError, match=r"got the call second\(\)"):
         convolutionalize(Doubled(), 4)
-    with pytest.raises(TypeError, match=r"classifier as an nn\.Module, got function"):
+    with pytest.raises(TypeError, match=r"classifier as an instance of Module, got function"):
         convolutionalize(lambda x: x, 4)
 
 
@@ -444,23 +555,26 @@ def test_mining_leaves_the_modes_and_sees_no_dropout():
     first = hard_negatives(dense, [image], threshold=-1e9)
     assert torch.equal(first, hard_negatives(dense, [image], threshold=-1e9))
     assert modes == [module.training for module in dense.modules()]
+    with pytest.raises(ValueError, match="at least 25 × 25"):
+        hard_negatives(dense, [image, image[..., :7]])
+    assert modes == [module.training for module in dense.modules()]
 
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"dense": PatchClassifier()}, TypeError, "from convolutionalize.*, got PatchClassifier"),
+        ({"dense": PatchClassifier()}, TypeError, "got PatchClassifier; make it with convolutionalize"),
         ({"images": []}, ValueError, "at least one image"),
         (
             {"images": [torch.rand(1, 1, 9, 9)]},
             ValueError,
-            r"\(C, H, W\), got \(1, 1, 9, 9\); pass the images",
+            r"\(C, H, W\), got \(1, 1, 9, 9\); take the first axis away",
         ),
         ({"images": [torch.rand(1, 3, 9)]}, ValueError, "at least 4 × 4"),
         ({"images": ["coffee"]}, TypeError, "image as a tensor"),
         ({"positive": 2}, ValueError, "one of the 2 classes, got 2"),
         ({"positive": True}, ValueError, "one of the 2 classes, got True"),
-        ({"limit": 0}, ValueError, "limit in whole numbers"),
+        ({"limit": 0}, ValueError, "limit of at least 1"),
     ],
 )
 def test_bad_input_to_mining_is_said(options, error, message):
