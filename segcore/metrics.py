@@ -281,14 +281,7 @@ def dice(confusion: Tensor) -> Tensor:
 
 def _counts(confusion: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of each class: pixels that are right, that are of it, that were given it; ``(..., C)`` each."""
-    inputs.tensor(confusion, "confusion", "... C C")
-    if confusion.shape[-1] != confusion.shape[-2] or confusion.is_complex():
-        raise ValueError(
-            f"expected a confusion matrix (..., C, C), got {_form(confusion)}: "
-            "make it with confusion_matrix(prediction, target, num_classes)"
-        )
-    if bool((confusion < 0).any()):
-        raise ValueError("expected counts of pixels, got a matrix with negative entries")
+    _check_confusion(confusion)
     confusion = confusion.to(_real(confusion.device))
     return confusion.diagonal(dim1=-2, dim2=-1), confusion.sum(-1), confusion.sum(-2)
 
@@ -613,6 +606,17 @@ def _not_a_class(name: str, value: int, classes: int, ignored: int | None) -> st
 
 def _form(labels: Tensor) -> str:
     return f"{str(labels.dtype).removeprefix('torch.')} {tuple(labels.shape)}"
+
+
+def _check_confusion(confusion: Tensor) -> None:
+    inputs.tensor(confusion, "confusion", "... C C")
+    if confusion.shape[-1] != confusion.shape[-2] or confusion.is_complex():
+        raise ValueError(
+            f"expected a confusion matrix (..., C, C), got {_form(confusion)}: "
+            "make it with confusion_matrix(prediction, target, num_classes)"
+        )
+    if bool((confusion < 0).any()):
+        raise ValueError("expected counts of pixels, got a matrix with negative entries")
 
 
 def _check_detections(scores: Tensor, correct: Tensor, num_positives: int) -> None:
