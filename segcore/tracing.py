@@ -797,7 +797,7 @@ def _slid(leaf: Layer, value: Tensor) -> Tensor:
 
 
 def _windowed(call: _Call) -> Sight:
-    """Convolutions and poolings."""
+    """Convolutions and poolings. Groups do not matter: they say which channels a window reads, not where."""
     grid, name = call.image(), call.kind.lower()
     if name.startswith("conv"):
         weight = call.argument(1, "weight")

@@ -90,7 +90,8 @@ def test_tests_that_failed_and_tests_that_were_tried_twice_are_named(monkeypatch
 
 def test_the_processor_time_of_what_ran_is_counted(monkeypatch):
     busy = "import time\nwhile time.process_time() < 0.5: pass"
-    assert 0.5 <= check.run_part("unit", [step(busy)]).processor < 5
+    # The system counts in hundredths of a second, and may have missed one or two.
+    assert 0.45 <= check.run_part("unit", [step(busy)]).processor < 5
 
 
 def test_limits_are_generous_and_only_browser_tests_are_tried_twice():
