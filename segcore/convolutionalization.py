@@ -83,16 +83,7 @@ def linear_to_conv(linear: nn.Linear, input_shape: tuple[int, int, int]) -> nn.C
         >>> conv(torch.rand(1, 16, 8, 9)).shape
         torch.Size([1, 120, 4, 5])
     """
-    inputs.instance(linear, "linear", nn.Linear)
-    if not isinstance(input_shape, tuple | list) or len(input_shape) != 3:
-        raise ValueError(f"expected input_shape as (C, H, W), got {input_shape!r}")
-    channels, height, width = (inputs.whole(each, "input_shape") for each in input_shape)
-    if channels * height * width != linear.in_features:
-        raise ValueError(
-            f"expected an input_shape of {linear.in_features} numbers, which the layer takes, got "
-            f"{size_of(input_shape)} = {channels * height * width}; it is the shape of the map before "
-            "Flatten"
-        )
+    channels, height, width = _before_flatten(linear, input_shape)
     weight, has_bias = linear.weight, linear.bias is not None
     conv = nn.utils.skip_init(
         nn.Conv2d,
@@ -187,8 +178,7 @@ def convolutionalize(classifier: nn.Module, input_size: int | Pair) -> DenseClas
     before, pools, after = _parts(_calls(classifier))
     before = _rounding_down(before, size)
     axes = [_Axis.of([layer for _, layer in before], axis) for axis in (0, 1)]
-    channels = [layer.out_channels for _, layer in before if isinstance(layer, nn.Conv2d)][-1]
-    map_shape = channels, axes[0].cells(size[0]), axes[1].cells(size[1])
+    map_shape = _map_shape(before, axes, size)
     _check_size(size, axes, map_shape, pools, after)
     shape, dense = map_shape, DenseClassifier()
     for name, layer in before:
@@ -203,11 +193,7 @@ def convolutionalize(classifier: nn.Module, input_size: int | Pair) -> DenseClas
             shape = (layer.out_features, 1, 1)
         else:
             _put(dense, name, _pointwise(name, layer, alone=shape[1:] == (1, 1)))
-    if shape[1:] != (1, 1):
-        raise ValueError(
-            f"expected scores (N, K) for a window of {size_of(size)}, got a map of "
-            f"{size_of(shape[1:])} for each class; add a Linear or, before Flatten, AdaptiveAvgPool2d(1)"
-        )
+    _check_one_place(shape, size)
     dense.window, dense.stride = size, (axes[0].stride, axes[1].stride)
     dense.least = axes[0].least(map_shape[1]), axes[1].least(map_shape[2])
     return _in_mode_of(classifier, dense)
@@ -675,6 +661,12 @@ class _Axis(NamedTuple):
         return str(least) if least == most else f"{least} to {most}"
 
 
+def _map_shape(before: Calls, axes: list[_Axis], size: Pair) -> tuple[int, int, int]:
+    """Shape ``(C, H, W)`` of the map that the layers before Flatten make of one window."""
+    channels = [layer.out_channels for _, layer in before if isinstance(layer, nn.Conv2d)][-1]
+    return channels, axes[0].cells(size[0]), axes[1].cells(size[1])
+
+
 def _check_size(
     size: Pair, axes: Sequence[_Axis], shape: tuple[int, int, int], pools: Pools, after: Calls
 ) -> None:
@@ -751,6 +743,30 @@ def _margin(scores: Tensor, positive: int) -> Tensor:
 
 
 # --- What can go wrong ---
+
+
+def _before_flatten(linear: nn.Linear, input_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The shape ``(C, H, W)``, once it is that of a map on which the layer works."""
+    inputs.instance(linear, "linear", nn.Linear)
+    if not isinstance(input_shape, tuple | list) or len(input_shape) != 3:
+        raise ValueError(f"expected input_shape as (C, H, W), got {input_shape!r}; give three numbers")
+    channels, height, width = (inputs.whole(each, "input_shape") for each in input_shape)
+    if channels * height * width != linear.in_features:
+        raise ValueError(
+            f"expected an input_shape of {linear.in_features} numbers, which the layer takes, got "
+            f"{size_of(input_shape)} = {channels * height * width}; it is the shape of the map before "
+            "Flatten"
+        )
+    return channels, height, width
+
+
+def _check_one_place(shape: tuple[int, ...], size: Pair) -> None:
+    """Refuse a classifier that gives a map for one window."""
+    if shape[1:] != (1, 1):
+        raise ValueError(
+            f"expected scores (N, K) for a window of {size_of(size)}, got a map of "
+            f"{size_of(shape[1:])} for each class; add a Linear or, before Flatten, AdaptiveAvgPool2d(1)"
+        )
 
 
 def _check_least(image: Tensor, least: Pair, why: str) -> None:
