@@ -594,6 +594,7 @@ function draw(figure, changed) {
   const { level, unit } = scene.hover ?? { level: state.layer + 1, unit: state.unit };
   scene.seen = look(scene.net, level, unit);
   for (const { node, canvas } of [parts.side, parts.photo]) fitCanvas(canvas, node.clientWidth, node.clientHeight);
+  if (changed("all")) parts.choices.narrow = figure.root.clientWidth <= NARROW; // asked in each frame, it would cost a layout
   if (changed("all")) parts.photo.hatch = hatchPattern(parts.photo.canvas.getContext("2d"), figure.look.control, 1, 7, 1.2);
   drawSide(figure);
   drawPhoto(figure);
@@ -820,9 +821,9 @@ function drawWords(figure) {
   figure.say(`${words.sees} ${words.core} ${words.place}`);
 }
 
-function drawControls({ root, scene, state, parts: { choices, view, editor } }) {
+function drawControls({ scene, state, parts: { choices, view, editor } }) {
   const layer = state.layers[state.layer];
-  const texts = state.layers.map((each) => layerWords(each, root.clientWidth <= NARROW));
+  const texts = state.layers.map((each) => layerWords(each, choices.narrow));
   if (!same(choices.listed, texts)) {
     choices.listed = texts;
     choices.layer.replaceChildren(...texts.map((text, value) => element("option", { value, text })).reverse());
