@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from typing import Any
 
 import pytest
@@ -21,6 +20,8 @@ from segcore.metrics import (
     pixel_accuracy,
 )
 from segcore.widgets.metrics import IGNORE, MetricsWidget, labels_of, rows_of
+
+from .kit import measure_frames
 
 NAMES = ["background", "tree", "car", "person"]
 
@@ -607,8 +608,6 @@ def test_removal_leaves_no_listener_and_no_frame(open_widget: Any):
     assert opened.root.evaluate("(root) => root.getAnimations({ subtree: true }).length") == 0
 
 
-FRAME = 1000 / 60
-
 # One stroke across the picture and back, one move in each frame: the time of each drawing, in milliseconds.
 STROKE = """async (root) => {
   const figure = root.querySelector(".metrics");
@@ -636,29 +635,4 @@ STROKE = """async (root) => {
 def test_painting_leaves_room_for_sixty_frames_a_second(open_widget: Any):
     """Asserted in processor time, for test machines are shared; the widget's clock is printed beside it."""
     opened = open_widget(MetricsWidget(tolerance=6), reduced_motion="no-preference")
-    session = opened.page.context.new_cdp_session(opened.page)
-    session.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-    def busy() -> dict[str, float]:
-        metrics = session.send("Performance.getMetrics")["metrics"]
-        return {
-            m["name"]: 1000 * m["value"] for m in metrics if m["name"] in ("TaskDuration", "ScriptDuration")
-        }
-
-    settle(opened)
-    before = busy()
-    times = opened.root.evaluate(STROKE)
-    after = busy()
-    assert len(times) >= 115
-    task, script = ((after[name] - before[name]) / len(times) for name in ("TaskDuration", "ScriptDuration"))
-    figures = {
-        "frames": len(times),
-        "main thread, ms of processor time per frame": round(task, 2),
-        "script, ms of processor time per frame": round(script, 2),
-        "own work, median ms": round(statistics.median(times), 2),
-        "own work, 95th percentile ms": round(statistics.quantiles(times, n=20)[-1], 2),
-    }
-    print(figures)  # seen with pytest -s
-    assert script < FRAME / 2
-    assert task < 2 * FRAME
-    assert statistics.median(times) < FRAME
+    measure_frames(opened, STROKE).assert_smooth(least=115)
