@@ -67,6 +67,8 @@ class Exercise:
         points: What it counts in a table of marks.
         seconds: Processor time that a case may take.
         any_float: Whether floats of another precision than the reference's will do.
+        plan: How to go about it, in two to five steps of plain words (one may be the key formula with a gap,
+            ``…``), each of 20 to 240 characters, 160 words in all: the ladder's third rung.
     """
 
     id: str
@@ -80,6 +82,7 @@ class Exercise:
     points: int = 1
     seconds: float = 10.0
     any_float: bool = False
+    plan: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
