@@ -76,6 +76,14 @@ KERNEL = Exercise(
     "A linear layer is a convolution",
     linear_to_kernel,
     _kernel_cases,
+    plan=(
+        "Take one row of the matrix, the weights of one output. Write beside each weight which channel, "
+        "row and column of the map it belongs to.",
+        "Flatten goes channel by channel, each row by row. Which index changes fastest along your list, "
+        "which slowest?",
+        "Compare with how a tensor of outputs, channels, rows and columns lies in memory. Does any "
+        "weight have to move, or is it only the shape that changes?",
+    ),
     mistakes=(
         Mistake(
             "channels last",
@@ -206,6 +214,15 @@ WINDOWS = Exercise(
     "The sliding window",
     sliding_window,
     _window_cases,
+    plan=(
+        "List the rows at which a window may begin: from 0 in steps of the stride, up to the last one "
+        "at which a whole window fits. Which row is that? Do the same for columns.",
+        "Cut out all windows, row by row, and hand them to the classifier as one batch: windows first, "
+        "then channels, rows and columns.",
+        "The scores come with windows first. The map has scores first: move that axis before you lay "
+        "the windows out in rows and columns.",
+        "Check the shape on the case by hand, 2 × 1, and the numbers with more than one score.",
+    ),
     mistakes=(
         Mistake(
             "last windows missing",
@@ -395,6 +412,15 @@ DENSE = Exercise(
     run_densely,
     _dense_cases,
     tolerance=1e-4,
+    plan=(
+        "Send the image through the layers one by one. All that stand before Flatten take it as it is.",
+        "To know the first kernel's size you need the map of one window: send a blank window along, "
+        "with the image's channels, and look at its shape when you reach a linear layer.",
+        "There, fold the weights into a kernel of this shape (4.1) and convolve, with the layer's bias. "
+        "No padding, stride 1.",
+        "Do the same to the blank window. What is left of it, and so how large is the next kernel?",
+        "Leave Flatten out; call whatever else stands between the linear layers.",
+    ),
     mistakes=(
         Mistake(
             "pooled to the window's map",
@@ -531,6 +557,13 @@ BOXES = Exercise(
     "What a unit of the map looks at",
     window_boxes,
     _box_cases,
+    plan=(
+        "Find the units above the threshold: their rows, their columns and their margins.",
+        "Order the three together by falling margin.",
+        "From unit to pixel: unit 1 begins a stride after unit 0. The column gives x, the row gives y.",
+        "The far corner is a window further on, in both axes. If no unit is above the threshold, four "
+        "columns are still there, without a row.",
+    ),
     mistakes=(
         Mistake(
             "x and y exchanged",
@@ -677,6 +710,14 @@ MINING = Exercise(
     "Hard negatives",
     hard_negatives,
     _mining_cases,
+    plan=(
+        "Which windows are false alarms? There is no face in the image, so all with a margin above 0.",
+        "Sort them by margin, the largest first. Only then apply the limit; there may be fewer, or none.",
+        "A place in the map times the stride is the window's upper left pixel. Cut the rows by the "
+        "map's row and the columns by its column.",
+        "Make room for the patches beforehand: how many there are, and as many channels as the image "
+        "has. Then nothing special happens when there are none.",
+    ),
     mistakes=(
         Mistake(
             "filled up",

@@ -65,6 +65,14 @@ KERNEL = Exercise(
     sparse_kernel,
     _kernel_cases,
     properties=(reaches_gradient(0, lambda: (torch.ones(2, 2), 2), "kernel"),),
+    plan=(
+        "How large is the result? Three weights have two gaps: from the first to the last it is two "
+        "steps of d, and the last one needs a place too.",
+        "Make a map of zeros of that size, the height from the kernel's height and the width from its width.",
+        "Put the weights at every d-th row and every d-th column.",
+        "Try d = 1: nothing may change. The weights must arrive as tensors, not as plain numbers, or no "
+        "gradient gets through.",
+    ),
     mistakes=(
         Mistake(
             "one zero too many",
@@ -233,6 +241,15 @@ STITCH = Exercise(
     shift_and_stitch,
     _stitch_cases,
     tolerance=1e-4,
+    plan=(
+        "Run the network on every shifted image: s shifts down, combined with s shifts across. To shift "
+        "by y, leave out the first y rows.",
+        "Find the height of the dense map: add up the heights of the runs with different y, for they "
+        "may differ by one. The width likewise.",
+        "Make room for it, with as many images and channels as the runs have.",
+        "Where does output n of the run shifted by y belong? Its field begins at pixel n · s + y, so to "
+        "this row. The same holds for columns.",
+    ),
     mistakes=(
         Mistake(
             "one run enlarged",
@@ -335,6 +352,14 @@ PATHS = Exercise(
     "Gridding: which pixels count",
     path_counts,
     _path_cases,
+    plan=(
+        "Start at the output: one path, in the middle of a row of zeros that is as long as the whole field.",
+        "Go down one layer: each path goes on in three ways, straight on, d to the left and d to the "
+        "right. So the new count at a place is a sum of three old ones.",
+        "Use the old counts for all three; do not change them while you still read them.",
+        "Repeat for each layer with its own dilation. As a check, all counts add up to three to the "
+        "power of the number of layers.",
+    ),
     mistakes=(
         Mistake(
             "added up",
@@ -438,6 +463,14 @@ IDENTITY = Exercise(
     "A network that begins as the identity",
     identity_weight,
     _identity_cases,
+    plan=(
+        "Write down the class of each output channel, and of each input channel, by the formula in the "
+        "task. Rounding down matters.",
+        "Make a table of outputs and inputs that says where the two classes are the same.",
+        "Of the nine places of the kernel, which one reads the pixel itself? Only there do weights stand.",
+        "The weight follows from the number of classes and of outputs; check on 4 outputs and 2 classes "
+        "that it is a half.",
+    ),
     mistakes=(
         Mistake(
             "in the corner",
@@ -563,6 +596,16 @@ PLAN = Exercise(
     "Strides out, dilations in",
     dilation_plan,
     _plan_cases,
+    plan=(
+        "Keep two numbers for the input of the current layer: its stride in the old network, and its "
+        "stride in the new one. Both begin at 1.",
+        "May this layer keep its stride? Yes, if the new map is then still no coarser than wanted; else "
+        "its stride becomes 1.",
+        "Its dilation tells how far apart its old neighbours now stand: it depends on the two strides "
+        "of its input, and not on its own stride.",
+        "dilation = stride before / …, a whole number.",
+        "Only then bring both strides up to date.",
+    ),
     mistakes=(
         Mistake(
             "its own stride counted",

@@ -78,6 +78,15 @@ CONFUSION = Exercise(
     "A confusion matrix without a loop",
     confusion_matrix,
     _confusion_cases,
+    plan=(
+        "Take one pixel first. Its truth and its prediction are two digits: written as one number to "
+        "the base C, which of them is the first digit, so that it picks the row?",
+        "Do so for all pixels at once. The two maps, laid out in one line, give a list of numbers from "
+        "0 to C² − 1.",
+        "Count how often each number occurs. The list of counts must have a place for every pair, even "
+        "if it does not occur at the end.",
+        "Lay these C² counts out as C rows.",
+    ),
     mistakes=(
         Mistake(
             "transposed",
@@ -171,6 +180,14 @@ IOU = Exercise(
     "Intersection over union",
     class_iou,
     _iou_cases,
+    plan=(
+        "Read three numbers for one class off the matrix, on paper: the pixels right, the sum of its "
+        "row, the sum of its column.",
+        "Row and column together hold truth and prediction. Which pixels did you count twice?",
+        "IoU = right / (row + column − …)",
+        "Now for all classes at once: the diagonal, the sums along either axis. Leave 0 / 0 alone: NaN "
+        "is the answer that is wanted there.",
+    ),
     mistakes=(
         Mistake(
             "intersection counted twice",
@@ -308,6 +325,14 @@ IGNORING = Exercise(
     "Pixels and classes that do not count",
     mean_iou,
     _ignoring_cases,
+    plan=(
+        "Mark the pixels that count. Only the truth decides, and the label to ignore is an argument: it "
+        "may be 255, −1 or even a class.",
+        "Keep the marked pixels of both maps; then count them and score each class as in 3.1 and 3.2.",
+        "Average over the classes. One that is in neither map is NaN and must not enter; one that is "
+        "only predicted is 0 and must.",
+        "Where no pixel counts, every class is NaN, and so is the mean.",
+    ),
     mistakes=(
         Mistake(
             "ignored pixels in the union",
@@ -444,6 +469,13 @@ MEANS = Exercise(
     "The mean of what?",
     two_means,
     _means_cases,
+    plan=(
+        "Make one confusion matrix for each image. Both answers come from this stack.",
+        "First number: score every image by itself, over the classes that it has. Then average these "
+        "scores: what is averaged last is images.",
+        "Second number: add up all matrices, then score once. What is divided last is counts.",
+        "Try both on the case by hand: 0.6875 and 0.75.",
+    ),
     mistakes=(
         Mistake(
             "exchanged",
@@ -557,6 +589,14 @@ RANKING = Exercise(
     "Precision, recall and a threshold",
     precision_recall,
     _ranking_cases,
+    plan=(
+        "Find the order of the pixels, surest first, and put `correct` into this order. The scores are "
+        "not needed any more.",
+        "Go through it once: after k pixels, how many of them were right? A running sum says so for every k.",
+        "Precision divides this by how many were accepted so far, recall by how many right ones there "
+        "are in all.",
+        "Check the ends: the last recall is 1, and the last precision is the share of right ones.",
+    ),
     mistakes=(
         Mistake(
             "least sure first",

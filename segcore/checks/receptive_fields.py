@@ -71,6 +71,16 @@ STEP = Exercise(
     "One step of the recurrence",
     next_field,
     _step_cases,
+    plan=(
+        "Draw the map that comes in as dots. Two neighbours see pixels S apart, and each of them sees R "
+        "pixels.",
+        "Put the kernel on it: how many dots is it from the first tap to the last, if taps are d apart? "
+        "Each of these steps is S pixels, and R grows by so many.",
+        "Padding is put around the map that comes in, so one row of it is worth S pixels too. Stride: "
+        "one step up is s steps below, each worth S.",
+        "R' = R + … · S,  S' = s · S,  P' = P + … · S",
+        "Use the old S for size and padding, even though it changes.",
+    ),
     mistakes=(
         Mistake(
             "new stride",
@@ -227,6 +237,15 @@ WALK = Exercise(
     "From the top down",
     seen_pixels,
     _walk_cases,
+    plan=(
+        "Begin with the two units you are given, on top. Which layer do you meet first on the way down: "
+        "the last in the list.",
+        "Replace the first unit by the first unit of its window on the map below. Here the padding "
+        "counts, the kernel's size does not.",
+        "Replace the last unit by the last unit of its own window: it begins as any window does, and "
+        "ends d (k − 1) further on.",
+        "Go on with the next layer. Negative numbers are padding; let them stand.",
+    ),
     mistakes=(
         Mistake(
             "from the bottom up",
@@ -372,6 +391,15 @@ JOIN = Exercise(
     "Where paths meet",
     join_fields,
     _join_cases,
+    plan=(
+        "Write each path as an interval of pixels for unit 0: where does it begin, and where does it "
+        "end? Both follow from R and P.",
+        "The hull begins where the first of them begins and ends where the last ends. These may be two "
+        "different paths.",
+        "Turn the interval back into three numbers: its length, the stride that all share, and how far "
+        "it begins before pixel 0.",
+        "Count once more: from −2 to 2 there are five pixels.",
+    ),
     mistakes=(
         Mistake(
             "the largest path",
@@ -515,6 +543,15 @@ EFFECTIVE = Exercise(
     effective_field,
     _heat_cases,
     tolerance=1e-4,
+    plan=(
+        "Make a copy of the images that keeps a gradient; the ones that were given stay untouched.",
+        "Run the network and pick the unit: its row and column, all channels, all images. Add up what "
+        "you picked, for one can only go back from a single number.",
+        "Go back, and read the gradient of your copy: one number for each image, channel and pixel.",
+        "Take the size of each number before anything is added, or opposite signs cancel. Then add over "
+        "images and channels.",
+        "Divide by the total, so that the map sums to 1.",
+    ),
     mistakes=(
         Mistake(
             "signs kept",
@@ -648,6 +685,13 @@ DESIGN = Exercise(
     "A network for a given field",
     design,
     _design_cases,
+    plan=(
+        "Keep one number, the field so far: 1 before the first layer. And the list of dilations.",
+        "How far apart may the next layer's taps be? So far that the fields of neighbouring taps just touch.",
+        "By how much does a layer of dilation d widen the field, both sides together? If less than that "
+        "is missing, take only what is needed.",
+        "Go on until the field has the size that is wanted. For a size of 1 nothing is to be done.",
+    ),
     mistakes=(
         Mistake(
             "no dilation",
