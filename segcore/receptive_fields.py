@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from segcore import inputs, tracing
-from segcore.tracing import Layer, Resize, Seen, Whole, Window
+from segcore.windows import Layer, Resize, Seen, Whole, Window
 
 __all__ = [
     "Layer",
@@ -305,7 +305,6 @@ class _Axis(NamedTuple):
 
 
 Axes = tuple[_Axis, _Axis]  # along y, along x
-Taps = tuple[int, list[list[int]]]  # unit q * m + r, with m phases, takes the units of taps[r] + q * step
 _PIXELS = _Axis(Fraction(1), (0,), (0,))
 
 
@@ -323,7 +322,7 @@ def _after(maps: Sequence[_Axis], window: Seen) -> _Axis:
 
 def _compose(seen: _Axis, window: Seen) -> _Axis:
     """What units see whose window takes units that see `seen`."""
-    step, taps = _resized(window) if isinstance(window, Resize) else _taps(cast(Window, window))
+    step, taps = cast(Window | Resize, window).taps()
     phases, inner = len(taps), len(seen.first)
     stride = None if seen.stride is None else seen.stride * Fraction(step, phases)
     if seen.infinite or seen.stride is None:
@@ -357,40 +356,6 @@ def _hull(axes: Sequence[_Axis]) -> _Axis:
     phases = math.lcm(*(len(axis.first) for axis in axes))
     seen = [[_pixels(axis, unit) for axis in axes] for unit in range(phases)]
     return _Axis(axes[0].stride, tuple(min(p)[0] for p in seen), tuple(max(h for _, h in p) for p in seen))
-
-
-def _taps(window: Window) -> Taps:
-    """The taps of a convolution or pooling; of a transposed one for each phase of its stride."""
-    kernel, stride, padding, dilation, transposed = window
-    if not transposed:
-        return stride, [[-padding + tap * dilation for tap in range(kernel)]]
-    taps = []  # unit i is painted from i * stride - padding on
-    for phase in range(stride):
-        places = [phase + padding - tap * dilation for tap in range(kernel)]
-        taps.append([place // stride for place in places if place % stride == 0])
-    return 1, taps
-
-
-def _resized(window: Resize) -> Taps:
-    """The taps of an interpolation, or of adaptive pooling."""
-    ratio, mode, align_corners = window
-    taps = []
-    before, after = (1, 2) if mode == "bicubic" else (0, 1)
-    for phase in range(ratio.denominator):
-        place = (phase + Fraction(1, 2)) * ratio - Fraction(1, 2)
-        low = high = place
-        if align_corners:  # places drift by up to a unit from one border to the other: all of them
-            low, high = sorted((phase * ratio, phase * ratio + ratio - 1))
-        if mode == "area":
-            taps.append(list(range(math.floor(phase * ratio), math.ceil((phase + 1) * ratio))))
-        elif mode in ("nearest", "nearest-exact"):
-            shift = Fraction(1, 2) if mode == "nearest-exact" else 0
-            taps.append([math.floor((phase + shift) * ratio)])
-        elif low == high and low.denominator == 1:
-            taps.append([int(low)])
-        else:
-            taps.append(list(range(math.floor(low) - before, math.ceil(high) + after)))
-    return ratio.numerator, taps
 
 
 def _summary(seen: _Axis) -> tuple[Number, Number, Number]:

@@ -29,6 +29,7 @@ SUPPORT = {
     "figures.py",
     "inputs.py",
     "tracing.py",
+    "windows.py",
     "data",
     "checks",
     "widgets",

@@ -352,6 +352,8 @@ def resized(change):
     [
         resized(lambda x, y: F.interpolate(y, (56, 56))),
         resized(lambda x, y: F.interpolate(y, size=56, mode="bilinear")),
+        resized(lambda x, y: F.interpolate(y, scale_factor=56 / y.shape[2])),
+        resized(lambda x, y: F.interpolate(y, scale_factor=(28 / (x.shape[2] * 0.25), 56 / y.size(3)))),
         nn.Sequential(nn.Conv2d(1, 1, 3, 2, 1), nn.Upsample((56, 56))),
         nn.Sequential(nn.Conv2d(1, 1, 3, 2, 1), nn.AdaptiveAvgPool2d(56)),
     ],
@@ -372,6 +374,7 @@ def test_a_fixed_size_has_a_window_only_for_a_size_that_is_given(module):
         lambda x, y: F.interpolate(y, x.shape[-2:]),
         lambda x, y: F.interpolate(y, size=(y.shape[2] * 2, 2 * y.shape[3])),
         lambda x, y: F.interpolate(y, scale_factor=2),
+        lambda x, y: F.interpolate(y, scale_factor=x.shape[2] / y.shape[2]),
     ],
 )
 def test_a_size_that_follows_another_map_has_a_window(change):
