@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 
 from segcore import checks
+from segcore.checks import engine
 from segcore.checks.engine import judge
 
 SEEDS = (0, 1, 2)
@@ -26,6 +28,28 @@ MISTAKES = [
 RAISING = {"3", "4", "6", "8"}  # chapters some of whose mistakes end in an error, which is named all the same
 
 each_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def remembered():
+    """The cases of a seed are made once, and each mistake runs on each of them once.
+
+    A check tries one mistake after the other until one explains the results; without this, each would run
+    again in the tests of all that follow it.
+    """
+    make_cases, attempt = cache(checks.Exercise.make_cases), engine._attempt
+    results = {}
+
+    def attempt_once(function, case):
+        key = function, id(case)  # the cases stay, so their ids do
+        if key not in results:
+            results[key] = attempt(function, case)
+        return results[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checks.Exercise, "make_cases", lambda exercise, seed=0: make_cases(exercise, seed))
+        patch.setattr(engine, "_attempt", attempt_once)
+        yield
 
 
 def test_there_are_exercises():

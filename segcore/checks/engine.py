@@ -237,7 +237,7 @@ def recognise(exercise: Exercise, trials: list[_Trial]) -> tuple[Mistake | None,
     here: list[int] = []  # what gives the result of the first failed case
     for number, mistake in enumerate(exercise.mistakes):
         found = [_compared(exercise, mistake, trial) for trial in trials]
-        explained = [trial for trial, (alike, wrong) in zip(trials, found, strict=True) if alike and wrong]
+        explained = [trial for trial, (_, wrong) in zip(trials, found, strict=True) if wrong]
         if explained and all(alike for alike, _ in found):
             return mistake, ""
         counts[number] = len(explained)
@@ -253,10 +253,10 @@ def recognise(exercise: Exercise, trials: list[_Trial]) -> tuple[Mistake | None,
 
 
 def _compared(exercise: Exercise, mistake: Mistake, trial: _Trial) -> tuple[bool, bool]:
-    """Whether the reader's function does in a case what a mistake does, and whether that is wrong there."""
+    """Whether the reader's function does in a case what a mistake does, and whether both are wrong there."""
     value, error = _attempt(mistake.function, trial.case)
-    wrong = error is not None or not agrees(trial.expected, value, exercise.tolerance)
-    return _same(trial.outcome, value, error, exercise.tolerance), wrong
+    alike = _same(trial.outcome, value, error, exercise.tolerance)
+    return alike, alike and (error is not None or not agrees(trial.expected, value, exercise.tolerance))
 
 
 def _attempt(function: Callable[..., Any], case: Case) -> tuple[Any, Exception | None]:
