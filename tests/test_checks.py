@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import sys
 import threading
 import time
@@ -53,10 +54,13 @@ DOUBLE = Exercise(
 
 
 def card_of(function, which=DOUBLE):
+    """The report and the card's text, with all rungs of its ladder."""
     report = judge(which, function)
+    report.card.opened = 4
     text, page = repr(report.card), report.card._repr_html_()
     assert "0x7" not in text and "/ipykernel" not in text
-    assert page.count("<div") == page.count("</div>") == 1
+    for name in ("div", "details", "pre", "p", "ol", "ul", "li", "summary"):
+        assert len(re.findall(f"<{name}[ >]", page)) == page.count(f"</{name}>"), name
     return report, text
 
 
@@ -508,8 +512,11 @@ def test_values_are_shown_the_same_whatever_the_print_options():
         torch.set_printoptions(profile="default", sci_mode=None)
     assert summary(torch.zeros(100)) == "float32 tensor of shape (100,), values from 0 to 0"
     assert block((2, 3)) == ["(2, 3)"]
-    assert beside(("a", torch.zeros(2)), ("b", torch.ones(2))) == ["a        b", "[0 0]    [1 1]"]
-    assert len(beside(("a", torch.zeros(60)), ("b", torch.ones(60)))) == 4
+    assert beside(["a", *block(torch.zeros(2))], ["b", *block(torch.ones(2))]) == [
+        "a        b",
+        "[0 0]    [1 1]",
+    ]
+    assert len(beside(["a", *block(torch.zeros(60))], ["b", *block(torch.ones(60))])) == 4
 
 
 def test_cards_are_deterministic_and_escaped():

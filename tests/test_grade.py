@@ -60,7 +60,7 @@ def graded(tmp_path_factory):
     notebook(root / "bob" / "lab.ipynb", RIGHT)
     some = {
         **RIGHT,
-        "13.2": wrong("13.2", "half pixel forgotten"),
+        "13.2": wrong("13.2", "half pixel forgotten") + f"\ncheck('13.2', {NAMES['13.2']}, hint=3)",
         # right only where bilinear_sample stands for the course's function again
         "13.3": "def roi_align_box(*args):\n"
         "    assert bilinear_sample(torch.ones(1, 3, 3), torch.tensor([[0.5, 0.5]])).item() == 1\n"
@@ -128,6 +128,14 @@ def test_mistakes_are_named_and_spoil_nothing_after_them(graded):
     assert "IndexError" in column(sheet, "reason")[3]
     assert column(sheet, "reason")[4].startswith("Expected the shape")
     assert 0 < column(sheet, "passed")[1] < column(sheet, "tried")[1]
+
+
+def test_the_deepest_hint_that_a_notebook_asks_for_is_said(graded):
+    sheets, rows, out, _ = graded
+    assert column(sheets["cat"], "rung") == [0, 3, 0, 0, 0] and column(sheets["bob"], "rung") == [0] * 5
+    assert [row["rung"] for row in rows if "/cat/" in row["path"]] == ["0", "3", "0", "0", "0"]
+    lines = [line for line in out.split("\n") if "hint " in line]
+    assert len(lines) == 1 and "13.2" in lines[0] and "hint 3  half pixel forgotten" in lines[0]
 
 
 def test_cells_that_fail_loop_or_kill_cost_no_more_than_their_exercise(graded):
@@ -230,8 +238,10 @@ def test_help(capsys):
 def test_a_forged_or_broken_report_line_is_nothing(tmp_path):
     report = tmp_path / "report.jsonl"
     lines = ['{"exercise": "13.1", "state": "splendid"}', "[]", "not json", '{"exercise": "13.2"}', "3"]
-    report.write_text("\n".join([*lines, '{"exercise": "13.3", "state": "failed"}']))
-    assert list(marks._said(report)) == ["13.3"]
+    rungs = ("2", '"4"', "[]", "9", "1")
+    lines += [f'{{"exercise": "13.3", "state": "failed", "rung": {rung}}}' for rung in rungs]
+    report.write_text("\n".join(lines))
+    assert {name: entry["rung"] for name, entry in marks._said(report).items()} == {"13.3": 2}
 
 
 def test_checks_are_found_in_cells_whatever_else_stands_there():

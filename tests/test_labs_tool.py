@@ -129,6 +129,24 @@ def test_round_trip(house, capsys):
     assert (house / "labs" / f"{SLUG}.ipynb").read_bytes() == before
 
 
+def test_what_hints_show_follows_the_solution(house, capsys):
+    shown = house / "segcore" / "checks" / "shown" / f"{SLUG}.json"
+    assert run(house, "generate") == 0 and "what its hints show: updated" in capsys.readouterr().out
+    first = ["first = 1", "return exercise('13.2').reference(*args)"]
+    assert json.loads(shown.read_text())["13.2"] == [["", first]]
+    changed = load(house, "solutions")
+    cell = cell_with(changed, "def bilinear_sample")
+    cell.source = cell.source.replace("    first = 1", "    # A reason.\n    first = 1")
+    store(house, changed)
+    assert run(house, "check") == 1 and "is not what its solution makes" in capsys.readouterr().err
+    assert run(house, "generate") == 0 and run(house, "check") == 0
+    assert json.loads(shown.read_text())["13.2"] == [["A reason.", first]]
+    before = shown.stat().st_mtime_ns
+    capsys.readouterr()
+    assert run(house, "generate") == 0 and "hints" not in capsys.readouterr().out
+    assert shown.stat().st_mtime_ns == before
+
+
 def test_the_expected_picture_stands_folded_before_its_skeleton(house):
     run(house, "generate")
     lab = load(house)

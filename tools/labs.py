@@ -13,6 +13,8 @@ stands in them:
 - **Skeleton**: a code cell with the whole function, docstring included. What the reader has to write stands
   between the lines ``### BEGIN SOLUTION`` and ``### END SOLUTION``; the lab has ``# YOUR CODE HERE`` and
   ``raise NotImplementedError()`` there. It belongs to the exercise of the next check cell.
+  Each step of the solution begins with one or two comment lines of their own that give its reason; from
+  them `lab_shown` makes what the last rung of a hint shows.
 - **Check**: a code cell that holds the line ``name = check("13.2", name)``, and nothing that the reader
   should see fail.
 - **Expected picture**: the plotting code cell after the check, tagged ``expected-picture``, with
@@ -48,10 +50,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from lab_author import annotate, execute
 from lab_generate import CLEAN, ROOT, LabError, difference, generate, read, slugs, text_of, write, write_clean
 from lab_lint import lint
+from lab_shown import generate_shown, stale
 
 COMMANDS = {
-    "generate": "make the labs from their solutions",
-    "check": "exit 1 where a lab is not what its solution generates and nobody has worked in it",
+    "generate": "make the labs, and what their hints show, from the solutions",
+    "check": "exit 1 where a lab that nobody has worked in, or what hints show, is not what the solution makes",
     "clean": f"make the labs into {CLEAN}/, for the book and the tests, whatever lies in labs/",
     "annotate": "add nbgrader's and the course's metadata to the solutions",
     "execute": "annotate the solutions, re-run them and store their outputs",
@@ -68,7 +71,8 @@ def run(options: argparse.Namespace, slug: str) -> list[str]:
     root, path = options.root, options.root / "solutions" / f"{slug}.ipynb"
     if options.command == "generate":
         done = generate(slug, root, force=options.force)
-        print(f"labs/{slug}.ipynb: {DONE.get(done, done)}")
+        shown = "; what its hints show: updated" if generate_shown(slug, options.root) else ""
+        print(f"labs/{slug}.ipynb: {DONE.get(done, done)}{shown}")
     elif options.command == "annotate":
         write(path, text_of(annotate(read(path), slug)))
         print(f"solutions/{slug}.ipynb: annotated")
@@ -76,11 +80,13 @@ def run(options: argparse.Namespace, slug: str) -> list[str]:
         seconds = execute(slug, root, timeout=options.timeout)
         print(f"solutions/{slug}.ipynb: executed in {seconds:.0f} s")
     elif options.command == "check":
+        faults = stale(slug, root)
         if found := difference(slug, root, strict=options.strict):
             fault, words = found
             if fault:
-                return [words]
+                return [words, *faults]
             print(words)
+        return faults
     elif options.command == "clean":
         write_clean(slug, root)
     else:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import torch
 
 from segcore.checks.show import number, summary
 
-__all__ = ["Difference", "agrees", "difference"]
+__all__ = ["Difference", "agrees", "difference", "differing"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,22 @@ def _off(expected: torch.Tensor, got: torch.Tensor, tolerance: float) -> torch.T
             got.to(torch.complex128), expected.to(torch.complex128), tolerance, tolerance, True
         )
     return ~torch.isclose(got.double(), expected.double(), rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def differing(expected: Any, got: Any, tolerance: float) -> Any:
+    """Where two results differ: a mask for tensors of one shape, a list for containers, True for numbers.
+
+    None where nothing can be set beside anything, as for another shape: there no cell is to blame.
+    """
+    if isinstance(expected, tuple | list) and isinstance(got, tuple | list):
+        pairs = zip_longest(expected, got, fillvalue=...)
+        return [one is ... or two is ... or differing(one, two, tolerance) for one, two in pairs]
+    numbers = (bool, int, float)
+    if isinstance(expected, numbers) and isinstance(got, numbers):
+        return not agrees(expected, got, tolerance)
+    if isinstance(expected, torch.Tensor) and isinstance(got, torch.Tensor) and expected.shape == got.shape:
+        return _off(expected.detach(), got.detach(), tolerance)
+    return None
 
 
 def difference(expected: Any, got: Any, tolerance: float) -> Difference | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import inspect
 import json
 import os
 from collections.abc import Callable
@@ -13,14 +12,16 @@ from typing import Any
 
 import torch
 
+from segcore.checks import ladder
 from segcore.checks import progress as _progress
 from segcore.checks.card import Card, display
 from segcore.checks.chapters import exercise as find_exercise
 from segcore.checks.compare import Difference, agrees, difference
 from segcore.checks.exercise import Case, Exercise, Mistake
-from segcore.checks.hints import HINTS, error_hint, error_text, is_stub, reader_line, signature_fault
+from segcore.checks.hints import HINTS, error_hint, error_text, is_stub, signature_fault
+from segcore.checks.ladder import Trial
 from segcore.checks.sandbox import Outcome, call, guarded, sealed
-from segcore.checks.show import aligned, beside, block, clean
+from segcore.checks.show import clean
 
 __all__ = ["CheckFailed", "Report", "check", "judge"]
 
@@ -47,64 +48,58 @@ class Report:
     function: Any = None  # where it passed: the reader's, its results in the form that the lab goes on with
 
 
-@dataclass(eq=False)
-class _Trial:
-    """One case with what was expected and what came."""
-
-    case: Case
-    expected: Any
-    outcome: Outcome | None = None
-    fault: Difference | None = None
-
-
-def check(exercise: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def check(exercise: str, function: Callable[..., Any], hint: int | None = None) -> Callable[..., Any]:
     """Check an exercise and show one card.
 
     Args:
         exercise: Its id, such as ``"13.2"``.
         function: The reader's function.
+        hint: How far up the ladder of hints to open the card, where the exercise is not passed: 1 says what
+            is wrong, 2 where, 3 how to go about it, 4 shows a solution. Strict mode leaves it at 1.
 
     Returns:
         The reader's function where it is right, else the reference, so that the cells below work in any case.
 
     Raises:
         CheckFailed: In strict mode (``SEGCORE_CHECKS=strict``) where the exercise is not passed.
-        ValueError: There is no such exercise, or the environment variable says something unknown.
+        ValueError: There is no such exercise or rung, or the environment variable says something unknown.
     """
     mode = os.environ.get("SEGCORE_CHECKS", "").strip().lower()
     if mode not in {"", "hints", "strict"}:
         raise ValueError(f"SEGCORE_CHECKS is {mode!r}; it may be 'hints' (the usual way) or 'strict'")
+    opened = ladder.depth(hint)
     found = find_exercise(exercise)
     if function is found.reference and found.id in _readers:
         function = _readers[found.id]  # the check cell ran twice: its name already stood for the reference
     elif function is not found.reference:
         _readers[found.id] = function
     report = judge(found, function)
-    _progress.record(found.id, report.state)
-    _announce(report)
-    if report.state == "passed":
-        display(report.card)
-        return report.function
+    card, passed = report.card, report.state == "passed"
+    _progress.record(found.id, report.state, 0 if passed or mode == "strict" else opened)
+    _announce(report, opened)
     if mode == "strict":
-        raise CheckFailed(repr(report.card))
-    report.card.text(
-        "The cells below go on with the course's own function, so you can read on and come back."
-    )
-    display(report.card)
-    return found.reference
+        card.folds = []
+        if not passed:
+            raise CheckFailed(repr(card))
+    else:
+        ladder.climb(card, found, opened)
+    if not passed:
+        card.text("The cells below go on with the course's own function, so you can read on and come back.")
+    display(card)
+    return report.function if passed else found.reference
 
 
 _readers: dict[str, Callable[..., Any]] = {}
 
 
-def _announce(report: Report) -> None:
+def _announce(report: Report, opened: int) -> None:
     """Add a line to the file that `grade` reads, where it asks for one; no check fails for want of it."""
     path = os.environ.get("SEGCORE_REPORT", "")
     if not path:
         return
     line = {name: getattr(report, name) for name in ("state", "kind", "text", "mistake", "passed", "tried")}
     with contextlib.suppress(OSError), open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps({"exercise": report.exercise.id, **line}) + "\n")
+        file.write(json.dumps({"exercise": report.exercise.id, "rung": opened, **line}) + "\n")
 
 
 def judge(exercise: Exercise, function: Callable[..., Any], seed: int = 0) -> Report:
@@ -135,7 +130,7 @@ def _say(report: Report, kind: str, text: str, hint: str = "") -> None:
 def _run(report: Report, function: Callable[..., Any], cases: list[Case]) -> None:
     exercise, card = report.exercise, report.card
     expected = [exercise.reference(*sealed(case.args), **sealed(dict(case.kwargs))) for case in cases]
-    trials = [_Trial(*pair) for pair in zip(cases, expected, strict=True)]
+    trials = [Trial(*pair) for pair in zip(cases, expected, strict=True)]
     for trial in trials:
         outcome = call(function, trial.case.args, trial.case.kwargs, exercise.seconds)
         trial.outcome, trial.fault = outcome, _fault(exercise, trial.expected, outcome)
@@ -151,12 +146,15 @@ def _run(report: Report, function: Callable[..., Any], cases: list[Case]) -> Non
     report.tried = sum(trial.outcome is not None for trial in trials)
     report.passed = sum(trial.outcome is not None and trial.fault is None for trial in trials)
     card.text(_tried(trials, report))
-    failed = next((trial for trial in trials if trial.fault is not None), None)
+    failed = ladder.smallest(trials)
     if failed is None:
         _properties(report, function)
         report.function = _fitted(function, trials)
     else:
-        _explain(report, function, trials, failed)
+        _explain(report, trials, failed)
+        card.folds = ladder.rungs(exercise, ladder.where(exercise, trials, failed, function))
+    if report.state == "passed":
+        card.folds = ladder.after(exercise)
     _printed(card, trials)
 
 
@@ -181,7 +179,7 @@ def _fault(exercise: Exercise, expected: Any, outcome: Outcome) -> Difference | 
     return found
 
 
-def _tried(trials: list[_Trial], report: Report) -> str:
+def _tried(trials: list[Trial], report: Report) -> str:
     worked = sum(bool(trial.case.note) for trial in trials)
     others = len(trials) - worked
     kinds = [
@@ -193,23 +191,17 @@ def _tried(trials: list[_Trial], report: Report) -> str:
     return f"Tried {' and '.join(kinds)}: {result}."
 
 
-def _explain(report: Report, function: Callable[..., Any], trials: list[_Trial], failed: _Trial) -> None:
-    """The first failure: input, expected, came, and the hint."""
+def _explain(report: Report, trials: list[Trial], failed: Trial) -> None:
+    """What is wrong in the case that is told, in a sentence or two, and the hint."""
     card, fault, outcome = report.card, failed.fault, failed.outcome
     assert fault is not None and outcome is not None
     report.kind, report.text = fault.kind, clean(fault.text, 600)
     if outcome.error is not None:
         report.state = "error"
-    number = next(index for index, trial in enumerate(trials, 1) if trial is failed)
-    card.text(f"First to go wrong: case {number}{f', {failed.case.note}' if failed.case.note else ''}.")
-    card.block(_input(report.exercise, failed.case))
-    if outcome.error is None and not outcome.timeout and fault.kind != "changed":
-        card.block(beside(("expected", failed.expected), ("yours", outcome.value)))
-    card.text(report.text)
-    if outcome.error is not None and (where := reader_line(outcome.error, function)):
-        card.block([f"line {where[0]}: {where[1]}" if where[1] else f"line {where[0]}"])
+    if fault.kind not in ladder.FIGURES:
+        card.text(report.text)
     if outcome.changed:
-        names = [name for index, name in enumerate(_names(report.exercise)) if index in outcome.changed]
+        names = [name for index, name in enumerate(ladder.names(report.exercise)) if index in outcome.changed]
         card.text(f"It writes into its argument{'s' * (len(names) > 1)} {' and '.join(names)}.")
     if outcome.stuck:
         card.text("It could not be stopped and still runs: restart the kernel before you go on.")
@@ -225,34 +217,34 @@ def _explain(report: Report, function: Callable[..., Any], trials: list[_Trial],
         card.hint(HINTS[fault.kind])
 
 
-def recognise(exercise: Exercise, trials: list[_Trial]) -> tuple[Mistake | None, str]:
+def recognise(exercise: Exercise, trials: list[Trial]) -> tuple[Mistake | None, str]:
     """The mistake that explains the results, and words to put before its hint where that is not certain.
 
     Certain is a mistake that gives the reader's results in every case. Else the one that explains most cases
-    is named if it explains most of the failed ones, or the first of them and another one (a single number may
-    agree by chance).
+    is named if it explains most of the failed ones, or the one that is told and another one (a single number
+    may agree by chance).
     """
-    failing = [trial for trial in trials if trial.fault is not None]
+    failing, told = [trial for trial in trials if trial.fault is not None], ladder.smallest(trials)
     counts: dict[int, int] = {}
-    here: list[int] = []  # what gives the result of the first failed case
+    here: list[int] = []  # what gives the result of the case that is told
     for number, mistake in enumerate(exercise.mistakes):
         found = [_compared(exercise, mistake, trial) for trial in trials]
         explained = [trial for trial, (_, wrong) in zip(trials, found, strict=True) if wrong]
         if explained and all(alike for alike, _ in found):
             return mistake, ""
         counts[number] = len(explained)
-        here += [number] if failing and failing[0] in explained else []
+        here += [number] if told in explained else []
     here.sort(key=lambda number: -counts[number])
     best = max(counts, key=lambda number: counts[number], default=0)
     if counts and counts[best] >= 2 and 2 * counts[best] > len(failing):
         return exercise.mistakes[best], "This may be it, at least in most of the cases: "
     if here and counts[here[0]] >= 2 and (len(here) == 1 or counts[here[0]] > counts[here[1]]):
-        words = "Perhaps not all of it, but this gives your numbers in the case above: "
+        words = "Perhaps not all of it, but this gives your numbers in the smallest case: "
         return exercise.mistakes[here[0]], words
     return None, ""
 
 
-def _compared(exercise: Exercise, mistake: Mistake, trial: _Trial) -> tuple[bool, bool]:
+def _compared(exercise: Exercise, mistake: Mistake, trial: Trial) -> tuple[bool, bool]:
     """Whether the reader's function does in a case what a mistake does, and whether both are wrong there."""
     value, error = _attempt(mistake.function, trial.case)
     alike = _same(trial.outcome, value, error, exercise.tolerance)
@@ -288,11 +280,13 @@ def _properties(report: Report, function: Callable[..., Any]) -> None:
                 text = f"{each.name}: {error_text(outcome.error)}"
             report.mistake = each.name
             _say(report, "property", clean(text), each.hint)
+            words = f'Not in a case: they all pass. What fails is a test beyond them, "{each.name}".'
+            report.card.folds = ladder.rungs(report.exercise, [("text", [words])])
             return
     report.state = "passed"
 
 
-def _fitted(function: Callable[..., Any], trials: list[_Trial]) -> Callable[..., Any]:
+def _fitted(function: Callable[..., Any], trials: list[Trial]) -> Callable[..., Any]:
     """The function; where a check passes what the cells below could not use, in the form that they can."""
     values = [(trial.expected, trial.outcome.value) for trial in trials if trial.outcome is not None]
     if all(_as(expected, value) is value for expected, value in values):
@@ -319,18 +313,7 @@ def _as(form: Any, value: Any) -> Any:
     return value.to(form.dtype) if floats else value
 
 
-def _names(exercise: Exercise) -> list[str]:
-    return list(inspect.signature(exercise.reference).parameters)
-
-
-def _input(exercise: Exercise, case: Case) -> list[str]:
-    lines: list[str] = []
-    for name, value in [*zip(_names(exercise), case.args, strict=False), *case.kwargs.items()]:
-        lines += aligned(f"{name} = ", block(value))
-    return lines
-
-
-def _printed(card: Card, trials: list[_Trial]) -> None:
+def _printed(card: Card, trials: list[Trial]) -> None:
     """What the function printed the first time that it did: a few lines."""
     text = next(
         (trial.outcome.printed for trial in trials if trial.outcome and trial.outcome.printed.strip()), ""

@@ -40,13 +40,17 @@ ENVIRONMENT = {
 }
 PATIENCE = 10  # seconds for a kernel to answer after an interrupt
 STATES = ("passed", "failed", "error", "not attempted")
-FIELDS = ("exercise", "title", "state", "points", "possible", "mistake", "reason")
+FIELDS = ("exercise", "title", "state", "points", "possible", "mistake", "reason", "rung")
 _CHECK = re.compile(r"""^[^#\n]*?(?:\b(\w+)\s*=\s*)?\bcheck\(\s*(["'])(\d+\.\d+)\2""", re.MULTILINE)
 
 
 @dataclass
 class Result:
-    """One exercise of one notebook; ``state`` is passed, failed, error, not attempted or not reached."""
+    """One exercise of one notebook.
+
+    ``state`` is passed, failed, error, not attempted or not reached; ``rung`` the deepest hint, from 1 to 4,
+    that the notebook's checks ask for, 0 where they ask for none.
+    """
 
     exercise: str
     title: str
@@ -58,6 +62,7 @@ class Result:
     reason: str = ""
     passed: int = 0
     tried: int = 0
+    rung: int = 0
 
 
 @dataclass
@@ -289,7 +294,7 @@ def _stand_in(client: Any, cell: Any, report: Path) -> None:
 
 
 def _said(report: Path) -> dict[str, dict[str, Any]]:
-    """The last line for each exercise."""
+    """The last line for each exercise, with the deepest rung of all its lines."""
     said: dict[str, dict[str, Any]] = {}
     if report.exists():
         for line in report.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -299,14 +304,16 @@ def _said(report: Path) -> dict[str, dict[str, Any]]:
             except (ValueError, KeyError, TypeError):
                 continue
             if known:
-                said[str(entry.get("exercise"))] = entry
+                name, rung = str(entry.get("exercise")), entry.get("rung")
+                before = said.get(name, {}).get("rung", 0)
+                said[name] = {**entry, "rung": max(before, rung if rung in (1, 2, 3, 4) else 0)}
     return said
 
 
 def _result(exercise: Exercise, entry: dict[str, Any] | None, run: _Run) -> Result:
     result = Result(exercise.id, exercise.title, possible=exercise.points)
     if entry is not None:
-        for name in ("state", "kind", "mistake", "passed", "tried"):
+        for name in ("state", "kind", "mistake", "passed", "tried", "rung"):
             setattr(result, name, entry.get(name, getattr(result, name)))
         result.points = exercise.points if result.state == "passed" else 0
         unnamed = (
@@ -342,9 +349,12 @@ def table(sheet: Sheet) -> str:
     """A notebook's exercises, one a line."""
     lines = [f"{sheet.path}: {_sum([sheet])} ({sheet.seconds:.0f} s)" if sheet.results else sheet.path]
     width = max((len(result.title) for result in sheet.results), default=0)
+    asked = any(result.rung for result in sheet.results)
     for each in sheet.results:
         marks = f"{each.points}/{each.possible}"
-        cells = (each.exercise.ljust(5), each.title.ljust(width), each.state.ljust(13), marks)
+        cells = [each.exercise.ljust(5), each.title.ljust(width), each.state.ljust(13), marks]
+        if asked:
+            cells.append((f"hint {each.rung}" if each.rung else "").ljust(6))
         lines.append(f"  {'  '.join(cells)}  {clean(each.reason, 120)}".rstrip())
     if sheet.problem:
         lines.append(f"  {'stopped' if sheet.results else 'not graded'}: {sheet.problem}")
@@ -391,5 +401,5 @@ def to_csv(sheets: list[Sheet]) -> str:
         for result in sheet.results:
             writer.writerow((sheet.path, *(getattr(result, name) for name in FIELDS)))
         if not sheet.results:
-            writer.writerow((sheet.path, "", "", "not graded", 0, 0, "", sheet.problem))
+            writer.writerow((sheet.path, "", "", "not graded", 0, 0, "", sheet.problem, 0))
     return text.getvalue()

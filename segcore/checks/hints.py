@@ -36,7 +36,7 @@ HINTS = {
     "zero here?",
     "infinite": "An infinite value comes from a division by zero. Which division can meet a zero here?",
     "near": "These are the right values, rounded. Did you round, or go through half precision, on the way?",
-    "value": "Follow the case above by hand, on paper, and print what your function computes at each step.",
+    "value": "Follow the smallest case by hand, on paper. What does your function compute at each step?",
     "changed": "Your function changes what it is given: x += 1, x[...] = 0 and methods ending in _ (also "
     "requires_grad_) change the caller's tensor. Make a new one: x = x + 1, or x.clone() first.",
     "timeout": "Look at your loops: what makes each of them end? If they all do, they take too many "
@@ -92,7 +92,7 @@ def error_hint(error: BaseException) -> str:
     if isinstance(error, RuntimeError) and ("dtype" in text or "scalar type" in text):
         return "Two kinds of number meet. Print the dtype of each tensor at that line."
     return (
-        "Run that line alone, with the input shown above: what are the shapes and types of the things it "
+        "Run that line alone, with the input of that case: what are the shapes and types of the things it "
         "uses?"
     )
 

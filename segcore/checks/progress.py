@@ -1,7 +1,9 @@
 """Progress: what was passed, tried or is open, kept in a small local file and shown at the end of a lab.
 
 The card shows the states of this session; what is not passed in it but was in an earlier one is "passed
-before". So a notebook in which everything passes gives the same card on every machine. With
+before". So a notebook in which everything passes gives the same card on every machine. Beside the states the
+file keeps the deepest rung of hints that each exercise is known to have asked for (version 2 of the file; one
+of version 1 knows no rungs and gets them at its next change). With
 ``SEGCORE_PROGRESS=off``, and while the course itself is being built or tested (``SEGCORE_STATIC``), the file
 is neither read nor written.
 """
@@ -17,7 +19,7 @@ from pathlib import Path
 from segcore.checks.card import Card, display
 from segcore.checks.chapters import exercises
 
-__all__ = ["location", "progress", "read", "recall", "record"]
+__all__ = ["location", "progress", "read", "recall", "record", "rungs"]
 
 _session: dict[str, str] = {}
 _problem: list[str] = []
@@ -39,25 +41,36 @@ def location() -> Path | None:
 
 def read() -> dict[str, str]:
     """The state of each exercise ever tried. A file that cannot be understood is set aside, never lost."""
+    return _load()[0]
+
+
+def rungs() -> dict[str, int]:
+    """The deepest rung of hints that each exercise is known to have asked for, 1 to 4."""
+    return _load()[1]
+
+
+def _load() -> tuple[dict[str, str], dict[str, int]]:
     path = location()
     if path is None:
-        return {}
+        return {}, {}
     try:
-        states = json.loads(path.read_text(encoding="utf-8"))["exercises"]
-        return {str(key): str(states[key]) for key in states if states[key] in ("passed", "tried")}
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        states, asked = kept["exercises"], kept.get("rungs", {})
+        deepest = {str(key): asked[key] for key in asked if asked[key] in (1, 2, 3, 4)}
+        return {str(key): str(states[key]) for key in states if states[key] in ("passed", "tried")}, deepest
     except FileNotFoundError:
-        return {}
+        return {}, {}
     except OSError as error:
         _note(f"Progress cannot be read ({error.strerror}).")
-        return {}
-    except (ValueError, KeyError, TypeError):
+        return {}, {}
+    except (ValueError, KeyError, TypeError, AttributeError):
         number = 1
         while (aside := path.with_name(f"{path.stem}.unreadable-{number}{path.suffix}")).exists():
             number += 1
         with contextlib.suppress(OSError):
             path.rename(aside)
             _note(f"The progress file could not be understood; it was set aside as {aside.name}.")
-        return {}
+        return {}, {}
 
 
 def _note(line: str) -> None:
@@ -65,29 +78,31 @@ def _note(line: str) -> None:
         _problem.append(line)
 
 
-def _write(path: Path, states: dict[str, str]) -> None:
+def _write(path: Path, states: dict[str, str], deepest: dict[str, int]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".progress-", suffix=".tmp")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"version": 1, "exercises": states}, file, indent=1, sort_keys=True)
+            kept = {"version": 2, "exercises": states, "rungs": deepest}
+            json.dump(kept, file, indent=1, sort_keys=True)
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
 
 
-def record(exercise: str, state: str) -> None:
-    """Remember the state of an exercise; what was passed once stays passed in the file. Never raises."""
+def record(exercise: str, state: str, rung: int = 0) -> None:
+    """Remember an exercise's state and the rung asked for; a pass and the deepest rung stay. Never raises."""
     _session[exercise] = state
     path = location()
     if path is None or state == "not attempted":
         return
-    states = read()
+    states, deepest = _load()
     new = "passed" if "passed" in (state, states.get(exercise)) else "tried"
-    if states.get(exercise) == new:
+    rung = max(rung, deepest.get(exercise, 0))
+    if states.get(exercise) == new and deepest.get(exercise, 0) == rung:
         return
     try:
-        _write(path, {**states, exercise: new})
+        _write(path, {**states, exercise: new}, {**deepest, exercise: rung} if rung else deepest)
     except OSError as error:
         _note(f"Progress cannot be saved ({error.strerror}); the lab works without.")
 

@@ -1,4 +1,7 @@
-"""Values as short plain text, the same on every machine: no addresses, no paths, no print options."""
+"""Values as short plain text, the same on every machine: no addresses, no paths, no print options.
+
+With marks, as `compare.differing` makes them, the numbers that differ end with a ``*``.
+"""
 
 from __future__ import annotations
 
@@ -61,54 +64,64 @@ def summary(value: Any) -> str:
     return f"a value of type {type(value).__name__}"
 
 
-def _rows(value: torch.Tensor, width: int) -> list[str]:
+def _rows(value: torch.Tensor, entries: list[str]) -> list[str]:
+    """The entries of a tensor, all of one width, in its brackets."""
     if value.ndim == 0:
-        return [_entry(value).rjust(width)]
+        return entries[:1]
     if value.ndim == 1:
-        return ["[" + " ".join(_entry(item).rjust(width) for item in value) + "]"]
+        return [f"[{' '.join(entries)}]"]
     lines: list[str] = []
+    share = len(entries) // len(value)
     for index, part in enumerate(value):
-        inner = _rows(part, width)
+        inner = _rows(part, entries[index * share : (index + 1) * share])
         lines += [(("[" if index == 0 else " ") if at == 0 else " ") + line for at, line in enumerate(inner)]
-    return [*lines[:-1], lines[-1] + "]"] if lines else ["[]"]
+    return [*lines[:-1], lines[-1] + "]"]
 
 
-def _entry(item: torch.Tensor) -> str:
-    value = item.item()
-    return str(value) if isinstance(value, complex) else number(value)
+def _entries(value: torch.Tensor, marks: Any) -> list[str]:
+    """The numbers of a tensor; where some are marked, the others keep room for the mark."""
+    items = [item.item() for item in value.detach().reshape(-1)]
+    texts = [str(item) if isinstance(item, complex) else number(item) for item in items]
+    if isinstance(marks, torch.Tensor) and bool(marks.any()):
+        texts = [text + " *"[bool(mark)] for text, mark in zip(texts, marks.reshape(-1), strict=True)]
+    width = max(map(len, texts))
+    return [text.rjust(width) for text in texts]
 
 
-def block(value: Any) -> list[str]:
+def block(value: Any, marks: Any = None) -> list[str]:
     """A small value written out in full, one string a line; a large one by its summary. Never raises."""
     try:
-        return _block(value)
+        return _block(value, marks)
     except Exception:  # a list that holds itself, a tensor without values, whatever a reader may think of
         return [f"a value of type {type(value).__name__}"]
 
 
-def _block(value: Any) -> list[str]:
+def _block(value: Any, marks: Any) -> list[str]:
     if isinstance(value, torch.Tensor) and not value.is_sparse and 0 < value.numel() <= WHOLE:
-        flat = value.detach().reshape(-1)
-        return _rows(value.detach(), max(len(_entry(item)) for item in flat))
+        return _rows(value.detach(), _entries(value, marks))
     if isinstance(value, bool | int | float):
-        return [number(value)]
-    if isinstance(value, tuple | list) and (text := _plain(value)) and len(text) <= WIDTH:
+        return [number(value) + "*" * (marks is True)]
+    if isinstance(value, tuple | list) and (text := _plain(value, marks)) and len(text) <= WIDTH:
         return [text]
     if isinstance(value, tuple | list) and len(value) <= 8 and value:
         lines: list[str] = []
         for index, item in enumerate(value):
-            lines += aligned(f"[{index}] ", _block(item))
+            lines += aligned(f"[{index}] ", _block(item, _part(marks, index)))
         return lines
     return [summary(value)]
 
 
-def _plain(value: Any) -> str:
+def _part(marks: Any, index: int) -> Any:
+    return marks[index] if isinstance(marks, list) else marks
+
+
+def _plain(value: Any, marks: Any) -> str:
     """Numbers in tuples and lists, however deep, as one writes them in Python; "" for anything else."""
     if type(value) in (bool, int, float):
-        return number(value)
+        return number(value) + "*" * (marks is True)
     if type(value) not in (tuple, list):
         return ""
-    parts = [_plain(item) for item in value]
+    parts = [_plain(item, _part(marks, index)) for index, item in enumerate(value)]
     inner = ", ".join(parts) + ("," if type(value) is tuple and len(value) == 1 else "")
     return "" if not all(parts) else f"({inner})" if type(value) is tuple else f"[{inner}]"
 
@@ -118,12 +131,12 @@ def aligned(label: str, lines: list[str]) -> list[str]:
     return [label + lines[0], *(" " * len(label) + line for line in lines[1:])]
 
 
-def beside(left: tuple[str, Any], right: tuple[str, Any]) -> list[str]:
-    """Two titled values side by side where they fit, else one below the other."""
-    columns = [[title, *block(value)] for title, value in (left, right)]
-    width = max(len(line) for line in columns[0])
-    if width + 4 + max(len(line) for line in columns[1]) > WIDTH:
-        return [*columns[0], *columns[1]]
-    height = max(map(len, columns))
+def beside(*columns: list[str]) -> list[str]:
+    """Two blocks of lines side by side where they fit, else one below the other."""
+    left, right = columns
+    width = max(map(len, left))
+    if width + 4 + max(map(len, right)) > WIDTH:
+        return [*left, *right]
+    height = max(len(left), len(right))
     padded = [column + [""] * (height - len(column)) for column in columns]
     return [f"{one.ljust(width)}    {two}".rstrip() for one, two in zip(*padded, strict=True)]
