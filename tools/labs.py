@@ -54,7 +54,7 @@ from lab_shown import generate_shown, stale
 
 COMMANDS = {
     "generate": "make the labs, and what their hints show, from the solutions",
-    "check": "exit 1 where a lab that nobody has worked in, or what hints show, is not what the solution makes",
+    "check": "exit 1 where an untouched lab, or what hints show, is not what the solution makes",
     "clean": f"make the labs into {CLEAN}/, for the book and the tests, whatever lies in labs/",
     "annotate": "add nbgrader's and the course's metadata to the solutions",
     "execute": "annotate the solutions, re-run them and store their outputs",

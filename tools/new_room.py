@@ -36,6 +36,7 @@ def placeholder(values):
         The same shape.
     """
     ### BEGIN SOLUTION
+    # Halving is a division, which every number and every shape can take.
     return values / 2
     ### END SOLUTION'''
 

@@ -147,7 +147,9 @@ def where(exercise: Exercise, trials: list[Trial], trial: Trial, function: Calla
     case, outcome, fault = trial.case, trial.outcome, trial.fault
     assert outcome is not None and fault is not None
     number = next(index for index, each in enumerate(trials, 1) if each is trial)
-    parts: list[Part] = [("text", [f"Case {number} of {len(trials)}: {case.note or 'a random one'}."])]
+    which = case.note or "a random one"
+    end = "" if which[-1] in ".?!" else "."
+    parts: list[Part] = [("text", [f"Case {number} of {len(trials)}: {which}{end}"])]
     lines: list[str] = []
     for name, value in [*zip(names(exercise), case.args, strict=False), *case.kwargs.items()]:
         lines += aligned(f"{name} = ", block(value))
@@ -157,7 +159,9 @@ def where(exercise: Exercise, trials: list[Trial], trial: Trial, function: Calla
             parts.append(("block", [f"line {line[0]}: {line[1]}" if line[1] else f"line {line[0]}"]))
     elif not outcome.timeout and fault.kind != "changed":
         parts += _compared(exercise, trial.expected, outcome.value)
-    if fault.kind in FIGURES:
+    if fault.kind in FIGURES and not fault.text.startswith(
+        "Expected"
+    ):  # a single number stands there already
         parts.append(("text", [fault.text]))
     return parts
 
@@ -175,6 +179,8 @@ def _compared(exercise: Exercise, expected: Any, got: Any) -> list[Part]:
             marks = differing(expected, got, exercise.tolerance)
         except Exception:  # a sparse tensor, one without values: what came is shown all the same
             marks = None
+    if isinstance(marks, bool) or (isinstance(marks, torch.Tensor) and marks.numel() == 1):
+        marks = None  # a single number needs no mark
     sides = [[title, *block(value, marks)] for title, value in (("expected", expected), ("yours", got))]
     found = next(_maps(expected, got, marks), None)
     return [("pair", sides), *(_drawn(*found) if found is not None else [])]
