@@ -108,8 +108,12 @@ def test_every_known_mistake_has_its_ladder(exercise, mistake):
         assert any(line.startswith(f"{rung}. {name}") for line in lines), name
     for parts in (report.card.parts, *(fold.parts for fold in report.card.folds)):
         assert len(" ".join(plain(parts)).split()) <= 160
-    again = climbed(exercise, mistake.function)[0].card
-    assert (repr(again), again._repr_html_()) == (text, report.card._repr_html_())
+
+
+@each_exercise
+def test_a_ladder_is_the_same_twice(exercise):
+    one, other = (climbed(exercise, exercise.mistakes[0].function)[0].card for _ in range(2))
+    assert (repr(one), one._repr_html_()) == (repr(other), other._repr_html_())
 
 
 @each_exercise
@@ -193,6 +197,13 @@ def test_the_smallest_failing_case_is_told(cases, told):
     assert re.search(r"Case \d of \d: (.+)\.\n", text)[1] == told
 
 
+def test_a_single_number_is_said_once_and_without_a_mark():
+    total = Exercise("13.9", "Sum", lambda x: x.sum(), lambda generator: [row(2, "two, or three?")], ())
+    _, text, tree = climbed(total, lambda x: x.sum() + 1)
+    assert "Case 1 of 1: two, or three?\n" in text and tree.marks == []
+    assert "    expected    yours\n    3           4" in text and "Expected 3" not in text
+
+
 def test_a_case_that_passes_is_never_told():
     text = climbed(exercise_of(row(1, "one"), row(5, "five")), lambda x: x * 2 if len(x) == 1 else x)[1]
     assert "Case 2 of 2: five." in text and "Tried 2 examples: 1 of 2 passed." in text
@@ -212,7 +223,7 @@ def test_cells_that_differ_are_marked_and_only_they():
         ((3, 4, 2), (3, 5, 2), ["(3, 4*, 2)", "(3, 5*, 2)"]),
         ([1, 2], [1, 2, 7], ["[1, 2]", "[1, 2, 7*]"]),
         ([(1, 2), (3, 4)], [(1, 2), (4, 4)], ["[(1, 2), (3*, 4)]", "[(1, 2), (4*, 4)]"]),
-        (2.0, 2.5, ["2*", "2.5*"]),
+        ((2.0,), (2.5,), ["(2*,)", "(2.5*,)"]),
         (torch.tensor([1.0, float("nan")]), torch.tensor([1.0, 0.0]), ["[  1  nan*]", "[1  0*]"]),
         (torch.zeros(2), torch.zeros(1, 2), ["[0 0]", "[[0 0]]"]),
         (torch.zeros(2), [0.0, 1.0], ["[0 0]", "[0, 1]"]),

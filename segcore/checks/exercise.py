@@ -11,8 +11,8 @@ A chapter's module lists its exercises::
 A mistake is a whole wrong implementation. Where the reader's results agree with it on every case, its hint is
 the answer; so the cases must tell each mistake from the reference and from every other one (tests see to it).
 
-Hints are a ladder of four rungs (`segcore.checks.ladder`): the mistake's hint, the smallest case that fails, the
-exercise's ``plan``, and the lines of the solved lab, each step with the reason that stands there as a comment.
+Hints are a ladder of four rungs (`segcore.checks.ladder`): the mistake's hint, the smallest case that fails,
+the exercise's ``plan``, and the solved lab's lines, each step with the reason that stands there as a comment.
 """
 
 from __future__ import annotations
