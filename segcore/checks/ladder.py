@@ -16,7 +16,7 @@ import functools
 import inspect
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,7 +186,7 @@ def _compared(exercise: Exercise, expected: Any, got: Any) -> list[Part]:
     return [("pair", sides), *(_drawn(*found) if found is not None else [])]
 
 
-def _maps(expected: Any, got: Any, marks: Any) -> Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+def _maps(expected: Any, got: Any, marks: Any) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     """The tensors that are too large to be printed, with what differs in them, the first one first."""
     if isinstance(marks, list):
         for each in zip(expected, got, marks, strict=False):
