@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from test_exercises import EXERCISES, MISTAKES, STANDING, each_exercise, remembered  # noqa: F401
 
 from segcore import checks
 from segcore.checks import Case, CheckFailed, Exercise, Mistake, check, engine, ladder
@@ -26,18 +27,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import lab_shown  # noqa: E402
 import reading  # noqa: E402
 
-STANDING = {
-    number: slug
-    for number, slug in checks.CHAPTERS.items()
-    if Path(checks.__file__).with_name(f"{slug}.py").exists()
-}
-EXERCISES = {each.id: each for number in STANDING for each in checks.exercises(number)}
-MISTAKES = [
-    pytest.param(each, mistake, id=f"{each.id}-{mistake.name}")
-    for each in EXERCISES.values()
-    for mistake in each.mistakes
-]
-each_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+PAGES = [f"{number:02d}_{checks.CHAPTERS[number]}" for number in STANDING]
 NAMES = {2: "Where", 3: "How", 4: "Show"}
 VOID = {"img", "br"}
 
@@ -126,7 +116,7 @@ def test_a_pass_offers_what_was_avoided_and_the_solution(exercise):
     assert all(mistake.hint in repr(report.card) for mistake in exercise.mistakes)
 
 
-@pytest.mark.parametrize("slug", [f"{number:02d}_{slug}" for number, slug in STANDING.items()])
+@pytest.mark.parametrize("slug", PAGES)
 def test_what_is_shown_is_what_the_solved_lab_says(slug):
     stored = json.loads(lab_shown.path_of(slug).read_text(encoding="utf-8"))
     assert lab_shown.stale(slug) == []
@@ -457,4 +447,4 @@ def test_of_two_functions_in_a_cell_each_says_its_name():
 
 def test_nothing_else_is_shown():
     files = sorted(path.name for path in Path(checks.__file__).with_name("shown").iterdir())
-    assert files == [f"{number:02d}_{slug}.json" for number, slug in STANDING.items()]
+    assert files == [f"{page}.json" for page in PAGES]
