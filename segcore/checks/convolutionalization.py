@@ -71,6 +71,25 @@ def _columns_as_outputs(weight: Tensor, shape: Sequence[int]) -> Tensor:
     return linear_to_kernel(weight.T.reshape(weight.shape), shape)
 
 
+def _channel_axis_last(weight: Tensor, shape: Sequence[int]) -> Tensor:
+    channels, height, width = shape
+    return weight.reshape(-1, height, width, channels)
+
+
+def _outputs_run_fastest(weight: Tensor, shape: Sequence[int]) -> Tensor:
+    return weight.reshape(*shape, -1).permute(3, 0, 1, 2)
+
+
+def _channels_before_outputs(weight: Tensor, shape: Sequence[int]) -> Tensor:
+    channels, height, width = shape
+    return weight.reshape(channels, -1, height, width)
+
+
+def _width_before_height(weight: Tensor, shape: Sequence[int]) -> Tensor:
+    channels, height, width = shape
+    return weight.reshape(-1, channels, width, height)
+
+
 KERNEL = Exercise(
     "4.1",
     "A linear layer is a convolution",
@@ -126,6 +145,42 @@ KERNEL = Exercise(
             _columns_as_outputs,
             "You went through the matrix column by column. In a linear layer a row belongs to an output: "
             "the weights of output 0 are the first row.",
+        ),
+        Mistake(
+            "channel axis last",
+            _channel_axis_last,
+            "Your axes are output, row, column, channel. A torch kernel has the channels right after the "
+            "outputs, and Flatten took them in that order.",
+        ),
+        Mistake(
+            "outputs last",
+            lambda weight, shape: weight.reshape(*shape, -1),
+            "Your outputs are the last axis. They come first in the matrix, one row each, and they come "
+            "first in a kernel.",
+        ),
+        Mistake(
+            "outputs run fastest",
+            _outputs_run_fastest,
+            "You read the matrix as if neighbouring numbers belonged to different outputs. The weights of "
+            "one output stand together, in one row.",
+        ),
+        Mistake(
+            "channels before outputs",
+            _channels_before_outputs,
+            "You made the channels the first axis. With one output and one channel nobody can tell; else "
+            "the rows of the matrix are outputs, and they go first.",
+        ),
+        Mistake(
+            "width before height",
+            _width_before_height,
+            "Rows and columns of the map have changed places. Its shape is given as channels, height, "
+            "width, and the kernel keeps that order.",
+        ),
+        Mistake(
+            "all outputs in one",
+            lambda weight, shape: weight[:1].reshape(-1, *shape),
+            "One kernel came. Each row of the matrix is an output of its own and becomes a kernel of its "
+            "own.",
         ),
     ),
 )
@@ -209,6 +264,79 @@ def _window_cases(generator: torch.Generator) -> list[Case]:
     return cases
 
 
+def _cut_out(
+    classifier: Callable[[Tensor], Tensor],
+    image: Tensor,
+    window: int,
+    rows: Sequence[int],
+    columns: Sequence[int],
+    swap: bool = False,
+) -> Tensor:
+    """One batch of windows that begin at these rows and columns, as most people write it."""
+    places = [(x, y) if swap else (y, x) for y in rows for x in columns]
+    patches = torch.stack([image[:, y : y + window, x : x + window] for y, x in places])
+    return classifier(patches).T.reshape(-1, len(rows), len(columns))
+
+
+def _range_ends_early(
+    classifier: Callable[[Tensor], Tensor], image: Tensor, window: int, stride: int
+) -> Tensor:
+    rows, columns = (range(0, size - window, stride) for size in image.shape[1:])
+    return _cut_out(classifier, image, window, rows, columns)
+
+
+def _over_the_edge(classifier: Callable[[Tensor], Tensor], image: Tensor, window: int, stride: int) -> Tensor:
+    rows, columns = (range(0, size, stride) for size in image.shape[1:])
+    return _cut_out(classifier, image, window, rows, columns)
+
+
+def _sizes_exchanged(
+    classifier: Callable[[Tensor], Tensor], image: Tensor, window: int, stride: int
+) -> Tensor:
+    columns, rows = (range(0, size - window + 1, stride) for size in image.shape[1:])
+    return _cut_out(classifier, image, window, rows, columns)
+
+
+def _slice_exchanged(
+    classifier: Callable[[Tensor], Tensor], image: Tensor, window: int, stride: int
+) -> Tensor:
+    rows, columns = (range(0, size - window + 1, stride) for size in image.shape[1:])
+    return _cut_out(classifier, image, window, rows, columns, swap=True)
+
+
+def _pushed_back(classifier: Callable[[Tensor], Tensor], image: Tensor, window: int, stride: int) -> Tensor:
+    rows, columns = (
+        [min(start, size - window) for start in range(0, size - window + stride, stride)]
+        for size in image.shape[1:]
+    )
+    return _cut_out(classifier, image, window, rows, columns)
+
+
+def _axes_of_unfold(
+    classifier: Callable[[Tensor], Tensor], image: Tensor, window: int, stride: int
+) -> Tensor:
+    cut = image.unfold(1, window, stride).unfold(2, window, stride)  # channel, row, column, then the window
+    channels, rows, columns = cut.shape[:3]
+    return classifier(cut.reshape(-1, channels, window, window)).T.reshape(-1, rows, columns)
+
+
+def _padded_around(classifier: Callable[[Tensor], Tensor], image: Tensor, window: int, stride: int) -> Tensor:
+    return _scored(classifier, F.pad(image, (window // 2,) * 4), window, stride)
+
+
+def _no_batch(classifier: Callable[[Tensor], Tensor], image: Tensor, window: int, stride: int) -> Tensor:
+    return classifier(image[:, :window, :window])
+
+
+def _two_scores(classifier: Callable[[Tensor], Tensor], image: Tensor, window: int, stride: int) -> Tensor:
+    scores = _scored(classifier, image, window, stride)
+    result = torch.zeros(2, *scores.shape[1:])
+    for y in range(scores.shape[1]):
+        for x in range(scores.shape[2]):
+            result[:, y, x] = scores[:, y, x]
+    return result
+
+
 WINDOWS = Exercise(
     "4.2",
     "The sliding window",
@@ -269,6 +397,72 @@ WINDOWS = Exercise(
             _shuffled,
             "With one score all is right, with several they are mixed up. What you have is ordered row, "
             "column, score; reshape keeps this order and cannot move an axis. Which function can?",
+        ),
+        Mistake(
+            "range ends early",
+            _range_ends_early,
+            "A range leaves its end out. Where the last window fits exactly, which is the row at which it "
+            "begins, and is that row in your range?",
+        ),
+        Mistake(
+            "cut short at the edge",
+            _over_the_edge,
+            "Your last windows begin so late that the image ends before they do, and a slice is then cut "
+            "short. Which is the last row at which a whole window fits?",
+        ),
+        Mistake(
+            "height for width",
+            _sizes_exchanged,
+            "You count the rows by the image's width and the columns by its height. On a square image "
+            "nobody can tell.",
+        ),
+        Mistake(
+            "row and column exchanged in the slice",
+            _slice_exchanged,
+            "The map has the right size, but you cut the image at column, row. The axes of an image are "
+            "channel, row, column.",
+        ),
+        Mistake(
+            "pushed back at the edge",
+            _pushed_back,
+            "Where no whole window fits any more you move one back until it does. The task leaves those "
+            "rows and columns unseen.",
+        ),
+        Mistake(
+            "axes of the cut",
+            _axes_of_unfold,
+            "With one channel all is right, with several the windows are made of pieces of different "
+            "ones. What you cut has the channel first; in a batch the window comes first. Which function "
+            "moves an axis?",
+        ),
+        Mistake(
+            "padded",
+            _padded_around,
+            "You put zeros around the image, so the first window begins before it. Windows lie within the "
+            "image: the first one begins at its first pixel.",
+        ),
+        Mistake(
+            "no batch",
+            _no_batch,
+            "The classifier takes a batch of patches, with four axes. You give it one patch with three: "
+            "put an axis for the batch in front.",
+        ),
+        Mistake(
+            "two scores written in",
+            _two_scores,
+            "You make room for two scores. How many there are depends on the classifier: look at the "
+            "shape of what it returns.",
+        ),
+        Mistake(
+            "class instead of scores",
+            lambda *args: _scored(*args).argmax(0),
+            "You return which class each window has. Its scores are asked, one map for each class.",
+        ),
+        Mistake(
+            "one score only",
+            lambda *args: _scored(*args)[0],
+            "One map is left. The result has an axis for the scores, first of the three, even if there is "
+            "a single one.",
         ),
     ),
 )
@@ -406,6 +600,74 @@ def _dense_cases(generator: torch.Generator) -> list[Case]:
     return cases
 
 
+def _walked(
+    classifier: nn.Sequential,
+    image: Tensor,
+    blank: Tensor,
+    *,
+    kernel: Callable[[Tensor, Tensor, bool], Tensor],
+    flattened: bool = False,
+) -> Tensor:
+    """Image and blank window through the layers side by side; `kernel` gets weight, blank, first or not."""
+    first = True
+    for layer in classifier:
+        if isinstance(layer, nn.Flatten) and not flattened:
+            continue
+        if isinstance(layer, nn.Linear):
+            weight = kernel(layer.weight, blank, first)
+            image, blank = (F.conv2d(x, weight, layer.bias) for x in (image, blank))
+            first = False
+        else:
+            image, blank = layer(image), layer(blank)
+    return image
+
+
+def _reshaped(weight: Tensor, blank: Tensor, first: bool) -> Tensor:
+    channels, height, width = blank.shape[1:]
+    return weight.reshape(len(weight), channels, height, width)
+
+
+def _one_by_one(classifier: nn.Sequential, image: Tensor, window: int) -> Tensor:
+    features, rest = _split(classifier)
+    scores = features(image)
+    for layer in rest:
+        if isinstance(layer, nn.Linear):
+            scores = F.conv2d(scores, layer.weight[:, :, None, None], layer.bias)
+        else:
+            scores = layer(scores)
+    return scores
+
+
+def _first_shape_for_all(classifier: nn.Sequential, image: Tensor, window: int) -> Tensor:
+    features, rest = _split(classifier)
+    shape = features(image.new_zeros(1, image.shape[1], window, window)).shape[1:]
+    scores = features(image)
+    for layer in rest:
+        if isinstance(layer, nn.Linear):
+            scores = F.conv2d(scores, layer.weight.reshape(len(layer.weight), *shape), layer.bias)
+        else:
+            scores = layer(scores)
+    return scores
+
+
+def _flattened(classifier: nn.Sequential, image: Tensor, window: int) -> Tensor:
+    blank = image.new_zeros(1, image.shape[1], window, window)
+    return _walked(classifier, image, blank, kernel=_reshaped, flattened=True)
+
+
+def _grey_blank(classifier: nn.Sequential, image: Tensor, window: int) -> Tensor:
+    return _walked(classifier, image, image.new_zeros(1, 1, window, window), kernel=_reshaped)
+
+
+def _at_every_pixel(classifier: nn.Sequential, image: Tensor, window: int) -> Tensor:
+    rows, columns = (range(size - window + 1) for size in image.shape[2:])
+    scores = [
+        torch.stack([classifier(image[..., y : y + window, x : x + window]) for x in columns], dim=-1)
+        for y in rows
+    ]
+    return torch.stack(scores, dim=-2)
+
+
 DENSE = Exercise(
     "4.3",
     "All windows in one pass",
@@ -477,6 +739,63 @@ DENSE = Exercise(
             lambda *args: _dense(*args, kernel=_channels_last),
             "The kernel has the right size, but its weights stand in the wrong order. Exercise 4.1 has the "
             "function that you need.",
+        ),
+        Mistake(
+            "1×1 from the start",
+            _one_by_one,
+            "You make all kernels 1×1. That is right for the later linear layers; the first one saw a map "
+            "of several rows and columns, and its kernel is as large as that map.",
+        ),
+        Mistake(
+            "one kernel size for all",
+            _first_shape_for_all,
+            "You give every kernel the size of the first one. What does a linear layer make of one "
+            "window, and so what does the next one see of it?",
+        ),
+        Mistake(
+            "flattened all the same",
+            _flattened,
+            "You still flatten the map, and then nothing is left of rows and columns. A kernel takes the "
+            "map as it is.",
+        ),
+        Mistake(
+            "a grey blank",
+            _grey_blank,
+            "Your blank window has one channel. The first layer wants as many as the image has.",
+        ),
+        Mistake(
+            "windows at every pixel",
+            _at_every_pixel,
+            "You cut windows out, one at each pixel. Poolings make the map coarser than that, and one "
+            "pass over the whole image is asked.",
+        ),
+        Mistake(
+            "activation behind the last layer",
+            lambda *args: _dense(*args).relu(),
+            "Your last scores are cut off at 0. After each linear layer comes what the classifier has "
+            "there, and after the last one there is nothing.",
+        ),
+        Mistake(
+            "averaged over the map",
+            lambda *args: _dense(*args).mean((2, 3)),
+            "You average over the map, which leaves one answer for the whole image. The map itself is "
+            "asked, one answer for each window.",
+        ),
+        Mistake(
+            "softmax",
+            lambda *args: _dense(*args).softmax(1),
+            "You return probabilities. The classifier gives scores, and these are asked as they are.",
+        ),
+        Mistake(
+            "kernel on its side",
+            lambda *args: _dense(*args, kernel=_axes_exchanged),
+            "Your kernel lies on its side: rows and columns have changed places on the way from the "
+            "matrix. Exercise 4.1 has the order.",
+        ),
+        Mistake(
+            "first image only",
+            lambda classifier, image, window: _dense(classifier, image[:1], window),
+            "With one image all is right. Of a batch only the first one comes back.",
         ),
     ),
 )
@@ -687,7 +1006,7 @@ def _mining_cases(generator: torch.Generator) -> list[Case]:
         Case((image, margin[:2], 3, 2, 2), "two false alarms, the worse one first"),
         Case((image, margin[:2], 3, 2, 4), "room for four, but there are two"),
         Case((image[:, :4, :3], margin, 2, 1, 3), "the three worst of four"),
-        Case((image, torch.tensor([[0.0, 1.0], [-2.0, 0.0]]), 3, 2, 4), "a margin of 0 is no alarm"),
+        Case((image, torch.tensor([[0.0, 1.0], [-2.0, -1.0]]), 3, 2, 4), "a margin of 0 is no alarm"),
         Case((image[:, :4, :3], margin - 9, 2, 1, 3), "no false alarm: shape (0, 1, 2, 2)"),
         Case(
             (image[:, :4, :3].repeat(3, 1, 1), margin - 9, 2, 1, 3),
@@ -703,6 +1022,58 @@ def _mining_cases(generator: torch.Generator) -> list[Case]:
         values = torch.rand(shape, generator=generator) + 0.1
         cases.append(Case((values, distinct(*size, share), window, stride, limit)))
     return cases
+
+
+def _sorted_after(image: Tensor, margin: Tensor, window: int, stride: int, limit: int) -> Tensor:
+    first = {place[1:] for place in _places(margin, order="reading")[:limit]}
+    kept = margin.clone()
+    for i in range(margin.shape[0]):
+        for j in range(margin.shape[1]):
+            kept[i, j] = margin[i, j] if (i, j) in first else -1.0
+    return _mined(image, kept, window, stride, limit)
+
+
+def _zero_alarms(image: Tensor, margin: Tensor, window: int, stride: int, limit: int) -> Tensor:
+    return _mined(image, torch.where(margin == 0, 1e-9, margin), window, stride, limit)
+
+
+def _more_than_there_are(image: Tensor, margin: Tensor, window: int, stride: int, limit: int) -> Tensor:
+    margin.flatten().topk(limit)
+    return _mined(image, margin, window, stride, limit)
+
+
+def _by_height(image: Tensor, margin: Tensor, window: int, stride: int, limit: int) -> Tensor:
+    height, width = margin.shape
+    patches = image.new_zeros(0, len(image), window, window)
+    for _, i, j in _places(margin)[:limit]:
+        y, x = divmod(i * width + j, height)
+        crop = image[:, y * stride : y * stride + window, x * stride : x * stride + window]
+        crop = F.pad(crop, (0, window - crop.shape[2], 0, window - crop.shape[1]))
+        patches = torch.cat([patches, crop[None]])
+    return patches
+
+
+def _nothing_to_stack(image: Tensor, margin: Tensor, window: int, stride: int, limit: int) -> Tensor:
+    return torch.stack(list(_mined(image, margin, window, stride, limit)))
+
+
+def _nothing_at_all(image: Tensor, margin: Tensor, window: int, stride: int, limit: int) -> Tensor:
+    patches = _mined(image, margin, window, stride, limit)
+    return patches if len(patches) else torch.zeros(0)
+
+
+def _always_limit(image: Tensor, margin: Tensor, window: int, stride: int, limit: int) -> Tensor:
+    patches = _mined(image, margin, window, stride, limit)
+    return torch.cat([patches, image.new_zeros(limit - len(patches), *patches.shape[1:])])
+
+
+def _one_pixel_short(image: Tensor, margin: Tensor, window: int, stride: int, limit: int) -> Tensor:
+    patches = _mined(image, margin, window, stride, limit)
+    return patches[..., :-1, :-1] if len(patches) else patches
+
+
+def _boxes_of_them(image: Tensor, margin: Tensor, window: int, stride: int, limit: int) -> Tensor:
+    return _boxes(margin, window, stride)[:limit]
 
 
 MINING = Exercise(
@@ -762,6 +1133,58 @@ MINING = Exercise(
             "rows and columns exchanged",
             lambda *args: _mined(*args, swap=True),
             "You cut at column, row. The row of the map tells how far down the window begins in the image.",
+        ),
+        Mistake(
+            "limit before the sort",
+            _sorted_after,
+            "You cut the list off at the limit before you sort it, so only alarms from the top of the "
+            "image have a chance. Sort all of them first.",
+        ),
+        Mistake(
+            "zero is an alarm",
+            _zero_alarms,
+            "You also take windows with a margin of exactly 0. An alarm lies above 0.",
+        ),
+        Mistake(
+            "more than there are",
+            _more_than_there_are,
+            "You ask for more of the largest margins than the map has. The limit is the most that may "
+            "come back, and it may be larger than the map.",
+        ),
+        Mistake(
+            "divided by the height",
+            _by_height,
+            "Your patches come from the wrong places where the map is not square. To turn a unit's number "
+            "into row and column: how many units stand in one row?",
+        ),
+        Mistake(
+            "nothing to stack",
+            _nothing_to_stack,
+            "If there is no false alarm, there is nothing to join. The result then has M = 0, and the "
+            "other axes as always: make it without joining.",
+        ),
+        Mistake(
+            "empty without axes",
+            _nothing_at_all,
+            "No false alarm: yours is empty, but has lost its axes. Channels, rows and columns stay; only "
+            "M is 0.",
+        ),
+        Mistake(
+            "filled up with black",
+            _always_limit,
+            "You return as many patches as the limit allows and leave the last ones black. Only false "
+            "alarms should come back: there may be fewer.",
+        ),
+        Mistake(
+            "one pixel short",
+            _one_pixel_short,
+            "Your patches are a pixel too small. A slice leaves its end out, so it may end where the next "
+            "window would begin.",
+        ),
+        Mistake(
+            "boxes instead of patches",
+            _boxes_of_them,
+            "You return where the windows lie. Cut these boxes out of the image: the patches are asked.",
         ),
     ),
 )

@@ -59,6 +59,23 @@ def _kernel_cases(generator: torch.Generator) -> list[Case]:
     return cases
 
 
+def _height_for_width(kernel: Tensor, dilation: int) -> Tensor:
+    width, height = kernel.shape
+    result = kernel.new_zeros((height - 1) * dilation + 1, (width - 1) * dilation + 1)
+    result[::dilation, ::dilation] = kernel
+    return result
+
+
+def _three_by_three(kernel: Tensor, dilation: int) -> Tensor:
+    result = kernel.new_zeros(2 * dilation + 1, 2 * dilation + 1)
+    result[::dilation, ::dilation] = kernel
+    return result
+
+
+def _one_index(kernel: Tensor, dilation: int) -> Tensor:
+    return sparse_kernel(kernel * torch.eye(*kernel.shape), dilation)
+
+
 KERNEL = Exercise(
     "6.1",
     "A large sparse kernel",
@@ -112,6 +129,39 @@ KERNEL = Exercise(
             "zeros around",
             _zeros_around,
             "The size is right, but the weights stand together in the middle. The zeros belong between them.",
+        ),
+        Mistake(
+            "rows and columns exchanged",
+            lambda kernel, dilation: sparse_kernel(kernel.T, dilation),
+            "Your kernel lies on its side: its rows have become columns. Axes come as rows, columns, "
+            "before as after.",
+        ),
+        Mistake(
+            "height for width",
+            _height_for_width,
+            "The room that you make has the kernel's width for its height. With square kernels nobody can "
+            "tell; here the weights do not fit in.",
+        ),
+        Mistake(
+            "three by three written in",
+            _three_by_three,
+            "You make room for a 3×3 kernel. How many rows and columns there are, the kernel's shape says.",
+        ),
+        Mistake(
+            "one index for both axes",
+            _one_index,
+            "Only the diagonal has weights. Rows and columns need an index each.",
+        ),
+        Mistake(
+            "flipped",
+            lambda kernel, dilation: sparse_kernel(kernel, dilation).flip(0, 1),
+            "Your kernel is turned round. The weights keep their order; they only move apart.",
+        ),
+        Mistake(
+            "weights shared out",
+            lambda kernel, dilation: sparse_kernel(kernel, dilation) / dilation**2,
+            "The weights stand where they should, but have become smaller. The zeros between them take "
+            "nothing away.",
         ),
     ),
 )
@@ -235,6 +285,62 @@ def _stitch_cases(generator: torch.Generator) -> list[Case]:
     return cases
 
 
+def _assigned(
+    network: Callable[[Tensor], Tensor],
+    image: Tensor,
+    stride: int,
+    room: Callable[[list[list[Tensor]]], tuple[int, ...]],
+    shift: Callable[[Tensor, int, int], Tensor] = _shifted,
+) -> Tensor:
+    """Room made beforehand, and every run written into its places, as most people do it."""
+    runs = _run_all(network, image, stride, shift)
+    result = image.new_zeros(room(runs))
+    for y in range(stride):
+        for x in range(stride):
+            result[..., y::stride, x::stride] = runs[y][x]
+    return result
+
+
+def _sizes_of(runs: list[list[Tensor]]) -> tuple[int, int]:
+    return sum(row[0].shape[-2] for row in runs), sum(run.shape[-1] for run in runs[0])
+
+
+def _times_stride(network: Callable[[Tensor], Tensor], image: Tensor, stride: int) -> Tensor:
+    def room(runs: list[list[Tensor]]) -> tuple[int, ...]:
+        *front, height, width = runs[0][0].shape
+        return *front, height * stride, width * stride
+
+    return _assigned(network, image, stride, room)
+
+
+def _as_large_as_the_image(network: Callable[[Tensor], Tensor], image: Tensor, stride: int) -> Tensor:
+    return _assigned(network, image, stride, lambda runs: (*runs[0][0].shape[:2], *image.shape[2:]))
+
+
+def _channels_of_the_image(network: Callable[[Tensor], Tensor], image: Tensor, stride: int) -> Tensor:
+    return _assigned(network, image, stride, lambda runs: (*image.shape[:2], *_sizes_of(runs)))
+
+
+def _two_written_in(network: Callable[[Tensor], Tensor], image: Tensor, stride: int) -> Tensor:
+    return shift_and_stitch(network, image, 2)
+
+
+def _first_axes(network: Callable[[Tensor], Tensor], image: Tensor, stride: int) -> Tensor:
+    return network(image[:, 1:])
+
+
+def _down_only(network: Callable[[Tensor], Tensor], image: Tensor, stride: int) -> Tensor:
+    runs = [network(_shifted(image, y, 0)) for y in range(stride)]
+    result = runs[0].new_zeros(*runs[0].shape[:2], sum(run.shape[-2] for run in runs), runs[0].shape[-1])
+    for y, run in enumerate(runs):
+        result[..., y::stride, :] = run
+    return result
+
+
+def _interpolated(network: Callable[[Tensor], Tensor], image: Tensor, stride: int) -> Tensor:
+    return F.interpolate(network(image), scale_factor=stride, mode="bilinear", align_corners=False)
+
+
 STITCH = Exercise(
     "6.2",
     "Shift and stitch",
@@ -293,6 +399,69 @@ STITCH = Exercise(
             "You move the image down and to the right; zeros come in, and the fields begin before the image "
             "does. For output 1, pixel 1 must come to where pixel 0 was.",
         ),
+        Mistake(
+            "room from the first run",
+            _times_stride,
+            "You take all runs to be as large as the first one. A shifted image is smaller, and its run "
+            "may lack a row or a column: add up what they give.",
+        ),
+        Mistake(
+            "as large as the image",
+            _as_large_as_the_image,
+            "You make room for as many outputs as the image has pixels. The network has no padding, so "
+            "there are fewer: add up what the runs give.",
+        ),
+        Mistake(
+            "channels of the image",
+            _channels_of_the_image,
+            "Your room has as many channels as the image. How many there are in the end, the network "
+            "decides: look at the shape of a run.",
+        ),
+        Mistake(
+            "two written in",
+            _two_written_in,
+            "You take the stride to be 2. It is an argument: with stride 3 there are nine shifts.",
+        ),
+        Mistake(
+            "the first axes shifted",
+            _first_axes,
+            "You cut the first axes, which are images and channels. Rows and columns are the last two.",
+        ),
+        Mistake(
+            "shifted down only",
+            _down_only,
+            "You shift the image down and never across. Every shift along one axis is combined with every "
+            "shift along the other.",
+        ),
+        Mistake(
+            "interpolated",
+            _interpolated,
+            "You interpolate between the outputs of one run. The network itself knows the values between: "
+            "ask it, with shifted images.",
+        ),
+        Mistake(
+            "one run only",
+            lambda network, image, stride: network(image),
+            "One run came, that of the image as it is. The others see shifted images, and belong in between.",
+        ),
+        Mistake(
+            "cropped at the far end",
+            _with_shift(lambda image, y, x: image[..., : image.shape[-2] - y, : image.shape[-1] - x]),
+            "You leave out the last rows and columns, so every run begins in the same corner and sees the "
+            "same. Which rows must go, for the first output to see pixel 1 first?",
+        ),
+        Mistake(
+            "rolled the other way",
+            _with_shift(lambda image, y, x: torch.roll(image, (y, x), (-2, -1))),
+            "You roll the image down and to the right, and what leaves it comes in on the other side. "
+            "Pixel 1 must come to where pixel 0 was, and what is shifted out is gone.",
+        ),
+        Mistake(
+            "zeros at the far end",
+            _with_shift(lambda image, y, x: F.pad(image[..., y:, x:], (0, x, 0, y))),
+            "You fill the shifted images up with zeros, and so some outputs see what is no image. Let "
+            "them be smaller.",
+        ),
     ),
 )
 
@@ -347,6 +516,56 @@ def _path_cases(generator: torch.Generator) -> list[Case]:
     return cases
 
 
+def _outer_taps(dilations: Sequence[int]) -> Tensor:
+    kernels = [_taps(dilation) for dilation in dilations]
+    for kernel in kernels:
+        kernel[len(kernel) // 2] = 0
+    return _convolved(kernels)
+
+
+def _from_the_left(dilations: Sequence[int]) -> Tensor:
+    counts = torch.zeros(1 + 2 * sum(dilations))
+    counts[0] = 1
+    for dilation in dilations:
+        counts = counts + counts.roll(dilation) + counts.roll(-dilation)
+    return counts
+
+
+def _from_everywhere(dilations: Sequence[int]) -> Tensor:
+    counts = torch.ones(1 + 2 * sum(dilations))
+    for dilation in dilations:
+        counts = counts + counts.roll(dilation) + counts.roll(-dilation)
+    return counts
+
+
+def _one_after_the_other(dilations: Sequence[int]) -> Tensor:
+    counts = torch.zeros(1 + 2 * sum(dilations))
+    counts[len(counts) // 2] = 1
+    for dilation in dilations:
+        counts = counts + counts.roll(dilation)
+        counts = counts + counts.roll(-dilation)
+    return counts
+
+
+def _while_reading(dilations: Sequence[int]) -> Tensor:
+    counts = torch.zeros(1 + 2 * sum(dilations))
+    counts[len(counts) // 2] = 1
+    for dilation in dilations:
+        for place in range(len(counts)):
+            if place >= dilation:
+                counts[place - dilation] += counts[place]
+            if place + dilation < len(counts):
+                counts[place + dilation] += counts[place]
+    return counts
+
+
+def _kept_small(dilations: Sequence[int]) -> Tensor:
+    counts = torch.ones(1, 1, 1)
+    for dilation in dilations:
+        counts = F.conv1d(counts, _taps(dilation)[None, None], padding=dilation)
+    return counts[0, 0]
+
+
 PATHS = Exercise(
     "6.3",
     "Gridding: which pixels count",
@@ -399,6 +618,53 @@ PATHS = Exercise(
             "dilation ignored",
             lambda dilations: path_counts([1 for _ in dilations]),
             "Your counts are those of layers without dilation. The taps of a layer stand its dilation apart.",
+        ),
+        Mistake(
+            "no tap in the middle",
+            _outer_taps,
+            "You go to the left and to the right, and never straight on. The middle tap of a layer is a "
+            "way too.",
+        ),
+        Mistake(
+            "begun at the left end",
+            _from_the_left,
+            "You begin at the left end, and half of the paths run out of the field and in again on the "
+            "other side. The output stands in the middle.",
+        ),
+        Mistake(
+            "begun everywhere",
+            _from_everywhere,
+            "You begin with a path at every place. There is one output, in the middle: one path leads to "
+            "it before the first layer.",
+        ),
+        Mistake(
+            "one step after the other",
+            _one_after_the_other,
+            "You add the shift to the right first and shift the sum to the left: that makes four ways a "
+            "layer, two of them straight on. All three ways start from the same counts.",
+        ),
+        Mistake(
+            "changed while it is read",
+            _while_reading,
+            "You change the counts that you still read: what a path has just reached goes on once more in "
+            "the same layer. Put the new counts into a row of their own.",
+        ),
+        Mistake(
+            "as long as before",
+            _kept_small,
+            "Your row stays as long as it was, and cuts off the paths that lead outwards. Each layer "
+            "makes the field longer by its dilation, on both sides.",
+        ),
+        Mistake(
+            "largest is 1",
+            lambda dilations: path_counts(dilations) / path_counts(dilations).max(),
+            "You divide by the largest count. The counts themselves are asked: together they are three to "
+            "the number of layers.",
+        ),
+        Mistake(
+            "both axes",
+            lambda dilations: torch.outer(path_counts(dilations), path_counts(dilations)),
+            "You count along both axes at once. One axis is asked, a row of counts.",
         ),
     ),
 )
@@ -591,6 +857,28 @@ def _plan_cases(generator: torch.Generator) -> list[Case]:
     return cases
 
 
+def _pairs_turned(strides: Sequence[int], wanted: int) -> list[tuple[int, ...]]:
+    return [pair[::-1] for pair in dilation_plan(strides, wanted)]
+
+
+def _stride_alone(strides: Sequence[int], wanted: int) -> list[tuple[int, int]]:
+    return _plan(strides, wanted, keeps=lambda reached, wanted, stride: stride <= wanted)
+
+
+def _two_lists(strides: Sequence[int], wanted: int) -> tuple[list[int], list[int]]:
+    plan = dilation_plan(strides, wanted)
+    return [stride for stride, _ in plan], [dilation for _, dilation in plan]
+
+
+def _added_up(strides: Sequence[int], wanted: int) -> list[tuple[int, int]]:
+    plan, now, dilation = [], 1, 1
+    for stride in strides:
+        kept = stride if now * stride <= wanted else 1
+        plan.append((kept, dilation))
+        now, dilation = now * kept, dilation + (stride if kept < stride else 0)
+    return plan
+
+
 PLAN = Exercise(
     "6.5",
     "Strides out, dilations in",
@@ -654,6 +942,46 @@ PLAN = Exercise(
             _plan_with(keeps=lambda reached, wanted, stride: reached < wanted or stride == 1),
             "Your output is denser than wanted. A stride may stay as long as the map does not get coarser "
             "than wanted; just as coarse will do.",
+        ),
+        Mistake(
+            "pairs turned round",
+            _pairs_turned,
+            "Each of your pairs comes with the dilation first. The stride stands first.",
+        ),
+        Mistake(
+            "stride compared alone",
+            _stride_alone,
+            "You compare each layer's own stride with the one that is wanted. The output stride is that "
+            "of all layers so far together.",
+        ),
+        Mistake(
+            "only where a stride is lost",
+            _plan_with(dilation_of=lambda before, now, own, lost: own),
+            "You dilate the layer that loses its stride, and no other. It reads what it read before; the "
+            "layers after it read a denser map.",
+        ),
+        Mistake(
+            "stride of old",
+            _plan_with(dilation_of=lambda before, now, own, lost: before),
+            "Your dilation is the stride that the input had. Where the new network has kept a part of it, "
+            "neighbours stand apart only by the rest.",
+        ),
+        Mistake(
+            "no stride kept",
+            _plan_with(keeps=lambda reached, wanted, stride: False),
+            "You take away every stride, so the output is as dense as the image. Keep strides from the "
+            "first layer on, as long as the map gets no coarser than wanted.",
+        ),
+        Mistake(
+            "lost strides added",
+            _added_up,
+            "You add every lost stride to the dilation. One step becomes two, and after the next lost "
+            "stride each of these becomes two again.",
+        ),
+        Mistake(
+            "two lists",
+            _two_lists,
+            "Two lists came, of strides and of dilations. Asked is one list with a pair for each layer.",
         ),
     ),
 )

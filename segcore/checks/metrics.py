@@ -73,6 +73,27 @@ def _confusion_cases(generator: torch.Generator) -> list[Case]:
     return cases
 
 
+def _as_many_as_occur(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
+    return confusion_matrix(prediction, target, int(torch.maximum(prediction, target).max()) + 1)
+
+
+def _of_maps(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
+    pairs = target * num_classes + prediction
+    return torch.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def _pairs_that_occur(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
+    _, counts = torch.unique(target.flatten() * num_classes + prediction.flatten(), return_counts=True)
+    return counts.reshape(num_classes, num_classes)
+
+
+def _short_rows(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
+    counts = torch.zeros(num_classes, num_classes, dtype=torch.int64)
+    for number in range(num_classes):
+        counts[number] = torch.bincount(prediction[target == number])
+    return counts
+
+
 CONFUSION = Exercise(
     "3.1",
     "A confusion matrix without a loop",
@@ -140,6 +161,50 @@ CONFUSION = Exercise(
             "The diagonal is empty. Pixels that have their own class count too: row and column "
             "are then equal.",
         ),
+        Mistake(
+            "as many classes as occur",
+            _as_many_as_occur,
+            "You take the number of classes from the labels that occur. A class that no pixel has still "
+            "gets its row and its column: how many there are is an argument.",
+        ),
+        Mistake(
+            "one long row",
+            lambda prediction, target, num_classes: confusion_matrix(
+                prediction, target, num_classes
+            ).flatten(),
+            "All counts are there, in one long row. Lay them out as C rows, one for each class of the truth.",
+        ),
+        Mistake(
+            "one class too many",
+            _numbered(lambda prediction, target, classes: target * (classes + 1) + prediction),
+            "Between your rows lies a number that no pair has. With classes 0 to C − 1, which number "
+            "follows the last pair of a row?",
+        ),
+        Mistake(
+            "maps not laid out",
+            _of_maps,
+            "A histogram is taken of a list of numbers with one axis. Your maps still have rows and "
+            "columns: lay each of them out in one line first.",
+        ),
+        Mistake(
+            "only pairs that occur",
+            _pairs_that_occur,
+            "You count the pairs that occur and have no place for the others. The matrix has one for "
+            "every pair, and a zero where there is nothing to count.",
+        ),
+        Mistake(
+            "rows end early",
+            _short_rows,
+            "Your rows have different lengths: each ends with the largest class that was predicted there. "
+            "Every row has C places, whatever occurs.",
+        ),
+        Mistake(
+            "shares of all pixels",
+            lambda prediction, target, num_classes: (
+                confusion_matrix(prediction, target, num_classes) / target.numel()
+            ),
+            "Your matrix sums to 1: these are shares of all pixels. The counts themselves are asked.",
+        ),
     ),
 )
 
@@ -173,6 +238,34 @@ def _iou_cases(generator: torch.Generator) -> list[Case]:
             confusion[2] = 0
         cases.append(Case((confusion,)))
     return cases
+
+
+def _row_twice(confusion: Tensor) -> Tensor:
+    hits, rows = confusion.diagonal(), confusion.sum(1)
+    return hits / (2 * rows - hits)
+
+
+def _of_errors(confusion: Tensor) -> Tensor:
+    hits = confusion.diagonal()
+    return hits / (confusion.sum(0) + confusion.sum(1) - 2 * hits)
+
+
+def _of_the_larger(confusion: Tensor) -> Tensor:
+    return confusion.diagonal() / torch.maximum(confusion.sum(0), confusion.sum(1))
+
+
+def _whole_numbers(confusion: Tensor) -> Tensor:
+    hits = confusion.diagonal()
+    return hits // (confusion.sum(0) + confusion.sum(1) - hits)
+
+
+def _absent_gone(confusion: Tensor) -> Tensor:
+    ious = class_iou(confusion)
+    return ious[~ious.isnan()]
+
+
+def _no_hit_is_nan(confusion: Tensor) -> Tensor:
+    return torch.where(confusion.diagonal() > 0, class_iou(confusion), torch.nan)
 
 
 IOU = Exercise(
@@ -241,6 +334,46 @@ IOU = Exercise(
             "mean at once",
             lambda confusion: class_iou(confusion).nanmean(),
             "One number came: the mean. The IoU of each class is asked; averages come later.",
+        ),
+        Mistake(
+            "only the wrong pixels below",
+            _of_errors,
+            "You divide by the pixels that are wrong: the pixels that are right have left your union "
+            "altogether. They belong to it once. How often do row and column together hold them?",
+        ),
+        Mistake(
+            "the larger of row and column",
+            _of_the_larger,
+            "You divide by the larger of row and column. The union holds both, the pixels of the class "
+            "and those that were given it; only what they share is counted once.",
+        ),
+        Mistake(
+            "row twice",
+            _row_twice,
+            "You add up the same axis twice, so the column is missing: what other classes lost to this "
+            "one. Which axis do you sum over, and what is left then?",
+        ),
+        Mistake(
+            "rounded down",
+            _whole_numbers,
+            "Your division rounds down to whole numbers, and leaves 0 or 1. An IoU is a fraction.",
+        ),
+        Mistake(
+            "absent gone",
+            _absent_gone,
+            "Your result has fewer values than there are classes. A class in neither map keeps its place, "
+            "with NaN in it; else nobody knows which value belongs to which class.",
+        ),
+        Mistake(
+            "no hit is NaN",
+            _no_hit_is_nan,
+            "A class without a hit gets NaN from you. If it is in one of the two maps it has a union, and "
+            "its IoU is 0; NaN is for a class that is in neither.",
+        ),
+        Mistake(
+            "in per cent",
+            lambda confusion: 100 * class_iou(confusion),
+            "Yours are a hundred times too large: per cent. An IoU lies between 0 and 1.",
         ),
     ),
 )
@@ -318,6 +451,35 @@ def _ignoring_cases(generator: torch.Generator) -> list[Case]:
         target[torch.rand(target.shape, generator=generator) < 0.25] = ignored
         cases.append(Case((prediction, target, classes, ignored)))
     return cases
+
+
+def _matrix(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
+    """As exercise 3.1 counts: what is no class breaks it."""
+    pairs = target.flatten() * num_classes + prediction.flatten()
+    return torch.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def _nothing_dropped(prediction: Tensor, target: Tensor, num_classes: int, ignore_index: int) -> Tensor:
+    return class_iou(_matrix(prediction, target, num_classes)).nanmean()
+
+
+def _below_the_classes(prediction: Tensor, target: Tensor, num_classes: int, ignore_index: int) -> Tensor:
+    keep = target < num_classes
+    return class_iou(_matrix(prediction[keep], target[keep], num_classes)).nanmean()
+
+
+def _only_hit_classes(ious: Tensor, prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
+    return ious[ious > 0].mean()
+
+
+def _weighted_by_size(ious: Tensor, prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
+    share = torch.bincount(target, minlength=num_classes) / len(target)
+    return (ious * share).nansum() if len(target) else ious.nanmean()
+
+
+def _ignored_class_out(prediction: Tensor, target: Tensor, num_classes: int, ignore_index: int) -> Tensor:
+    ious = _ious(prediction, target, num_classes, target != ignore_index)
+    return ious[[number for number in range(num_classes) if number != ignore_index]].nanmean()
 
 
 IGNORING = Exercise(
@@ -407,6 +569,60 @@ IGNORING = Exercise(
             _averaged(_hits_over_unions),
             "You add up intersections and unions of all classes and divide once, so that large classes "
             "decide. Divide for each class, then average.",
+        ),
+        Mistake(
+            "NaN in the mean",
+            _averaged(lambda ious, p, t, classes: ious.mean()),
+            "One class without an IoU makes your whole mean NaN. The mean goes over the classes that have "
+            "one.",
+        ),
+        Mistake(
+            "nothing dropped",
+            _nothing_dropped,
+            "Pixels with the label to ignore are still there when you count, and the matrix has no row "
+            "for that label. Drop them from both maps first.",
+        ),
+        Mistake(
+            "labels up to C kept",
+            _below_the_classes,
+            "You keep every label below the number of classes. What is to be ignored is an argument: it "
+            "may be −1, or even one of the classes.",
+        ),
+        Mistake(
+            "only the ignored kept",
+            _counted(lambda p, t, ignored: (p, t, t == ignored)),
+            "You have kept the pixels that are to be ignored and dropped all the others. Turn the "
+            "condition round.",
+        ),
+        Mistake(
+            "ignored predictions dropped",
+            _counted(lambda p, t, ignored: (p, t, (t != ignored) & (p != ignored))),
+            "You also drop pixels where the prediction is the label to ignore. The truth alone decides, "
+            "or a network could choose what is counted.",
+        ),
+        Mistake(
+            "ignored class out of the mean",
+            _ignored_class_out,
+            "Pixels are ignored, not classes. Where the ignored label is a class, that class may still "
+            "have been predicted elsewhere, and then it counts with IoU 0.",
+        ),
+        Mistake(
+            "classes without a hit left out",
+            _averaged(_only_hit_classes),
+            "You leave out every class with an IoU of 0. Only a class that is in neither map has none; "
+            "one that was missed altogether counts, with 0.",
+        ),
+        Mistake(
+            "weighted by size",
+            _averaged(_weighted_by_size),
+            "You weigh each class by its pixels, so that the large ones decide. In this mean all classes "
+            "that occur weigh the same.",
+        ),
+        Mistake(
+            "no mean",
+            lambda p, t, num_classes, ignore_index: _ious(p, t, num_classes, t != ignore_index),
+            "You return one IoU for each class. One number is asked: their mean, over the classes that "
+            "have an IoU.",
         ),
     ),
 )

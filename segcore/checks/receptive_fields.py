@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segcore.checks.compare import difference
 from segcore.checks.exercise import Case, Exercise, Mistake
 
 __all__ = ["EXERCISES"]
@@ -64,6 +65,35 @@ def _step_cases(generator: torch.Generator) -> list[Case]:
         )
         cases.append(Case((field, layer)))
     return cases
+
+
+def _by_own_stride(field: Numbers, layer: Numbers) -> Numbers:
+    size, stride, padding = field
+    kernel, step, pad, dilation = layer
+    return size + dilation * (kernel - 1) * step, stride * step, padding + pad * step
+
+
+def _updated_first(field: Numbers, layer: Numbers) -> Numbers:
+    size, stride, padding = field
+    kernel, step, pad, dilation = layer
+    stride = stride * step
+    return size + dilation * (kernel - 1) * stride, stride, padding + pad * stride
+
+
+def _layer_below(field: Numbers, layer: Numbers) -> Numbers:
+    size, stride, padding = field
+    kernel, step, pad, dilation = layer
+    return (size - 1) * step + dilation * (kernel - 1) + 1, stride * step, padding * step + pad
+
+
+def _layer_misread(field: Numbers, layer: Numbers) -> Numbers:
+    kernel, step, pad, dilation = layer
+    return next_field(field, (kernel, pad, step, dilation))
+
+
+def _padding_before_stride(field: Numbers, layer: Numbers) -> Numbers:
+    size, stride, padding = next_field(field, layer)
+    return size, padding, stride
 
 
 STEP = Exercise(
@@ -155,6 +185,89 @@ STEP = Exercise(
             _grown(padding=lambda R, S, P, k, s, p, d: p * S),
             "Size and stride are right. The earlier layers had padding as well; it moves everything that "
             "follows.",
+        ),
+        Mistake(
+            "size by the layer's own stride",
+            _grown(size=lambda R, S, P, k, s, p, d: R + d * (k - 1) * s),
+            "You count the kernel's steps in the layer's own stride. That is how far the kernel moves "
+            "from unit to unit; how far apart its taps lie in pixels, the layers below decide.",
+        ),
+        Mistake(
+            "padding by the layer's own stride",
+            _grown(padding=lambda R, S, P, k, s, p, d: P + p * s),
+            "Size and stride are right. You count the padding in the layer's own stride; it is put around "
+            "the map that comes in, whose units stand how far apart?",
+        ),
+        Mistake(
+            "all by the layer's own stride",
+            _by_own_stride,
+            "Size and padding are both counted in the layer's own stride. Taps and padding lie on the map "
+            "that comes in: use the stride that this map has.",
+        ),
+        Mistake(
+            "stride changed too early",
+            _updated_first,
+            "You change the stride first and then use the new one. Size and padding are both counted on "
+            "the map that comes in, with its old stride.",
+        ),
+        Mistake(
+            "padding taken away",
+            _grown(padding=lambda R, S, P, k, s, p, d: P - p * S),
+            "Size and stride are right. More padding lets the field of unit 0 begin further before the "
+            "image, and P says how far before: does it grow or shrink?",
+        ),
+        Mistake(
+            "padding dilated",
+            _grown(padding=lambda R, S, P, k, s, p, d: P + p * d * S),
+            "Size and stride are right. Dilation moves the taps apart; a row of padding stays as wide as "
+            "one unit of the map that comes in.",
+        ),
+        Mistake(
+            "one pixel more",
+            _grown(size=lambda R, S, P, k, s, p, d: R + d * (k - 1) * S + 1),
+            "Your size is one too large, with every layer again. The first tap's field has R pixels "
+            "already, itself among them.",
+        ),
+        Mistake(
+            "stride stays",
+            _grown(stride=lambda R, S, P, k, s, p, d: S),
+            "Your stride is that of the map that comes in. One unit further on the new map is how many "
+            "units further below?",
+        ),
+        Mistake(
+            "stride dilated",
+            _grown(stride=lambda R, S, P, k, s, p, d: S * s * d),
+            "The size is right. Dilation moves the taps of one unit apart; how far the next unit moves "
+            "on, the layer's stride alone says.",
+        ),
+        Mistake(
+            "dilation added",
+            _grown(size=lambda R, S, P, k, s, p, d: R + (k - 1) * S + d - 1),
+            "With dilation 1 all is right. Every gap between two taps grows with the dilation, not one "
+            "gap alone.",
+        ),
+        Mistake(
+            "dilation one too large",
+            _grown(size=lambda R, S, P, k, s, p, d: R + (d + 1) * (k - 1) * S),
+            "Your taps stand one unit too far apart. Without a gap the dilation is 1, and neighbouring "
+            "taps lie on neighbouring units.",
+        ),
+        Mistake(
+            "as if the layer were below",
+            _layer_below,
+            "This is the step for a layer put under the others. The new layer lies on top: it widens the "
+            "field by its kernel, counted in the stride so far.",
+        ),
+        Mistake(
+            "layer misread",
+            _layer_misread,
+            "You take the layer's stride for its padding and the other way round. Its four numbers come "
+            "in the order kernel, stride, padding, dilation.",
+        ),
+        Mistake(
+            "padding before stride",
+            _padding_before_stride,
+            "All three numbers are right, but they come in the wrong order: size, stride, padding.",
         ),
     ),
 )
@@ -386,6 +499,51 @@ def _join_cases(generator: torch.Generator) -> list[Case]:
     return cases
 
 
+def _both_ends(fields: Sequence[Numbers]) -> Numbers:
+    before = max(padding for _, _, padding in fields)
+    return before + max(size + padding for size, _, padding in fields), fields[0][1], before
+
+
+def _from_pixel_0(fields: Sequence[Numbers]) -> Numbers:
+    _, stride, before = join_fields(fields)
+    return max(size - padding for size, _, padding in fields), stride, before
+
+
+def _coordinate(fields: Sequence[Numbers]) -> Numbers:
+    size, stride, padding = join_fields(fields)
+    return size, stride, -padding
+
+
+def _one_less(fields: Sequence[Numbers]) -> Numbers:
+    size, stride, padding = join_fields(fields)
+    return size - 1, stride, padding
+
+
+def _paddings_added(fields: Sequence[Numbers]) -> Numbers:
+    before = sum(padding for _, _, padding in fields)
+    return before + max(size - padding for size, _, padding in fields), fields[0][1], before
+
+
+def _in_strides(fields: Sequence[Numbers]) -> Numbers:
+    size, stride, padding = join_fields(fields)
+    return size * stride, stride, padding * stride
+
+
+def _size_in_strides(fields: Sequence[Numbers]) -> Numbers:
+    size, stride, padding = join_fields(fields)
+    return size * stride, stride, padding
+
+
+def _pixels_read(fields: Sequence[Numbers]) -> Numbers:
+    _, stride, before = join_fields(fields)
+    return len({x for size, _, pad in fields for x in range(-pad, size - pad)}), stride, before
+
+
+def _order_of_numbers(fields: Sequence[Numbers]) -> Numbers:
+    size, stride, padding = join_fields(fields)
+    return size, padding, stride
+
+
 JOIN = Exercise(
     "5.3",
     "Where paths meet",
@@ -446,6 +604,58 @@ JOIN = Exercise(
             _one_more,
             "Stride and padding are right. How many pixels are there from -2 to 2? If your size comes from a "
             "first and a last pixel, count again.",
+        ),
+        Mistake(
+            "padding on both ends",
+            _both_ends,
+            "Padding moves a field towards smaller numbers, its end as well as its beginning. Where does "
+            "a field of R pixels end that begins P pixels before pixel 0?",
+        ),
+        Mistake(
+            "counted from pixel 0",
+            _from_pixel_0,
+            "Your size counts the pixels from pixel 0 on. What lies before it, as far as the hull begins "
+            "there, belongs to the size too.",
+        ),
+        Mistake(
+            "padding as a coordinate",
+            _coordinate,
+            "The interval is right. Yours is the pixel at which it begins; P says how many pixels that "
+            "is before pixel 0.",
+        ),
+        Mistake(
+            "one pixel too few",
+            _one_less,
+            "Stride and padding are right. From pixel −2 to pixel 2 there are five pixels, not four: "
+            "first and last both count.",
+        ),
+        Mistake(
+            "paddings added",
+            _paddings_added,
+            "You add the paddings up. The paths run side by side: the hull begins where the first of them "
+            "begins, and no further.",
+        ),
+        Mistake(
+            "all times the stride",
+            _in_strides,
+            "You multiply by the stride. Size and padding are given in pixels already, whatever the "
+            "stride is.",
+        ),
+        Mistake(
+            "size times the stride",
+            _size_in_strides,
+            "The padding is right. The sizes are given in pixels already and need no stride.",
+        ),
+        Mistake(
+            "pixels counted",
+            _pixels_read,
+            "You count the pixels that some path reads. The hull is an interval, and what lies between "
+            "two paths belongs to it.",
+        ),
+        Mistake(
+            "padding before stride",
+            _order_of_numbers,
+            "All three numbers are right, but they come in the wrong order: size, stride, padding.",
         ),
     ),
 )
@@ -537,6 +747,58 @@ def _heat_cases(generator: torch.Generator) -> list[Case]:
     return cases
 
 
+def _gradient(network: Network, images: Tensor, picked: Callable[[Tensor], Tensor]) -> Tensor:
+    """Of a number that is picked from the output, with respect to the images."""
+    with torch.enable_grad():
+        leaf = images.detach().clone().requires_grad_()
+        picked(network(leaf)).backward()
+    return leaf.grad if leaf.grad is not None else torch.zeros_like(leaf)
+
+
+def _with_sizes(sizes: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+    """Another way from gradient (N, C, H, W) and images to a map (H, W)."""
+
+    def wrong(network: Network, images: Tensor, unit: tuple[int, int]) -> Tensor:
+        gradient = _gradient(network, images, lambda output: output[:, :, unit[0], unit[1]].sum())
+        heat = sizes(gradient, images)
+        return heat / heat.sum()
+
+    return wrong
+
+
+def _size_of_output(network: Network, images: Tensor, unit: tuple[int, int]) -> Tensor:
+    gradient = _gradient(network, images, lambda output: output[:, :, unit[0], unit[1]].abs().sum())
+    return gradient.abs().sum((0, 1)) / gradient.abs().sum()
+
+
+def _each_channel(network: Network, images: Tensor, unit: tuple[int, int]) -> Tensor:
+    def of(channel: int) -> Tensor:
+        return _gradient(network, images, lambda output: output[:, channel, unit[0], unit[1]].sum()).abs()
+
+    with torch.no_grad():
+        heat = sum(of(channel).sum((0, 1)) for channel in range(network(images).shape[1]))
+    return heat / heat.sum()
+
+
+def _no_gradient_asked(network: Network, images: Tensor, unit: tuple[int, int]) -> Tensor:
+    with torch.enable_grad():
+        network(images)[:, :, unit[0], unit[1]].sum().backward()
+    return images
+
+
+def _many_numbers(network: Network, images: Tensor, unit: tuple[int, int]) -> Tensor:
+    with torch.enable_grad():
+        leaf = images.clone().requires_grad_()
+        network(leaf)[:, :, unit[0], unit[1]].backward()
+    return leaf.grad.abs().sum((0, 1)) / leaf.grad.abs().sum()
+
+
+def _of_a_copy(network: Network, images: Tensor, unit: tuple[int, int]) -> Tensor:
+    with torch.enable_grad():
+        network(images.clone().requires_grad_())[:, :, unit[0], unit[1]].sum().backward()
+    return images.grad.abs().sum((0, 1))
+
+
 EFFECTIVE = Exercise(
     "5.4",
     "The effective field",
@@ -606,6 +868,80 @@ EFFECTIVE = Exercise(
             "largest is 1",
             _heat_with(scale="max"),
             "The pattern is right. The map is to sum to 1; yours has 1 as its largest value.",
+        ),
+        Mistake(
+            "images added too early",
+            _with_sizes(lambda gradient, images: gradient.sum(0).abs().sum(0)),
+            "With a single image all is right. You add the gradients of several images before you take "
+            "their size, and opposite signs cancel.",
+        ),
+        Mistake(
+            "channels added too early",
+            _with_sizes(lambda gradient, images: gradient.sum(1).abs().sum(0)),
+            "You add the gradients of a pixel's channels before you take their size, so that opposite "
+            "signs cancel. With one channel nobody can tell.",
+        ),
+        Mistake(
+            "root of the squares",
+            _with_sizes(lambda gradient, images: gradient.square().sum((0, 1)).sqrt()),
+            "You take the root of the summed squares. Asked are absolute values, added up; with one image "
+            "of one channel both are the same.",
+        ),
+        Mistake(
+            "largest channel",
+            _with_sizes(lambda gradient, images: gradient.abs().amax(1).sum(0)),
+            "Of a pixel's channels you keep the largest. All of them count: add them up.",
+        ),
+        Mistake(
+            "each image scaled",
+            _with_sizes(
+                lambda gradient, images: (
+                    gradient.abs().sum(1) / gradient.abs().sum((1, 2, 3))[:, None, None]
+                ).sum(0)
+            ),
+            "You scale every image's map before you add them. Add first, over images and channels, and "
+            "divide by the total once.",
+        ),
+        Mistake(
+            "gradient times image",
+            _with_sizes(lambda gradient, images: (gradient * images).abs().sum((0, 1))),
+            "You multiply the gradient by the image. How much a pixel counts is the gradient alone: what "
+            "would change if the pixel did.",
+        ),
+        Mistake(
+            "size of the output",
+            _size_of_output,
+            "You take the absolute value of the output before you go back, so some channels enter with "
+            "the other sign. The size is taken of the gradient, at the end.",
+        ),
+        Mistake(
+            "channel by channel",
+            _each_channel,
+            "You go back from each channel of the unit by itself and add the sizes. The task adds the "
+            "channels up first and goes back once.",
+        ),
+        Mistake(
+            "divided by the images",
+            lambda network, images, unit: _heat(network, images, unit, scale="none") / len(images),
+            "The pattern is right. You divide by the number of images; the map is to sum to 1, so divide "
+            "by its own total.",
+        ),
+        Mistake(
+            "no gradient asked",
+            _no_gradient_asked,
+            "The images that you are given carry no gradient. Make a copy of them that asks for one "
+            "before it goes into the network.",
+        ),
+        Mistake(
+            "not one number",
+            _many_numbers,
+            "One can only go back from a single number. Add up the unit's channels in all images first.",
+        ),
+        Mistake(
+            "gradient of another copy",
+            _of_a_copy,
+            "The copy that went into the network has the gradient; you read that of the images that were "
+            "given. Keep the copy under a name of its own.",
         ),
     ),
 )
@@ -680,11 +1016,55 @@ def _design_cases(generator: torch.Generator) -> list[Case]:
     return cases + [Case((2 * _draw(generator, 5 * 4**k, 20 * 4**k) + 1,)) for k in range(5)]
 
 
+def _rest_off_twice(size: int) -> list[int]:
+    dilations, field = [], 1
+    while field < size:
+        dilations.append(field)
+        field *= 3
+    return [*dilations[:-1], dilations[-1] - (field - size)] if field > size else dilations
+
+
+def _in_order_of_size(size: int) -> list[int]:
+    return sorted(design(size))
+
+
+def _a_layer_at_least(size: int) -> list[int]:
+    return design(size) or [1]
+
+
+def _rest_first(size: int) -> list[int]:
+    *others, last = design(size) or [1]
+    return [last, *others] if size > 1 else []
+
+
+def _one_zero(size: int) -> list[int]:
+    return [*design(size), 0]
+
+
+def _another_design(expected: list[int], got: list[int]) -> str | None:
+    """What is wrong with a design; one that sees as much, but by another rule, is told so."""
+    found = difference(expected, got, 0.0)
+    if found is None:
+        return None
+    field = 1
+    for dilation in got:
+        if not 1 <= dilation <= field:
+            return found.text
+        field += 2 * dilation
+    if field != 1 + 2 * sum(expected):
+        return found.text
+    return (
+        f"Yours sees {field} pixels without a hole as well, with as few layers. The task has one answer: "
+        "every layer takes the largest dilation that it may, and the last one what is left."
+    )
+
+
 DESIGN = Exercise(
     "5.5",
     "A network for a given field",
     design,
     _design_cases,
+    compare=_another_design,
     plan=(
         "Keep one number, the field so far: 1 before the first layer. And the list of dilations.",
         "How far apart may the next layer's taps be? So far that the fields of neighbouring taps just touch.",
@@ -752,6 +1132,35 @@ DESIGN = Exercise(
             lambda size: design(size)[::-1],
             "The dilations are the right ones. The first in the list is the first layer, and what it sees "
             "are single pixels: which dilation leaves no holes there?",
+        ),
+        Mistake(
+            "rest taken twice",
+            _rest_off_twice,
+            "Powers of three are right. Where the field became too large you take the whole surplus off "
+            "the last dilation; a dilation counts on both sides.",
+        ),
+        Mistake(
+            "in order of size",
+            _in_order_of_size,
+            "Your dilations are the right ones, sorted. The rest comes last in the list, even if it is "
+            "smaller than the one before it.",
+        ),
+        Mistake(
+            "rest first",
+            _rest_first,
+            "You begin with the rest. The first layer sees single pixels, so its dilation is 1, and the "
+            "rest goes to the last layer.",
+        ),
+        Mistake(
+            "a layer at least",
+            _a_layer_at_least,
+            "A field of one pixel needs no layer: the pixel sees itself. The list is empty then.",
+        ),
+        Mistake(
+            "a layer too many",
+            _one_zero,
+            "Your last layer has dilation 0 and adds nothing. Stop as soon as the field has the size that "
+            "is wanted.",
         ),
     ),
 )
