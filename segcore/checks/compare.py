@@ -144,7 +144,9 @@ def _shape(expected: torch.Tensor, got: torch.Tensor, tolerance: float) -> Diffe
         return Difference("transposed", text + (" Transposed, the values are right." if same else ""))
     squeezed = got.squeeze(), expected.squeeze()
     if squeezed[0].shape == squeezed[1].shape and agrees(squeezed[1], squeezed[0], tolerance):
-        return Difference("ones", text + " The numbers are right.")
+        # As many axes, in other places: maps joined along another axis, say. Then none is missing.
+        kind = "ones" if got.ndim != expected.ndim else "shape"
+        return Difference(kind, text + " The numbers are right.")
     return Difference("shape", text)
 
 

@@ -74,6 +74,14 @@ CROP = Exercise(
     crop_and_concatenate,
     _crop_cases,
     properties=(reaches_gradient(0, lambda: (torch.ones(1, 1, 4, 4), torch.ones(1, 1, 2, 2)), "skip"),),
+    plan=(
+        "Work with one axis: of a row of 4 beside a row of 2, which cells lie in the middle? Where do they "
+        "begin, and how many are there?",
+        "Do the same for the other axis, with its own sizes. Count from the start and by length: an end "
+        "counted from behind fails where nothing is to be cut.",
+        "Put the middle of the skip before x, along the axis of the channels. Height and width are then "
+        "equal.",
+    ),
     mistakes=(
         Mistake(
             "upper left corner",
@@ -178,16 +186,18 @@ def _unet(
     *,
     join: Callable[[Tensor, Tensor], Tensor] = crop_and_concatenate,
     pool: Callable[[Tensor], Tensor] = lambda x: F.max_pool2d(x, 2),
-    before: bool = False,
+    kept: str = "made",
     reverse: bool = True,
 ) -> Tensor:
     x, skips = image, []
     for block in encoder[:-1]:
         made = block(x)
-        skips.append(x if before else made)
-        x = pool(made)
+        after = pool(made)
+        skips.append({"before": x, "pooled": after}.get(kept, made))
+        x = after
     x = encoder[-1](x)
-    for grow, block, skip in zip(up, decoder, skips[::-1] if reverse else skips, strict=True):
+    skips = [skips[-1]] * len(skips) if kept == "last" else skips[::-1] if reverse else skips
+    for grow, block, skip in zip(up, decoder, skips, strict=True):
         x = block(join(skip, grow(x)))
     return score(x)
 
@@ -207,6 +217,56 @@ def _fitting(skip: Tensor, x: Tensor) -> Tensor:
     """Crop whichever is larger."""
     height, width = (min(pair) for pair in zip(skip.shape[2:], x.shape[2:], strict=True))
     return crop_and_concatenate(skip, x[:, :, :height, :width])
+
+
+def _beside(skip: Tensor, x: Tensor) -> Tensor:
+    """Not cropped."""
+    return torch.cat([skip, x], 1)
+
+
+def _sliced(skip: Tensor, x: Tensor) -> Tensor:
+    """The crop as most write it, which does not fit where the skip is the smaller one."""
+    height, width = x.shape[2:]
+    top, left = (skip.shape[2] - height) // 2, (skip.shape[3] - width) // 2
+    return torch.cat([skip[:, :, top : top + height, left : left + width], x], 1)
+
+
+def _resized(skip: Tensor, x: Tensor) -> Tensor:
+    small = F.interpolate(skip, x.shape[2:], mode="bilinear", align_corners=False)
+    return torch.cat([small, x], 1)
+
+
+def _scored_each_time(
+    image: Tensor, encoder: Sequence[Maps], up: Sequence[Maps], decoder: Sequence[Maps], score: Maps
+) -> Tensor:
+    if not decoder:
+        return _unet(image, encoder, up, decoder, score)
+    scored = [lambda x, block=block: score(block(x)) for block in decoder]
+    return _unet(image, encoder, up, scored, keep)
+
+
+def _with_probabilities(
+    image: Tensor, encoder: Sequence[Maps], up: Sequence[Maps], decoder: Sequence[Maps], score: Maps
+) -> Tensor:
+    return _unet(image, encoder, up, decoder, score).softmax(1)
+
+
+def _not_enlarged(
+    image: Tensor, encoder: Sequence[Maps], up: Sequence[Maps], decoder: Sequence[Maps], score: Maps
+) -> Tensor:
+    return _unet(image, encoder, [keep] * len(up), decoder, score)
+
+
+def _decoder_from_the_top(
+    image: Tensor, encoder: Sequence[Maps], up: Sequence[Maps], decoder: Sequence[Maps], score: Maps
+) -> Tensor:
+    return _unet(image, encoder, up, decoder[::-1], score)
+
+
+def _up_from_the_top(
+    image: Tensor, encoder: Sequence[Maps], up: Sequence[Maps], decoder: Sequence[Maps], score: Maps
+) -> Tensor:
+    return _unet(image, encoder, up[::-1], decoder, score)
 
 
 def _without(block: str) -> Callable[..., Tensor]:
@@ -295,6 +355,16 @@ FORWARD = Exercise(
         ),
     ),
     tolerance=1e-4,
+    plan=(
+        "Draw the U for one step down and one up, and write the size of the map beside each arrow. Which "
+        "map is put away: before its block, behind it, or behind the pooling?",
+        "The way down is a loop over all blocks but the last. Think of the case without any step: only the "
+        "bottom and the score remain.",
+        "The way up goes over `up` and `decoder` side by side. Which of the maps put away has the size that "
+        "the first step needs?",
+        "Within a step: grow, lay the skip beside it, apply the block. Call each block once, and the score "
+        "after the loop.",
+    ),
     mistakes=(
         Mistake(
             "first skip first",
@@ -304,7 +374,7 @@ FORWARD = Exercise(
         ),
         Mistake(
             "skip before the block",
-            functools.partial(_unet, before=True),
+            functools.partial(_unet, kept="before"),
             "You put the map away before its block has worked on it. The skip is what the two convolutions "
             "make of it, the same map that is then pooled.",
         ),
@@ -347,6 +417,72 @@ FORWARD = Exercise(
             _without("score"),
             "What you return are features. One layer is missing at the very end: the one that turns channels "
             "into scores.",
+        ),
+        Mistake(
+            "skip after the pooling",
+            functools.partial(_unet, kept="pooled", join=_sliced),
+            "You put the map away after it was pooled. Then it is as coarse as what comes from below: the "
+            "places that the skip should bring back are gone.",
+        ),
+        Mistake(
+            "the lowest skip at every step",
+            functools.partial(_unet, kept="last"),
+            "Each of your steps takes the skip that was put away last. It has served once: the next step "
+            "needs the one before it.",
+        ),
+        Mistake(
+            "sum instead of concatenation",
+            functools.partial(_unet, join=lambda skip, x: _centre(skip, x) + x),
+            "You add the skip to what comes from below. Here the two are laid side by side, channel behind "
+            "channel, as in 9.1.",
+        ),
+        Mistake(
+            "skip not cropped",
+            functools.partial(_unet, join=_beside),
+            "With padded blocks you are right. Where blocks lose a border the skip is larger than what comes "
+            "from below: your function of 9.1 makes it fit.",
+        ),
+        Mistake(
+            "skip resized",
+            functools.partial(_unet, join=_resized),
+            "You shrink the whole skip until it fits. Then its pixels no longer lie over those from below; "
+            "your function of 9.1 keeps them in their place.",
+        ),
+        Mistake(
+            "every second pixel",
+            functools.partial(_unet, pool=lambda x: x[:, :, ::2, ::2]),
+            "You halve the maps by leaving out every second row and column. U-Net takes the maximum of 2×2 "
+            "pixels.",
+        ),
+        Mistake(
+            "scored at every step",
+            _scored_each_time,
+            "You apply the last layer in every step of the way up. It belongs at the very end, once: until "
+            "then the maps hold features.",
+        ),
+        Mistake(
+            "probabilities at the end",
+            _with_probabilities,
+            "You make probabilities of the scores. The pass ends with what `score` returns; the loss does "
+            "the rest.",
+        ),
+        Mistake(
+            "way up without growth",
+            _not_enlarged,
+            "The maps on your way up keep the size of the bottom: `up` is not used. Each step doubles the "
+            "size before the skip joins.",
+        ),
+        Mistake(
+            "decoder from the top",
+            _decoder_from_the_top,
+            "Your decoder's blocks come in the reverse order. The list begins at the bottom, as the way up "
+            "does.",
+        ),
+        Mistake(
+            "ups from the top",
+            _up_from_the_top,
+            "The blocks of `up` come in the reverse order. The list begins at the bottom, as the way up "
+            "does.",
         ),
     ),
 )
@@ -399,13 +535,18 @@ def _tiles(
     *,
     pad: Callable[[Tensor, int], Tensor] = _mirrored,
     exchange: bool = False,
+    start: Callable[[int, int], int] = lambda at, margin: at,
+    sides: int = 2,
+    swap: bool = False,
 ) -> Tensor:
     padded = pad(image[None], margin)
-    seen = tile + 2 * margin
-    rows = [
-        [network(padded[:, :, y : y + seen, x : x + seen])[0] for x in range(0, image.shape[2], tile)]
-        for y in range(0, image.shape[1], tile)
-    ]
+    seen = tile + sides * margin
+
+    def answer(y: int, x: int) -> Tensor:
+        y, x = (start(at, margin) for at in ((x, y) if swap else (y, x)))
+        return network(padded[:, :, y : y + seen, x : x + seen])[0]
+
+    rows = [[answer(y, x) for x in range(0, image.shape[2], tile)] for y in range(0, image.shape[1], tile)]
     if exchange:
         rows = [list(column) for column in zip(*rows, strict=True)]
     return torch.cat([torch.cat(row, dim=2) for row in rows], dim=1)
@@ -422,6 +563,10 @@ def _each_mirrored(network: Maps, image: Tensor, tile: int, margin: int) -> Tens
         return network(F.pad(inner, (margin,) * 4, mode="replicate" if tile <= margin else "reflect"))
 
     return _tiles(alone, image, tile, margin)
+
+
+def _unpadded(image: Tensor, margin: int) -> Tensor:
+    return image
 
 
 def _whole_then_zeros(network: Maps, image: Tensor, tile: int, margin: int) -> Tensor:
@@ -479,6 +624,16 @@ TILES = Exercise(
             "out for each tile what it sees, and call the network with that.",
         ),
     ),
+    plan=(
+        "Mirror the image once, by the margin on all four sides. The mirror stands on the outermost pixel: "
+        "3 2 1 2 3.",
+        "One tile first, the upper left one. How many pixels must go in, so that tile × tile come out? "
+        "Where do they begin in the mirrored image?",
+        "Move on by one tile, down and across. All starts are multiples of … , and no margin has to be "
+        "subtracted: the mirror has added it.",
+        "Lay the answers edge to edge: a row of tiles along the width, the rows below each other along the "
+        "height. Drop the batch of one.",
+    ),
     mistakes=(
         Mistake(
             "zeros outside",
@@ -522,6 +677,42 @@ TILES = Exercise(
             _whole_then_zeros,
             "The middle is right, but near the image's border you answer 0. There the network must see the "
             "mirrored image.",
+        ),
+        Mistake(
+            "tiles without their margin",
+            functools.partial(_tiles, pad=_unpadded, sides=0),
+            "You give the network the tile itself. It loses a margin on each side, so its answer comes out "
+            "too small: what must it be given for a whole tile?",
+        ),
+        Mistake(
+            "margin on one side only",
+            functools.partial(_tiles, sides=1),
+            "What you cut out is a margin larger than the tile. The network loses a margin on either side of "
+            "an axis: how much is that together?",
+        ),
+        Mistake(
+            "margin subtracted once more",
+            functools.partial(_tiles, start=lambda at, margin: max(at - margin, 0)),
+            "Your tiles begin a margin too early. The mirror has moved the image by one margin already: "
+            "where in the padded image does the margin of the first tile begin?",
+        ),
+        Mistake(
+            "margin added once more",
+            functools.partial(_tiles, start=lambda at, margin: at + margin),
+            "Your tiles begin where the tile does, not where its margin does. In the padded image the first "
+            "tile's margin begins at 0.",
+        ),
+        Mistake(
+            "y and x exchanged in the slice",
+            functools.partial(_tiles, swap=True),
+            "You cut out the tile at (x, y) and put its answer at (y, x). Rows come first in a tensor, in "
+            "what you read as in what you write.",
+        ),
+        Mistake(
+            "axis of the batch left",
+            lambda network, image, tile, margin: predict_tiles(network, image, tile, margin)[None],
+            "Your result still has the batch of one that the network wants. The image came without it, and "
+            "so should the answer go.",
         ),
     ),
 )
@@ -578,6 +769,30 @@ def _mean_over_images(logits: Tensor, target: Tensor, ignore_index: int = 255) -
     return torch.stack([_dice(*pair, ignore_index) for pair in pairs]).mean()
 
 
+def _fixed_label(logits: Tensor, target: Tensor, ignore_index: int = 255) -> Tensor:
+    """255 is ignored, whatever is asked; other labels belong to no class."""
+    return _dice(logits, target, 255)
+
+
+def _sum_of_costs(logits: Tensor, target: Tensor, ignore_index: int = 255) -> Tensor:
+    occurring = target[target != ignore_index].unique()
+    return _dice(logits, target, ignore_index) * len(occurring)
+
+
+def _reshaped(logits: Tensor, target: Tensor, ignore_index: int = 255) -> Tensor:
+    """(N, C, H, W) read as rows of C numbers."""
+    mixed = logits.softmax(1).reshape(len(logits), *logits.shape[2:], -1).movedim(-1, 1)
+    return _dice(mixed, target, ignore_index, to_scores=lambda scores: scores)
+
+
+def _without_the_first(logits: Tensor, target: Tensor, ignore_index: int = 255) -> Tensor:
+    """The background's cost left out of the mean."""
+    scores, foreground = logits.softmax(1), torch.where(target == ignore_index, -1, target) - 1
+    keep = target != ignore_index
+    masked = torch.where(keep[:, None], scores[:, 1:], 0.0)
+    return _dice(masked, torch.where(keep, foreground, -2), -2, to_scores=lambda each: each)
+
+
 def _winner(logits: Tensor) -> Tensor:
     return F.one_hot(logits.argmax(1), logits.shape[1]).movedim(-1, 1).float()
 
@@ -609,6 +824,16 @@ DICE = Exercise(
     _dice_cases,
     properties=(
         reaches_gradient(0, lambda: (torch.randn(1, 2, 2, 2), torch.tensor([[[0, 1], [1, 255]]])), "logits"),
+    ),
+    plan=(
+        "Make probabilities of the logits, over the axis of the classes. Look at one pixel: its numbers "
+        "must sum to 1.",
+        "Throw out the pixels that do not count, from prediction and truth alike, before any sum. Which "
+        "label they carry, the caller says.",
+        "For one class: Σ p g, Σ p and Σ g over all that is left of the batch. The by-hand example gives 2 "
+        "· 0.8 / (1.2 + 1) for class 0.",
+        "Loss = 1 - mean of the fractions, over the classes that … . What is left to return where no pixel "
+        "counts?",
     ),
     mistakes=(
         Mistake(
@@ -701,6 +926,65 @@ DICE = Exercise(
             "Where no pixel counts you return NaN. One such batch and all weights are NaN: a loss of nothing "
             "should be 0.",
         ),
+        Mistake(
+            "Dice instead of one minus Dice",
+            lambda logits, target, ignore_index=255: 1 - _dice(logits, target, ignore_index),
+            "Your number rises as the prediction gets better: that is the Dice coefficient. A loss must "
+            "fall.",
+        ),
+        Mistake(
+            "minus Dice",
+            lambda logits, target, ignore_index=255: _dice(logits, target, ignore_index) - 1,
+            "You return minus the mean, which falls as it should, but ends at -1. The loss of a perfect "
+            "prediction is 0.",
+        ),
+        Mistake(
+            "sum over classes",
+            _sum_of_costs,
+            "You add up the costs of the classes. Take their mean, so that the loss stays between 0 and 1.",
+        ),
+        Mistake(
+            "255 written in",
+            _fixed_label,
+            "Where 255 is the ignored label you are right. The caller says which label it is: another "
+            "number, or even a class.",
+        ),
+        Mistake(
+            "softmax over the batch",
+            functools.partial(_dice, to_scores=lambda logits: logits.softmax(0)),
+            "Your probabilities sum to 1 over the images of the batch; with one image all are 1. Which axis "
+            "holds the classes?",
+        ),
+        Mistake(
+            "softmax along a row",
+            functools.partial(_dice, to_scores=lambda logits: logits.softmax(-1)),
+            "Your probabilities sum to 1 along each row of the image, over its pixels. Which axis holds the "
+            "classes?",
+        ),
+        Mistake(
+            "reshaped instead of permuted",
+            _reshaped,
+            "You read (N, C, H, W) as rows of C numbers. A reshape does not move an axis: those numbers are "
+            "of one class at several pixels. Bring the classes to the end first.",
+        ),
+        Mistake(
+            "first class left out",
+            _without_the_first,
+            "You leave class 0 out of the mean, as if it were background. All classes that occur count here.",
+        ),
+        Mistake(
+            "cross-entropy",
+            lambda logits, target, ignore_index=255: F.cross_entropy(
+                logits, target, ignore_index=ignore_index
+            ),
+            "That is cross-entropy, the loss that this one is to replace. Write down the three sums of the "
+            "fraction, for one class.",
+        ),
+        Mistake(
+            "1 where nothing counts",
+            functools.partial(_dice, empty=1.0),
+            "Where no pixel counts you return 1, as if all were wrong. A loss of nothing should be 0.",
+        ),
     ),
 )
 
@@ -739,13 +1023,18 @@ def _paint(
     closed: bool = False,
     square: bool = False,
     last_first: bool = False,
+    skip_dots: bool = False,
+    parts_of: Callable[[list[tuple[float, float]]], list[list[tuple[float, float]]]] | None = None,
 ) -> Tensor:
     rows, columns = (torch.arange(side) + centre for side in size)
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     labels = torch.full(size, rest)
     for label, points in reversed(strokes) if last_first else strokes:
         points = [(b, a) for a, b in points] if exchange else list(points)
+        if skip_dots and len(points) == 1:
+            continue
         parts = [[point] for point in points] if dots else [points + points[:1] * closed]
+        parts = parts_of(points) if parts_of is not None else parts
         for part in parts:
             labels[_distances(part, y, x, endless, square) <= radius] = label
     return labels
@@ -754,6 +1043,28 @@ def _paint(
 def paint_strokes(size: tuple[int, int], strokes: Sequence[Stroke], radius: float) -> Tensor:
     """A label map ``(H, W)`` of strokes, each ``(label, [(x, y), ...])``; 255 where there is none."""
     return _paint(size, strokes, radius)
+
+
+def _broken_by_twins(points: list[tuple[float, float]]) -> list[list[tuple[float, float]]]:
+    """A piece without a length, 0 / 0 along it, is nowhere near anything."""
+    pairs = itertools.pairwise(points) if len(points) > 1 else [(points[0], points[0])]
+    return [list(pair) for pair in pairs if pair[0] != pair[1]]
+
+
+def _line_by_length(size: tuple[int, int], strokes: Sequence[Stroke], radius: float) -> Tensor:
+    """Divided by the length in place of its square."""
+    y, x = torch.meshgrid(*(torch.arange(side) + 0.5 for side in size), indexing="ij")
+    labels = torch.full(size, 255)
+    for label, points in strokes:
+        for (x0, y0), (x1, y1) in zip(points, points[1:] or points, strict=False):
+            dx, dy = x1 - x0, y1 - y0
+            along = (((x - x0) * dx + (y - y0) * dy) / ((dx**2 + dy**2) ** 0.5 or 1)).clamp(0, 1)
+            labels[torch.hypot(x - x0 - along * dx, y - y0 - along * dy) <= radius] = label
+    return labels
+
+
+def _numbered(size: tuple[int, int], strokes: Sequence[Stroke], radius: float) -> Tensor:
+    return _paint(size, [(number, points) for number, (_, points) in enumerate(strokes)], radius)
 
 
 def _stroke_cases(generator: torch.Generator) -> list[Case]:
@@ -766,6 +1077,7 @@ def _stroke_cases(generator: torch.Generator) -> list[Case]:
         Case(((6, 6), [(3, [(0.5, 5.5), (0.5, 0.5), (5.5, 0.5)])], 0.4), "a stroke with a corner"),
         Case(((3, 4), [], 2.0), "no stroke at all"),
         Case(((3, 6), [(1, [(1.5, 1.5), (1.5, 1.5), (4.5, 1.5)])], 0.4), "a point that comes twice in a row"),
+        Case(((3, 4), [(1, [(1.5, 1.5), (1.5, 1.5)])], 0.9), "nothing but a point that comes twice: a dot"),
     ]
     for height, width, count, length, radius in (
         (20, 30, 3, 3, 1.6),
@@ -783,6 +1095,15 @@ STROKES = Exercise(
     "Scribbles as a label map",
     paint_strokes,
     _stroke_cases,
+    plan=(
+        "Start with a map full of 255, and make two grids with the x and the y of every pixel's centre.",
+        "Write the distance to one piece from a to b. At a, t is 0; at b it is 1; beyond them it stays "
+        "there. Look at one pixel by hand.",
+        "What if a and b are one point? 0 / 0 must not arise: such a piece is a dot, and a stroke of a "
+        "single point is one too.",
+        "Loop over the strokes in their order, and over the pieces of each, from every point to the next. "
+        "Where the distance is at most the radius, write the label.",
+    ),
     mistakes=(
         Mistake(
             "0 where there is no stroke",
@@ -831,6 +1152,56 @@ STROKES = Exercise(
             functools.partial(_paint, last_first=True),
             "Where two strokes cross, the earlier one stays on top. The later one is painted over it, as on "
             "paper.",
+        ),
+        Mistake(
+            "dots lost",
+            functools.partial(_paint, skip_dots=True),
+            "Strokes of a single point leave nothing in yours: such a stroke has no second point to pair the "
+            "first one with. It is still a dot.",
+        ),
+        Mistake(
+            "0 / 0 where a line has no length",
+            functools.partial(_paint, parts_of=_broken_by_twins),
+            "A piece of stroke whose two ends are the same point is lost: its length is 0, and 0 / 0 is not "
+            "a number. A line without a length is a dot.",
+        ),
+        Mistake(
+            "only the first piece",
+            functools.partial(_paint, parts_of=lambda points: [points[:2]]),
+            "You paint the line from the first point to the second. A stroke goes on from each point to the "
+            "next.",
+        ),
+        Mistake(
+            "from the first point to the last",
+            functools.partial(_paint, parts_of=lambda points: [[points[0], points[-1]]]),
+            "You draw a straight line from the first point to the last. A stroke goes through all of its "
+            "points.",
+        ),
+        Mistake(
+            "radius as a diameter",
+            lambda size, strokes, radius: _paint(size, strokes, radius / 2),
+            "Your strokes are half as wide as they should be: a radius reaches to either side.",
+        ),
+        Mistake(
+            "square of the distance",
+            lambda size, strokes, radius: _paint(size, strokes, radius**0.5),
+            "You compare the square of the distance with the radius. Both must be lengths, or both squares.",
+        ),
+        Mistake(
+            "divided by the length",
+            _line_by_length,
+            "Your t is a length, not a part. Below the fraction stands the square of the length from a to b: "
+            "at b itself t is 1.",
+        ),
+        Mistake(
+            "number of the stroke",
+            _numbered,
+            "You write the number of the stroke, not its label. Several strokes may have one label.",
+        ),
+        Mistake(
+            "height and width exchanged",
+            lambda size, strokes, radius: _paint((size[1], size[0]), strokes, radius),
+            "Your map has (W, H) cells. The size is given as (H, W), as everywhere; only points are (x, y).",
         ),
     ),
 )

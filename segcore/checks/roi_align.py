@@ -51,6 +51,12 @@ def _error_with(snap: Callable[..., Tensor]) -> Callable[[Tensor, float], Tensor
     return lambda boxes, spatial_scale: snap(boxes, spatial_scale) / spatial_scale - boxes
 
 
+def _unordered(boxes: Tensor, spatial_scale: float) -> Tensor:
+    """The far corner may be rounded to before the near one."""
+    cells = _half_away(boxes * spatial_scale)
+    return torch.cat([cells[:, :2], cells[:, 2:] + 1], dim=1)
+
+
 def _one_pixel_more(boxes: Tensor, spatial_scale: float) -> Tensor:
     far = torch.tensor([0.0, 0.0, 1.0, 1.0])
     return _snap(last=0.0)(boxes, spatial_scale) / spatial_scale + far - boxes
@@ -82,6 +88,14 @@ QUANTIZATION = Exercise(
     _quantization_cases,
     tolerance=1e-4,
     any_float=True,
+    plan=(
+        "Bring the four numbers of a box to the map, and round. What does your way of rounding make of 2.5 "
+        "and of -0.5? It must be 3 and -1.",
+        "The near edges are then done. A far edge ends where its cell ends, and its cell is never before "
+        "the near one's.",
+        "Go back to pixels: how many of them is one cell?",
+        "error = where the edge ends up - … . Check with 20 and 70 at stride 16: -4 and +10.",
+    ),
     mistakes=(
         Mistake(
             "half to even",
@@ -145,6 +159,38 @@ QUANTIZATION = Exercise(
             lambda boxes, spatial_scale: quantization_error(boxes, spatial_scale)[:, [1, 0, 3, 2]],
             "All the numbers are there, in another order. A box is x1, y1, x2, y2, and so is its error.",
         ),
+        Mistake(
+            "far corner before the near one",
+            _error_with(_unordered),
+            "Nearly all is right. Where the far corner comes to lie before the near one, your region has no "
+            "cell, or less: which cell does the text give it?",
+        ),
+        Mistake(
+            "ceil",
+            _error_with(_snap(torch.ceil)),
+            "You always round up. RoIPool rounds to the nearest cell, up or down: 1.25 becomes 1.",
+        ),
+        Mistake(
+            "near edges down, far edges up",
+            _error_with(
+                lambda boxes, scale: torch.cat(
+                    [(boxes[:, :2] * scale).floor(), (boxes[:, 2:] * scale).ceil()], dim=1
+                )
+            ),
+            "You enlarge the box to whole cells. RoIPool does not look at which side an edge is on: each of "
+            "the four is rounded to the nearest cell, and the last cell belongs to the region.",
+        ),
+        Mistake(
+            "where the edges are now",
+            lambda boxes, spatial_scale: _snap()(boxes, spatial_scale) / spatial_scale,
+            "Those are the places where the edges end up. How far have they moved from where they were?",
+        ),
+        Mistake(
+            "one cell taken from the near edges",
+            _error_with(_snap(last=0.0, first=-1.0)),
+            "The extra cell is on the wrong side. The cell of the far corner belongs to the region; the near "
+            "edges stay where rounding has put them.",
+        ),
     ),
 )
 
@@ -172,7 +218,7 @@ def _pull(
     if border == "none":
         inside = (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
     result = feature.new_zeros(feature.shape[0], len(points))
-    if border not in {"fade", "extrapolate"}:
+    if border not in {"fade", "extrapolate", "wrap"}:
         x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)
     if nearest:
         x, y = _half_up(x), _half_up(y)
@@ -184,6 +230,8 @@ def _pull(
             part_x, part_y = (x - left, y - top) if not turned else (left + 1 - x, top + 1 - y)
             weight = (part_x if dx else 1 - part_x) * (part_y if dy else 1 - part_y)
             column, row = (left + dx).long(), (top + dy).long()
+            if border == "wrap":
+                column, row = column % width, row % height
             if border == "fade":
                 weight = weight * ((column >= 0) & (column < width) & (row >= 0) & (row < height))
             result = result + weight * feature[:, row.clamp(0, height - 1), column.clamp(0, width - 1)]
@@ -201,6 +249,40 @@ def bilinear_sample(feature: Tensor, points: Tensor) -> Tensor:
 
 def _sample_with(**options: Any) -> Callable[[Tensor, Tensor], Tensor]:
     return lambda feature, points: _pull(feature, points, **options)
+
+
+def _one_axis(axis: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """Interpolated along one axis, the nearest cell along the other."""
+
+    def wrong(feature: Tensor, points: Tensor) -> Tensor:
+        near = points.clone()
+        near[:, axis] = points[:, axis].clamp(0, feature.shape[2 - axis] - 1e-3).floor() + 0.5
+        inside = (points >= -0.5) & (points <= torch.tensor(feature.shape[:0:-1]) + 0.5)
+        return _pull(feature, near) * inside.all(1)
+
+    return wrong
+
+
+def _limits_left_out(feature: Tensor, points: Tensor) -> Tensor:
+    """A point exactly one index outside counts as too far."""
+    inside = (points > -0.5) & (points < torch.tensor(feature.shape[:0:-1]) + 0.5)
+    return _pull(feature, points) * inside.all(1)
+
+
+def _added_up(feature: Tensor, points: Tensor) -> Tensor:
+    """The weights of an axis added, not multiplied."""
+    height, width = feature.shape[1:]
+    x, y = (points - 0.5).unbind(1)
+    inside = (x >= -1) & (x <= width) & (y >= -1) & (y <= height)
+    x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)
+    left, top = x.floor(), y.floor()
+    result = feature.new_zeros(feature.shape[0], len(points))
+    for row in (top, top + 1):
+        for column in (left, left + 1):
+            weight = (2 - (x - column).abs() - (y - row).abs()) / 4
+            columns, rows = (each.long() for each in (column.clamp(max=width - 1), row.clamp(max=height - 1)))
+            result = result + weight * feature[:, rows, columns]
+    return result * inside
 
 
 def _sample_cases(generator: torch.Generator) -> list[Case]:
@@ -248,6 +330,17 @@ SAMPLING = Exercise(
     bilinear_sample,
     _sample_cases,
     tolerance=1e-4,
+    plan=(
+        "Take one axis and the row 0 1 2 3. What index does x = 1.75 have, and between which two columns is "
+        "it? Go on when your value is 1.25.",
+        "Decide which points are too far out before you move any. Then move the others to the nearest "
+        "outermost centre.",
+        "The four cells have the rows ⌊v⌋ and ⌊v⌋ + 1, the columns ⌊u⌋ and ⌊u⌋ + 1. Their weights: (1 - "
+        "distance across) · (1 - distance … ).",
+        "At the far border one of the four lies outside. Its weight is 0, but its index must still be one "
+        "that exists.",
+        "Sum weight times value over the four, for all points and channels at once.",
+    ),
     mistakes=(
         Mistake("half pixel forgotten", _sample_with(shift=0.0), HALF_PIXEL),
         Mistake(
@@ -298,6 +391,42 @@ SAMPLING = Exercise(
             _sample_with(far=False),
             "Near the map all is right. A point more than a pixel beyond the outermost centres has nothing "
             "to do with the map: its sample is zero.",
+        ),
+        Mistake(
+            "around the edge",
+            _sample_with(border="wrap"),
+            "Left of the first centre, yours mixes in the last column: index -1 counts from the end. At the "
+            "border the outermost cell stands in for the one that is missing.",
+        ),
+        Mistake(
+            "limits left out",
+            _limits_left_out,
+            "A point exactly one index outside is zero in yours. The text counts both limits in: look at its "
+            "signs.",
+        ),
+        Mistake(
+            "weights added",
+            _added_up,
+            "You add the weights of the two axes. A cell that is right along x and far along y should count "
+            "little: its weight is a product.",
+        ),
+        Mistake(
+            "interpolated across only",
+            _one_axis(1),
+            "Across you mix two columns, but down you take the row that holds the point. Both axes are "
+            "treated alike: four cells, not two.",
+        ),
+        Mistake(
+            "interpolated down only",
+            _one_axis(0),
+            "Down you mix two rows, but across you take the column that holds the point. Both axes are "
+            "treated alike: four cells, not two.",
+        ),
+        Mistake(
+            "points first",
+            lambda feature, points: _pull(feature, points).T,
+            "The numbers are right, the axes are exchanged: one row for each channel, one column for each "
+            "point.",
         ),
     ),
 )
@@ -398,6 +527,41 @@ def _align_with(**options: Any) -> Callable[..., Tensor]:
         return rows @ feature @ columns.T
 
     return wrong
+
+
+def _always_two(
+    feature: Tensor,
+    box: Tensor,
+    output_size: Sequence[int],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = 2,
+) -> Tensor:
+    return roi_align_box(feature, box, output_size, spatial_scale, 2)
+
+
+def _at_least_a_cell(
+    feature: Tensor,
+    box: Tensor,
+    output_size: Sequence[int],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = 2,
+) -> Tensor:
+    near, far = (box * spatial_scale).split(2)
+    return roi_align_box(
+        feature, torch.cat([near, torch.maximum(far, near + 1)]), output_size, 1.0, sampling_ratio
+    )
+
+
+def _one_matrix_for_both(
+    feature: Tensor,
+    box: Tensor,
+    output_size: Sequence[int],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = 2,
+) -> Tensor:
+    """The rows' start and length along both axes."""
+    square = box[[1, 1, 3, 3]]
+    return roi_align_box(feature, square, output_size, spatial_scale, sampling_ratio)
 
 
 def _transposed(
@@ -504,6 +668,17 @@ ALIGN = Exercise(
     _align_cases,
     tolerance=1e-4,
     properties=(reaches_gradient(0, _gradient_inputs, "feature"),),
+    plan=(
+        "Begin with axis_weights(0.7, 2.4, 2, 2, 5). Where do its four samples lie? A bin is 1.2 long, and "
+        "each sample stands in the middle of its share.",
+        "Make all positions at once, (bins, samples). Note which are too far out, then clamp the others to "
+        "the outermost centres.",
+        "Compare each position with each cell: weight = max(0, 1 - |u - j|). What axis is then left over, "
+        "and sum or mean over it?",
+        "For the box: scale first; then which number takes a coordinate to an index? The length is the "
+        "difference of two edges, so it stays.",
+        "One matrix for each axis: O = W_y F … .",
+    ),
     mistakes=(
         Mistake("half pixel forgotten", _align_with(shift=0.0), BOX_HINTS["half"]),
         Mistake("half pixel before scaling", _align_with(early=True), BOX_HINTS["early"]),
@@ -558,6 +733,23 @@ ALIGN = Exercise(
             "to a pixel) takes the border's value: its two weights still sum to 1.",
         ),
         Mistake("clamps however far", _align_with(far=False), BOX_HINTS["far"]),
+        Mistake(
+            "always two samples",
+            _always_two,
+            "With a sampling_ratio of 2 you are right. How many samples a bin has says the argument.",
+        ),
+        Mistake(
+            "at least a cell wide",
+            _at_least_a_cell,
+            "Boxes smaller than a cell come out too large. RoIAlign needs no such rule: bins may be as "
+            "small as they are.",
+        ),
+        Mistake(
+            "one axis' box for both",
+            _one_matrix_for_both,
+            "Both of your matrices use y1 and y2. Rows go with y, columns with x: each axis has its own "
+            "start and length.",
+        ),
     ),
 )
 
@@ -608,6 +800,50 @@ def _last_one_wins(
     return result
 
 
+def _exchanged_matrices(
+    grad_output: Tensor,
+    box: Tensor,
+    feature_size: Sequence[int],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = 2,
+) -> Tensor:
+    """W_y G W_xᵀ: the way forward once more, whose shapes fit only by chance."""
+    rows, columns = _axes(box, grad_output.shape[1:], feature_size, spatial_scale, sampling_ratio)
+    return rows @ grad_output @ columns.T
+
+
+def _two_each_way(
+    grad_output: Tensor,
+    box: Tensor,
+    feature_size: Sequence[int],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = 2,
+) -> Tensor:
+    return roi_align_gradient(grad_output, box, feature_size, spatial_scale, 2)
+
+
+def _gradient_transposed(
+    grad_output: Tensor,
+    box: Tensor,
+    feature_size: Sequence[int],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = 2,
+) -> Tensor:
+    return roi_align_gradient(grad_output, box, feature_size, spatial_scale, sampling_ratio).mT
+
+
+def _gradient_of_first_channel(
+    grad_output: Tensor,
+    box: Tensor,
+    feature_size: Sequence[int],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = 2,
+) -> Tensor:
+    return roi_align_gradient(
+        grad_output.sum(0, keepdim=True), box, feature_size, spatial_scale, sampling_ratio
+    )
+
+
 def _gradient_cases(generator: torch.Generator) -> list[Case]:
     one, four = torch.ones(1, 1, 1), torch.tensor([[[1.0, 2.0], [4.0, 8.0]]])
     cases = [
@@ -644,6 +880,14 @@ GRADIENT = Exercise(
     roi_align_gradient,
     _gradient_cases,
     tolerance=1e-4,
+    plan=(
+        "Build W_y and W_x as in 13.3: scale the box, then go over to indices. The bins are as many as the "
+        "gradient's rows and columns.",
+        "Write the shapes beside the letters: W_y is (h, H), G is (h, w), W_x is (w, W). The result shall "
+        "be (H, W).",
+        "Which of the two must be transposed for the shapes to fit? There is only one way: … G … .",
+        "Check: one bin and one sample between four cells, G = 1. Each of the four gets a quarter.",
+    ),
     mistakes=(
         Mistake(
             "spread evenly",
@@ -691,6 +935,30 @@ GRADIENT = Exercise(
         Mistake("samples on the bins' edges", _gradient_with(inside_bin="ends"), BOX_HINTS["ends"]),
         Mistake("rounded like RoIPool", _gradient_with(snapped=True), BOX_HINTS["snap"]),
         Mistake("clamps however far", _gradient_with(far=False), BOX_HINTS["far"]),
+        Mistake(
+            "forward once more",
+            _exchanged_matrices,
+            "That is the way forward, from a map to bins; its shapes do not fit here. Which of the two "
+            "matrices must be turned around, so that bins become cells?",
+        ),
+        Mistake(
+            "always two samples",
+            _two_each_way,
+            "With a sampling_ratio of 2 you are right. The matrices of the way back are those of the way "
+            "forward, with the same number of samples.",
+        ),
+        Mistake(
+            "gradient transposed",
+            _gradient_transposed,
+            "Rows and columns of your gradient are exchanged. W_y belongs to the rows: on which side must it "
+            "stand?",
+        ),
+        Mistake(
+            "channels added up",
+            _gradient_of_first_channel,
+            "You add up over the channels. Each channel of the map gets its own gradient back.",
+        ),
+        Mistake("box as x, y, width, height", _gradient_with(extent=True), BOX_HINTS["extent"]),
     ),
 )
 
@@ -763,6 +1031,16 @@ PASTE = Exercise(
     _paste_cases,
     tolerance=1e-4,
     any_float=True,
+    plan=(
+        "One axis first: the by-hand pixel in column 2. Its centre is 2.5; how far is that through the box "
+        "from 1 to 5? It must be 0.375.",
+        "That times the cells of the mask, 2, is 0.75: a coordinate in the mask. Its index lies half a cell "
+        "before; who subtracts that, you or the function that reads?",
+        "Do it for all columns and all rows, and make pairs of them in the order in which the reading "
+        "function wants x and y.",
+        "Read the mask at all points, and give the result the image's shape. Then set to zero what lies "
+        "outside the box, by the place in the box, from 0 to 1.",
+    ),
     mistakes=(
         Mistake(
             "pixel corners",

@@ -38,11 +38,18 @@ def _columns_with(**options: Any) -> Callable[..., Tensor]:
     return lambda features, size: torch.cat([_resize(each, size, **options) for each in features], dim=1)
 
 
-def _added(features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-    """Channels added where both maps have them."""
-    most = max(each.shape[1] for each in features)
-    grown = [F.pad(_resize(each, size), (0, 0, 0, 0, 0, most - each.shape[1])) for each in features]
-    return torch.stack(grown).sum(0)
+def _joined(axis: int) -> Callable[..., Tensor]:
+    return lambda features, size: torch.cat([_resize(each, size) for each in features], dim=axis)
+
+
+def _one_factor(features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    """Both axes enlarged as the height asks."""
+    factors = [size[0] / each.shape[2] for each in features]
+    up = [
+        F.interpolate(each, scale_factor=factor, mode="bilinear")
+        for each, factor in zip(features, factors, strict=True)
+    ]
+    return torch.cat(up, dim=1)
 
 
 def _interleaved(features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
@@ -104,6 +111,15 @@ HYPERCOLUMNS = Exercise(
             "torch.tensor(...) cut the connection.",
         ),
     ),
+    plan=(
+        "Start with one map: bring it to (H, W). Which of the modes mixes neighbours linearly, and which "
+        "setting aligns areas, not corner centres?",
+        "Try it with the map 0 4 and four cells. 0 1 3 4 is right; 0 0 4 4 is another mode, 0 1.33 2.67 4 "
+        "another alignment.",
+        "Do that for every map of the list, in the order in which they come. Their sizes and channels may "
+        "all differ.",
+        "Join the results along the axis of the channels. Nothing is added up, and no new axis arises.",
+    ),
     mistakes=(
         Mistake(
             "corners aligned",
@@ -123,7 +139,7 @@ HYPERCOLUMNS = Exercise(
         ),
         Mistake(
             "added instead of stacked",
-            _added,
+            lambda features, size: sum(_resize(each, size) for each in features),
             "You add the maps up. A hypercolumn keeps what each layer says apart, so the classifier can "
             "choose.",
         ),
@@ -148,6 +164,48 @@ HYPERCOLUMNS = Exercise(
             "height and width exchanged",
             lambda features, size: hypercolumns(features, (size[1], size[0])),
             "You exchange height and width of the new size: it is given as (H, W), as everywhere.",
+        ),
+        Mistake(
+            "stacked along the batch",
+            _joined(0),
+            "You join the maps along the batch, as if they came from several images. Which of the four axes "
+            "holds the channels?",
+        ),
+        Mistake(
+            "laid side by side",
+            _joined(3),
+            "You lay the maps side by side, as a wider picture. Each pixel should keep its place and get "
+            "more channels.",
+        ),
+        Mistake(
+            "a new axis",
+            lambda features, size: torch.stack([_resize(each, size) for each in features]),
+            "You make a new axis for the maps, and maps with different numbers of channels do not fit into "
+            "it. Join them along an axis that is there already.",
+        ),
+        Mistake(
+            "a list of maps",
+            lambda features, size: [_resize(each, size) for each in features],
+            "Each map has the right size now, but they still lie in a list. A hypercolumn is one tensor, "
+            "with the channels of all maps behind one another.",
+        ),
+        Mistake(
+            "bicubic",
+            _columns_with(mode="bicubic"),
+            "Your values overshoot: some lie above the largest of the map, or below its smallest. That is "
+            "bicubic; asked for is bilinear.",
+        ),
+        Mistake(
+            "as large as the last map",
+            lambda features, size: hypercolumns(features, features[-1].shape[2:]),
+            "You bring every map to the size of the last one. It may be as coarse as the others: which "
+            "argument says how large the result is?",
+        ),
+        Mistake(
+            "one factor for both axes",
+            _one_factor,
+            "You enlarge height and width by one factor, that of the height. The result shall have exactly "
+            "the size that is asked for, along each axis.",
         ),
     ),
 )
@@ -200,6 +258,34 @@ def _from_the_end(features: Sequence[Tensor], weight: Tensor) -> Sequence[Tensor
 def _from_the_start(features: Sequence[Tensor], weight: Tensor) -> Sequence[Tensor]:
     """Every map takes the first columns of the weight."""
     return [weight[:, : each.shape[1]] for each in features]
+
+
+def _added_on(choose: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Scores added on the grid of one of the maps, the sum up-sampled."""
+
+    def wrong(features: Sequence[Tensor], weight: Tensor, bias: Tensor, size: Sequence[int]) -> Tensor:
+        grid = choose(features, key=lambda each: each.shape[2] * each.shape[3]).shape[2:]
+        return _resize(_score_first(features, weight, bias, grid), size)
+
+    return wrong
+
+
+def _start_not_moved_on(features: Sequence[Tensor], weight: Tensor) -> Sequence[Tensor]:
+    """A map's columns begin at the number of channels of the map before, not at their sum."""
+    starts = [0, *(each.shape[1] for each in features)]
+    return [weight[:, a : a + each.shape[1]] for a, each in zip(starts, features, strict=False)]
+
+
+def _scores_of_one(number: int) -> Callable[..., Tensor]:
+    def wrong(features: Sequence[Tensor], weight: Tensor, bias: Tensor, size: Sequence[int]) -> Tensor:
+        return _score_first([features[number]], _parts(features, weight)[number], bias, size)
+
+    return wrong
+
+
+def _side_by_side(features: Sequence[Tensor], weight: Tensor, bias: Tensor, size: Sequence[int]) -> Tensor:
+    pairs = zip(features, _parts(features, weight), strict=True)
+    return torch.cat([_score_first([x], w, bias, size) for x, w in pairs], dim=1)
 
 
 def _score_cases(generator: torch.Generator) -> list[Case]:
@@ -275,6 +361,16 @@ SCORE = Exercise(
             " K channels instead of all.",
         ),
     ),
+    plan=(
+        "Begin with a single map and one class. Score it at its own small size: which 1×1 convolution does "
+        "that, and what is the shape of its result?",
+        "Cut the weight into pieces as wide as the maps have channels, in the order of the maps. Write the "
+        "shape of each piece down before you use it.",
+        "Up-sample the K scores of each map straight to the image's size, as in 7.1. Never enlarge a map "
+        "that still has all its channels.",
+        "total = bias + Σ up-sampled scores of map k. How often must the bias come in, and along which axis "
+        "does it stand?",
+    ),
     mistakes=(
         Mistake(
             "bias with every map",
@@ -331,6 +427,51 @@ SCORE = Exercise(
             _scoring_with(after=F.relu),
             "Negative scores have become 0 on the way. Only linear steps may change places.",
         ),
+        Mistake(
+            "added on the coarsest grid",
+            _added_on(min),
+            "You add on the grid of the coarsest map, and up-sample the sum. What the finer maps know of "
+            "places is lost there. To which size must each map's scores come before they are added?",
+        ),
+        Mistake(
+            "added on the finest grid",
+            _added_on(max),
+            "You add on the grid of the finest map, and up-sample the sum. Two bilinear steps one after the "
+            "other are not the single one to the image's size.",
+        ),
+        Mistake(
+            "columns begin too early",
+            _scoring_with(parts=_start_not_moved_on),
+            "With one map and with two you are right. The columns of the third begin behind those of the "
+            "first and of the second: does your start move on, or is it set anew?",
+        ),
+        Mistake(
+            "only the last map",
+            _scores_of_one(-1),
+            "Only the last map's scores come out: each round of your loop throws the earlier ones away.",
+        ),
+        Mistake(
+            "only the first map",
+            _scores_of_one(0),
+            "Only the first map's scores come out. Does your function leave the loop in its first round?",
+        ),
+        Mistake(
+            "scores stacked",
+            _side_by_side,
+            "You lay the scores of the maps behind one another, K channels for each map. The classifier has "
+            "K in all: what becomes of a dot product when its vector is cut into parts?",
+        ),
+        Mistake(
+            "probabilities at the end",
+            lambda features, weight, bias, size: score_first(features, weight, bias, size).softmax(1),
+            "You make probabilities of the sum. Asked for are the scores themselves, as the 1×1 convolution "
+            "gives them.",
+        ),
+        Mistake(
+            "height and width exchanged",
+            lambda features, weight, bias, size: score_first(features, weight, bias, (size[1], size[0])),
+            "You exchange height and width of the new size: it is given as (H, W), as everywhere.",
+        ),
     ),
 )
 
@@ -377,6 +518,23 @@ def _corner_to_corner(classes: int, factor: int) -> Tensor:
     return _own(classes, torch.outer(tent, tent))
 
 
+def _ramps(ramp: Callable[[int], Tensor]) -> Callable[..., Tensor]:
+    """A ramp up, and the same down again."""
+
+    def wrong(classes: int, factor: int) -> Tensor:
+        up = ramp(factor)
+        tent = torch.cat([up, up.flip(0)])
+        return _own(classes, torch.outer(tent, tent))
+
+    return wrong
+
+
+def _cone(classes: int, factor: int, least: float = -1.0) -> Tensor:
+    """The tent of the distance in the plane."""
+    off = torch.arange(2 * factor) - (2 * factor - 1) / 2
+    return _own(classes, (1 - torch.hypot(off[:, None], off) / factor).clamp(min=least))
+
+
 def _pyramid(classes: int, factor: int) -> Tensor:
     """Along each axis a tent, but the smaller of the two instead of their product."""
     tent = _tent(factor)
@@ -397,6 +555,16 @@ WEIGHT = Exercise(
             for factor in torch.randint(1, 6, (5,), generator=generator)
         ),
     ],
+    plan=(
+        "One axis first. Number the cells from 0 to 2f - 1: where is the middle? For four cells it is not "
+        "2, and no cell lies on it.",
+        "Take the distance of every cell from that middle, and from it the tent. With factor 2 you should "
+        "see ¼ ¾ ¾ ¼.",
+        "Make the square filter: the cell in row i and column j weighs t[i] · t[j]. No sum, and no distance "
+        "in the plane.",
+        "Now the classes. Of the classes × classes filters, which lead from a class to itself? Those are "
+        "the filter, all others are zero.",
+    ),
     mistakes=(
         Mistake(
             "from every class to every class",
@@ -450,6 +618,75 @@ WEIGHT = Exercise(
             _weight_with(lambda kernel, factor: torch.ones_like(kernel) / 4),
             "All cells of your filter weigh the same: that makes blocks with steps. Near the centre the "
             "weight is larger.",
+        ),
+        Mistake(
+            "a cone",
+            _cone,
+            "You measure the distance in the plane, so your filter is a cone. Take the distance along each "
+            "axis by itself: a tent down, a tent across, and their product.",
+        ),
+        Mistake(
+            "a cone, nothing below zero",
+            lambda classes, factor: _cone(classes, factor, 0.0),
+            "Your filter is a round cone: the distance is measured in the plane. Bilinear interpolation "
+            "knows two tents, one down and one across: how do they go together?",
+        ),
+        Mistake(
+            "tents added",
+            lambda classes, factor: _own(classes, _tent(factor)[:, None] + _tent(factor)),
+            "You add the tent down and the tent across. A cell at the rim of one of them should weigh "
+            "little, whatever the other says: multiply.",
+        ),
+        Mistake(
+            "the same down each column",
+            lambda classes, factor: _own(classes, _tent(factor).expand(2 * factor, -1)),
+            "Your filter has a tent across only, the same in each row. It needs one down as well.",
+        ),
+        Mistake(
+            "a distance, not a tent",
+            _weight_with(lambda kernel, factor: torch.outer(1 - _tent(factor), 1 - _tent(factor))),
+            "Your weights grow towards the rim: that is the distance itself. The nearer a cell is to the "
+            "centre, the more it counts.",
+        ),
+        Mistake(
+            "a tent twice as wide",
+            _weight_with(
+                lambda kernel, factor: torch.outer((1 + _tent(factor)) / 2, (1 + _tent(factor)) / 2)
+            ),
+            "Your tent falls half as fast as it should: by how much does the text say it falls from cell to "
+            "cell? The number of cells is twice that length.",
+        ),
+        Mistake(
+            "a ramp from 0 to 1",
+            _ramps(lambda factor: torch.linspace(0, 1, factor)),
+            "Your tent begins with 0 and has 1 on two cells. In an even filter the centre lies between two "
+            "cells, half a cell from both: what does 1 - d / f give there, and at the rim?",
+        ),
+        Mistake(
+            "two cells at the top",
+            _ramps(lambda factor: torch.arange(1, factor + 1) / factor),
+            "Two cells of your tent weigh 1. The top lies between them, half a cell from each: what is the "
+            "tent's value at that distance?",
+        ),
+        Mistake(
+            "an odd number of cells",
+            lambda classes, factor: _own(
+                classes, torch.outer(_tent(factor, 2 * factor - 1), _tent(factor, 2 * factor - 1))
+            ),
+            "Your filter has a cell too few along each axis, and a cell on its centre. The task asks for "
+            "twice the factor.",
+        ),
+        Mistake(
+            "one filter for each class",
+            lambda classes, factor: _own(classes, torch.outer(_tent(factor), _tent(factor)))[:, :1],
+            "The second axis of your weight has length 1. It leads from every class to every class: mostly "
+            "zeros, but they must stand there.",
+        ),
+        Mistake(
+            "axes of the classes last",
+            lambda classes, factor: upscore_weight(classes, factor).permute(2, 3, 0, 1),
+            "The numbers are right, the axes stand in another order: the two of the classes come first, "
+            "height and width last.",
         ),
     ),
 )
@@ -517,6 +754,27 @@ def _all_at_once(scores: Sequence[Tensor], weights: Sequence[Tensor], size: tupl
 
 def _same_weight(scores: Sequence[Tensor], weights: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
     return _decode(scores, [weights[0]] * len(weights) if weights else weights, size)
+
+
+def _uncut(scores: Sequence[Tensor], weights: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    return _decode(scores, weights, size, up=lambda x, weight, finer: _twice(x, weight))
+
+
+def _zeros_around_finer(x: Tensor, finer: Tensor) -> Tensor:
+    return x + F.pad(finer, (0, x.shape[3] - finer.shape[3], 0, x.shape[2] - finer.shape[2]))
+
+
+def _painted_last(x: Tensor, stride: int, size: Sequence[int]) -> Tensor:
+    weight = upscore_weight(x.shape[1], stride)
+    return _crop(F.conv_transpose2d(x, weight, stride=stride, padding=stride // 2), size)
+
+
+def _size_of_the_coarsest(
+    scores: Sequence[Tensor], weights: Sequence[Tensor], size: tuple[int, int]
+) -> Tensor:
+    """At the end stretched to 32 times the coarsest map, not by what is left."""
+    whole = [32 * side for side in scores[0].shape[2:]]
+    return _decode(scores, weights, size, last=lambda x, stride, size: _crop(_resize(x, whole), size))
 
 
 def _first_alone(scores: Sequence[Tensor], weights: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
@@ -592,6 +850,16 @@ DECODE = Exercise(
             "The result must stay connected to scores and filters: .detach(), .data, .numpy() and "
             "torch.tensor(...) cut the connection.",
         ),
+    ),
+    plan=(
+        "Do 32s first, without any loop: up by 32, cut to the size. Rows beyond the image lie below, "
+        "columns at the right.",
+        "One step: paint with stride 2 and padding 1. Compare the height with that of the finer map. It is "
+        "equal, or greater by one: cut, then add.",
+        "Put the step into a loop over the weights and the finer scores, side by side. With no weight it "
+        "must run no round at all.",
+        "Keep account of the stride: it begins at 32, and each step halves it. What is left of it is the "
+        "factor of the last up-sampling.",
     ),
     mistakes=(
         Mistake(
@@ -695,6 +963,88 @@ DECODE = Exercise(
             _first_alone,
             "Only the coarsest scores are used: this is 32s whatever comes in. Where do the finer ones join?",
         ),
+        Mistake(
+            "filters in reverse",
+            lambda scores, weights, size: decode(scores, weights[::-1], size),
+            "16s is right. In 8s the two filters have changed places: the first of them belongs to the step "
+            "from the coarsest map.",
+        ),
+        Mistake(
+            "from and to exchanged",
+            lambda scores, weights, size: decode(scores, [each.transpose(0, 1) for each in weights], size),
+            "With one class you are right. With two, scores go the wrong way between them: the weight's "
+            "first axis is the class that is read, the second the one that is painted. Leave it as it comes.",
+        ),
+        Mistake(
+            "not cut before the sum",
+            _uncut,
+            "You add without cutting. Where poolings have rounded up, the up-sampled map has a row or a "
+            "column more than the finer one: what has to go, and on which side?",
+        ),
+        Mistake(
+            "finer map enlarged with zeros",
+            _decode_with(up=lambda x, weight, finer: _twice(x, weight), fuse=_zeros_around_finer),
+            "You enlarge the finer map with zeros until it fits. Then the rest of the coarse map stays in "
+            "the result; the task cuts it off, so that the next step begins with the finer map's size.",
+        ),
+        Mistake(
+            "finest first",
+            lambda scores, weights, size: decode(scores[::-1], weights, size),
+            "You begin with the finest scores. The list runs from coarse to fine: start with the first one.",
+        ),
+        Mistake(
+            "concatenated",
+            _decode_with(fuse=lambda a, b: torch.cat([a, b], 1)),
+            "You lay the two maps behind one another, with twice as many channels. FCN adds: class k of the "
+            "one to class k of the other.",
+        ),
+        Mistake(
+            "by 8 at the end, whatever came before",
+            _decode_with(last=lambda x, stride, size: _crop(_whole(x, 8), size)),
+            "8s is right, 16s and 32s come out too small. How many pixels does a cell cover after no step, "
+            "and after one?",
+        ),
+        Mistake(
+            "stretched to the coarsest map's size",
+            _size_of_the_coarsest,
+            "At the end you enlarge to 32 times the coarsest map. After a cut the map covers less than that: "
+            "up-sample by the stride that is left, so that each cell keeps its pixels.",
+        ),
+        Mistake(
+            "painted at the end",
+            _decode_with(last=_painted_last),
+            "Your last step paints with a bilinear filter, and fades at the image's border, where strokes "
+            "from outside are missing. Here it is plain interpolation.",
+        ),
+        Mistake(
+            "lower right at the end",
+            _decode_with(last=lambda x, stride, size: _crop(_whole(x, stride), size, "end")),
+            "The sums are right. In the last cut you keep the lower right part, but cell 0 begins at pixel "
+            "0: the surplus lies at the other side.",
+        ),
+        Mistake(
+            "height and width exchanged",
+            lambda scores, weights, size: decode(scores, weights, (size[1], size[0])),
+            "You cut to (W, H). The size is given as (H, W), and the third axis of the map is the height.",
+        ),
+        Mistake(
+            "filters turned",
+            lambda scores, weights, size: decode(scores, [each.flip(2, 3) for each in weights], size),
+            "You turn the filters by 180 degrees. An up-convolution puts them down as they are given.",
+        ),
+        Mistake(
+            "finer scores not added",
+            _decode_with(fuse=lambda a, b: a),
+            "The steps up are right, but the finer scores never come in: they only give the size. What "
+            "happens to them after the cut?",
+        ),
+        Mistake(
+            "a third of the stride at the end",
+            _decode_with(
+                last=lambda x, stride, size: _crop(_whole(x, 32 // (32 // stride).bit_length()), size)
+            ),
+            "32s and 16s are right. After two steps of 2, how much of the 32 is left? It is not a third.",
+        ),
     ),
 )
 
@@ -753,6 +1103,95 @@ def _cross(labels: Tensor, width: int) -> Tensor:
     return _near(labels, width, 0) | _near(labels, 0, width)
 
 
+def _other_side(labels: Tensor, width: int) -> Tensor:
+    """Only the side whose label is the larger."""
+    x = labels[None].float()
+    return (-F.max_pool2d(-x, 2 * width + 1, 1, width) != x)[0]
+
+
+def _framed(outside: float) -> Callable[[Tensor, int], Tensor]:
+    """What lies outside the picture counts as a label."""
+
+    def near(labels: Tensor, width: int) -> Tensor:
+        x = F.pad(labels[None].float(), (width,) * 4, value=outside)
+        return (F.max_pool2d(x, 2 * width + 1, 1) != -F.max_pool2d(-x, 2 * width + 1, 1))[0]
+
+    return near
+
+
+def _narrow_window(labels: Tensor, width: int) -> Tensor:
+    x = labels[None].float()
+    most, least = F.max_pool2d(x, width, 1, width // 2), -F.max_pool2d(-x, width, 1, width // 2)
+    return (most != least)[0, : labels.shape[0], : labels.shape[1]]
+
+
+def _minus_forgotten(labels: Tensor, width: int) -> Tensor:
+    x = labels[None].float()
+    return (F.max_pool2d(x, 2 * width + 1, 1, width) != F.max_pool2d(-x, 2 * width + 1, 1, width))[0]
+
+
+def _behind(labels: Tensor, width: int) -> Tensor:
+    """Only neighbours to the right and below."""
+    return _shifted(labels, [(0, step) for step in range(1, width + 1)]) | _shifted(
+        labels, [(step, 0) for step in range(1, width + 1)]
+    )
+
+
+def _shifted(labels: Tensor, steps: Sequence[tuple[int, int]]) -> Tensor:
+    near = torch.zeros_like(labels, dtype=torch.bool)
+    height, width = labels.shape
+    for down, across in steps:
+        rows, columns = max(height - down, 0), max(width - across, 0)
+        near[:rows, :columns] |= labels[:rows, :columns] != labels[down:, across:]
+    return near
+
+
+def _round_window(labels: Tensor, width: int) -> Tensor:
+    rows, columns = (torch.arange(side) for side in labels.shape)
+    places = torch.cartesian_prod(rows, columns).float()
+    flat = labels.flatten()
+    near = (torch.cdist(places, places) <= width) & (flat[:, None] != flat)
+    return near.any(1).reshape(labels.shape)
+
+
+def _around_the_edge(labels: Tensor, width: int) -> Tensor:
+    steps = range(-width, width + 1)
+    turned = [labels.roll((down, across), (0, 1)) != labels for down in steps for across in steps]
+    return torch.stack(turned).any(0)
+
+
+def _without_the_lines(image: Tensor, labels: Tensor, width: int) -> Tensor:
+    """Means over the pixels that stay visible."""
+    line, flat = _near(labels, width), image.clone()
+    for label in labels.unique():
+        inside = labels == label
+        flat[:, inside] = image[:, inside & ~line].mean(1, keepdim=True)
+    return torch.where(line, 0.0, flat)
+
+
+def _mask_on_channels(image: Tensor, labels: Tensor) -> Tensor:
+    flat = image.clone()
+    for label in labels.unique():
+        flat[labels == label] = image[labels == label].mean()
+    return flat
+
+
+def _median(image: Tensor, labels: Tensor) -> Tensor:
+    flat = image.clone()
+    for label in labels.unique():
+        flat[:, labels == label] = image[:, labels == label].median(1, keepdim=True).values
+    return flat
+
+
+def _on_zeros(count: Callable[[Tensor], int]) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda image, labels: torch.where(labels < count(labels), _means(image, labels), 0.0)
+
+
+def _some_labels(count: Callable[[Tensor], int]) -> Callable[[Tensor, Tensor], Tensor]:
+    """Only labels below a number are painted."""
+    return lambda image, labels: torch.where(labels < count(labels), _means(image, labels), image)
+
+
 def _poster_with(
     near: Callable[[Tensor, int], Tensor] = _near,
     paint: Callable[[Tensor, Tensor], Tensor] = _means,
@@ -778,6 +1217,7 @@ def _poster_cases(generator: torch.Generator) -> list[Case]:
         Case((torch.ones(3, 3, 4), dot, 1), "one pixel in a corner has label 3: three others are near"),
         Case((torch.ones(3, 3, 4), dot, 2), "the same, two pixels wide"),
         Case((ramp.clone(), 5 * stripe[:, :1].expand(1, 6) + 2, 1), "one region: nothing to draw"),
+        Case((ramp.clone(), 2 * stripe, 2), "two regions, labels 0 and 2, lines two pixels wide"),
     ]
     for height, width, regions, line in ((7, 9, 3, 1), (12, 8, 5, 0), (15, 20, 4, 2), (6, 6, 2, 1)):
         coarse = torch.randint(0, regions, (3, 3), generator=generator)
@@ -791,6 +1231,16 @@ POSTER = Exercise(
     "A poster",
     poster,
     _poster_cases,
+    plan=(
+        "Colours first, without lines. For each label that occurs: which pixels have it, and what is the "
+        "mean of each channel over them? Write it into a copy.",
+        "Then the lines, from the labels alone. Think of the window around a pixel: it reaches `width` "
+        "cells to either side of the middle, so it has … cells.",
+        "Find the largest and the smallest label in each window. The smallest is minus the largest of the "
+        "negatives. Outside the picture nothing may count.",
+        "Where the two are equal, the window holds one label: colour. Elsewhere black. A width of 0 must "
+        "leave no line.",
+    ),
     mistakes=(
         Mistake(
             "first colour of a region",
@@ -843,6 +1293,115 @@ POSTER = Exercise(
             "white lines",
             _poster_with(ink=1.0),
             "Your lines are white: the value 1 in all channels. Black is 0.",
+        ),
+        Mistake(
+            "the frame taken for a border",
+            _poster_with(near=_framed(-1.0)),
+            "The rim of your picture is black, also where one region runs up to it. What lies outside the "
+            "picture is no label: it must not count in the window.",
+        ),
+        Mistake(
+            "zeros outside taken for a label",
+            _poster_with(near=_framed(0.0)),
+            "Where another region than 0 touches the rim of the picture, yours draws a line: the zeros that "
+            "were put around it count as a label. Outside there is nothing.",
+        ),
+        Mistake(
+            "mean without the line's pixels",
+            _without_the_lines,
+            "Your means leave out the pixels that the lines cover. The mean is over all pixels of a label, "
+            "also those that turn black.",
+        ),
+        Mistake(
+            "window as wide as the line",
+            _poster_with(near=_narrow_window),
+            "Your window is too small. It reaches so many rows and columns to either side of its middle: how "
+            "many cells is that for a width of 1, and for 0?",
+        ),
+        Mistake(
+            "black and colour exchanged",
+            lambda image, labels, width: torch.where(_near(labels, width), _means(image, labels), 0.0),
+            "Your lines are coloured and the regions black: the condition says the opposite of what you "
+            "mean.",
+        ),
+        Mistake(
+            "a minus forgotten",
+            _poster_with(near=_minus_forgotten),
+            "The largest of the negative labels is not yet the smallest label: for labels 2 and 5 it is -2. "
+            "What is still to be done to it?",
+        ),
+        Mistake(
+            "lines on the other side",
+            _poster_with(near=_other_side),
+            "Between two regions only the side with the larger label is black. Both have a neighbour of "
+            "another label.",
+        ),
+        Mistake(
+            "only right and below",
+            _poster_with(near=_behind),
+            "You compare each pixel with those to the right and below. Another label may also lie to the "
+            "left, above, or diagonally.",
+        ),
+        Mistake(
+            "round window",
+            _poster_with(near=_round_window),
+            "Your window is round. A label counts if it lies within so many rows and so many columns: that "
+            "is a square, with its corners.",
+        ),
+        Mistake(
+            "around the edge",
+            _poster_with(near=_around_the_edge),
+            "Pixels at one edge of your picture look at those of the opposite edge: the shift comes in again "
+            "from the other side.",
+        ),
+        Mistake(
+            "lines one pixel narrower",
+            _poster_with(near=lambda labels, width: _near(labels, max(width - 1, 0))),
+            "Your lines are a pixel too narrow on either side. With a width of 1 the pixels right beside a "
+            "border are black.",
+        ),
+        Mistake(
+            "width ignored",
+            _poster_with(near=lambda labels, width: _near(labels, min(width, 1))),
+            "Your lines are one pixel wide on either side, whatever is asked. What must grow with the width?",
+        ),
+        Mistake(
+            "last label left out",
+            _poster_with(paint=_some_labels(lambda labels: int(labels.max()))),
+            "One region keeps its picture: that of the largest label. Where does your counting end?",
+        ),
+        Mistake(
+            "labels numbered without gaps",
+            _poster_with(paint=_some_labels(lambda labels: len(labels.unique()))),
+            "You count labels from 0 up to how many there are. Not all numbers need occur: with 0 and 2 "
+            "there are two labels, and 1 is none of them.",
+        ),
+        Mistake(
+            "last label black",
+            _poster_with(paint=_on_zeros(lambda labels: int(labels.max()))),
+            "The region of the largest label stays black. Where does your counting of labels end?",
+        ),
+        Mistake(
+            "labels without gaps, the rest black",
+            _poster_with(paint=_on_zeros(lambda labels: len(labels.unique()))),
+            "Some regions stay black: you count labels from 0 up to how many there are. Not all numbers need "
+            "occur, so which labels should the loop go through?",
+        ),
+        Mistake(
+            "mask on the channels",
+            _poster_with(paint=_mask_on_channels),
+            "The picture is (3, H, W), a mask of pixels is (H, W). Put in front, it is laid on channels and "
+            "rows. What has to stand for the channels before it?",
+        ),
+        Mistake(
+            "median",
+            _poster_with(paint=_median),
+            "Your regions take their median. Asked for is the mean of each channel.",
+        ),
+        Mistake(
+            "lines along the rows only",
+            _poster_with(near=lambda labels, width: _near(labels, 0, width)),
+            "You look to the left and right only. A label also counts that lies above, below, or diagonally.",
         ),
     ),
 )

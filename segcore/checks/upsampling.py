@@ -29,16 +29,22 @@ def _stroke(
     step: int | None = None,
     combine: str = "add",
     more: int = 0,
+    swap: bool = False,
 ) -> Tensor:
-    """Paint stroke by stroke; `step`, `combine` and `more` are mistakes when set."""
+    """Paint stroke by stroke; `step`, `combine`, `more` and `swap` are mistakes when set."""
     (rows, columns), (height, width) = x.shape, weight.shape
     step = stride if step is None else step
     size = ((rows - 1) * stride + height + more, (columns - 1) * stride + width + more)
     canvas, count = x.new_zeros(size), x.new_zeros(size)
     for i in range(rows):
         for j in range(columns):
-            here = (slice(i * step, i * step + height), slice(j * step, j * step + width))
-            canvas[here] = x[i, j] * weight + (0 if combine == "last" else canvas[here])
+            top, left = (j * step, i * step) if swap else (i * step, j * step)
+            here = (slice(top, top + height), slice(left, left + width))
+            stroke = x[i, j] * weight
+            if combine == "largest":
+                canvas[here] = torch.maximum(canvas[here], stroke)
+            else:
+                canvas[here] = stroke + (0 if combine == "last" else canvas[here])
             count[here] += 1
     if combine == "mean":
         canvas = canvas / count.clamp(min=1)
@@ -64,6 +70,16 @@ def _same_canvas(x: Tensor, weight: Tensor, stride: int, padding: int = 0) -> Te
 
 def _one_side(x: Tensor, weight: Tensor, stride: int, padding: int = 0) -> Tensor:
     return _stroke(x, weight, stride)[padding:, padding:]
+
+
+def _cut(start: Callable[[int], int], end: Callable[[int], int | None]) -> Callable[..., Tensor]:
+    """The whole canvas, cut by one slice along both axes."""
+
+    def wrong(x: Tensor, weight: Tensor, stride: int, padding: int = 0) -> Tensor:
+        part = slice(start(padding), end(padding))
+        return _stroke(x, weight, stride)[part, part]
+
+    return wrong
 
 
 def _plain_convolution(x: Tensor, weight: Tensor, stride: int, padding: int = 0) -> Tensor:
@@ -102,6 +118,16 @@ PAINT = Exercise(
     paint,
     _up_cases,
     properties=(reaches_gradient(0, _up_inputs, "x"), reaches_gradient(1, _up_inputs, "weight")),
+    plan=(
+        "How large is the canvas before anything is cut off? One stroke is h cells high; each further row "
+        "of strokes begins a stride lower.",
+        "Where does the stroke of the value in row i and column j begin, and where does it end? Write both "
+        "as slices of the canvas, rows first.",
+        "In two loops, add value times filter to that part of the canvas. Strokes that meet add up; nothing "
+        "is replaced.",
+        "At the end cut `padding` rows and columns off all four sides. Try it with a padding of 0 too: the "
+        "whole canvas must come out.",
+    ),
     mistakes=(
         Mistake(
             "overwritten instead of added",
@@ -167,6 +193,52 @@ PAINT = Exercise(
             "Your output is smaller than the input: this is the convolution itself. Here one value makes "
             "many, not many one.",
         ),
+        Mistake(
+            "nothing left without padding",
+            _cut(lambda padding: padding, lambda padding: -padding),
+            "With padding you are right. Without any, nothing is left: a slice that ends at -0 ends before "
+            "the first cell. How else can you say where it ends?",
+        ),
+        Mistake(
+            "padding cut off at the end only",
+            _cut(lambda padding: 0, lambda padding: -padding or None),
+            "You take the padding off below and on the right only. A border has four sides.",
+        ),
+        Mistake(
+            "twice the padding at one end",
+            _cut(lambda padding: 2 * padding, lambda padding: None),
+            "The size is right, but you take both borders off above and on the left. One of each goes there, "
+            "the other below and on the right.",
+        ),
+        Mistake(
+            "twice the padding at the other end",
+            _cut(lambda padding: 0, lambda padding: -2 * padding or None),
+            "The size is right, but you take both borders off below and on the right. One of each goes "
+            "there, the other above and on the left.",
+        ),
+        Mistake(
+            "y and x exchanged",
+            _paint_with(swap=True),
+            "Your strokes lie at the wrong places: row and column of a value are exchanged. The row of a "
+            "value says how far down its stroke begins.",
+        ),
+        Mistake(
+            "strokes a filter apart",
+            lambda x, weight, stride, padding=0: _stroke(x, weight, stride, padding, step=len(weight)),
+            "Your strokes lie side by side, a whole filter from each other. How far apart they begin says "
+            "the stride.",
+        ),
+        Mistake(
+            "larger of two strokes",
+            _paint_with(combine="largest"),
+            "Where strokes share a cell yours keeps the larger value. Paint adds up, and a stroke may be "
+            "negative.",
+        ),
+        Mistake(
+            "the value left out",
+            lambda x, weight, stride, padding=0: _stroke(torch.ones_like(x), weight, stride, padding),
+            "Every stroke of yours is the filter itself. How strongly is it painted where the input is 10?",
+        ),
     ),
 )
 
@@ -212,6 +284,18 @@ def _slide_with(**options: Any) -> Callable[..., Tensor]:
     return lambda x, weight, stride, padding=0: _slide(x, weight, stride, padding, **options)
 
 
+def _slide_padded(pad: Callable[[int, int], tuple[int, ...]], step: int = 0) -> Callable[..., Tensor]:
+    """A border of another kind; `step` 1: the stride taken once more as the filter slides."""
+
+    def wrong(x: Tensor, weight: Tensor, stride: int, padding: int = 0) -> Tensor:
+        down, across = (cells - 1 - padding for cells in weight.shape)
+        padded = F.pad(_spread(x, stride), pad(down, across))
+        turned = weight.flip(0, 1)[None, None]
+        return F.conv2d(padded[None, None], turned, stride=stride if step else 1)[0, 0]
+
+    return wrong
+
+
 class _Calls(torch.overrides.TorchFunctionMode):
     """Notes the names of torch's functions that are called."""
 
@@ -246,6 +330,15 @@ SLIDE = Exercise(
         ),
         reaches_gradient(0, _up_inputs, "x"),
         reaches_gradient(1, _up_inputs, "weight"),
+    ),
+    plan=(
+        "Take 1 and 10 at stride 2. Make 1 0 10: how many cells is that for n values? A slice with a step "
+        "can fill them all at once.",
+        "How wide a border lets the filter's last cell touch the first value? For three cells and no "
+        "padding it is two; each cell of padding makes it … .",
+        "Mind that height and width of the filter may differ, and in which order F.pad wants the sides.",
+        "Flip the filter along both axes and let it slide with stride 1. Check: a single 1 must give the "
+        "filter itself, not turned.",
     ),
     mistakes=(
         Mistake(
@@ -309,6 +402,50 @@ SLIDE = Exercise(
             "Your output has a ring of zeros around it: the filter starts where it touches no value yet. One "
             "cell less.",
         ),
+        Mistake(
+            "border of the height on all sides",
+            _slide_padded(lambda down, across: (down, down, down, down)),
+            "For square filters you are right. At the sides the border depends on the filter's width, above "
+            "and below on its height.",
+        ),
+        Mistake(
+            "border of the width on all sides",
+            _slide_padded(lambda down, across: (across, across, across, across)),
+            "For square filters you are right. Above and below, the border depends on the filter's height, "
+            "at the sides on its width.",
+        ),
+        Mistake(
+            "border's axes exchanged",
+            _slide_padded(lambda down, across: (down, down, across, across)),
+            "Your border is as wide above as it should be at the sides. torch's padding begins with the last "
+            "axis: left and right come first.",
+        ),
+        Mistake(
+            "border above and on the left only",
+            _slide_padded(lambda down, across: (across, 0, down, 0)),
+            "Your result stops too early: the border stands above and on the left only. The last value must "
+            "be touched by every cell of the filter too.",
+        ),
+        Mistake(
+            "the stride taken twice",
+            _slide_padded(lambda down, across: (across, across, down, down), step=1),
+            "You let the filter slide with the stride. That is in the zeros already: between them and the "
+            "filter's steps of 1 the output grows.",
+        ),
+        Mistake(
+            "the map flipped instead",
+            lambda x, weight, stride, padding=0: _slide(x.flip(0, 1), weight, stride, padding, flips=()),
+            "You flip the map, and your result comes out turned by 180 degrees. It is the filter that must "
+            "be turned.",
+        ),
+        Mistake(
+            "nothing left without padding",
+            lambda x, weight, stride, padding=0: _slide(x, weight, stride)[
+                padding:-padding, padding:-padding
+            ],
+            "With padding you are right. Without any, a slice that ends at -0 is empty. The border of zeros "
+            "can take the padding into account from the start.",
+        ),
     ),
 )
 
@@ -335,6 +472,24 @@ def _endless(kernel: int, stride: int, size: int) -> Tensor:
     return around[kernel * stride : kernel * stride + (size - 1) * stride + kernel]
 
 
+def _longer(kernel: int, stride: int, size: int) -> Tensor:
+    return F.pad(overlaps(kernel, stride, size), (0, stride))
+
+
+def _to_the_end(kernel: int, stride: int, size: int) -> Tensor:
+    """Strokes begin as long as there are cells."""
+    length = (size - 1) * stride + kernel
+    return overlaps(kernel, stride, -(-length // stride))[:length]
+
+
+def _numbers(kernel: int, stride: int, size: int) -> Tensor:
+    """Which stroke was the last, not how many there were."""
+    result = torch.zeros((size - 1) * stride + kernel, dtype=torch.int64)
+    for i in range(size):
+        result[i * stride : i * stride + kernel] = i + 1
+    return result
+
+
 OVERLAPS = Exercise(
     "8.3",
     "Where strokes overlap",
@@ -352,6 +507,14 @@ OVERLAPS = Exercise(
             for _ in range(6)
         ),
     ],
+    plan=(
+        "Draw three strokes of 3 cells, 2 apart, below each other, and count down the columns: 1 1 2 1 2 1 "
+        "1.",
+        "How long is the axis? The first stroke takes its own length, each of the others adds only … cells.",
+        "Where does stroke number i begin, and where does it end? Add one to all the cells between. It is "
+        "painting with ones.",
+        "Start from whole numbers, so that the counts are int64.",
+    ),
     mistakes=(
         Mistake(
             "touched or not",
@@ -393,6 +556,49 @@ OVERLAPS = Exercise(
             "stride forgotten",
             lambda kernel, stride, size: F.pad(overlaps(kernel, 1, size), (0, (size - 1) * (stride - 1))),
             "Each of your strokes starts one cell after the last. They start a stride apart.",
+        ),
+        Mistake(
+            "a stroke missing",
+            lambda kernel, stride, size: (
+                F.pad(overlaps(kernel, stride, size - 1), (0, stride))[: (size - 1) * stride + kernel]
+                if size > 1
+                else torch.zeros(kernel, dtype=torch.int64)
+            ),
+            "One stroke is missing at the end. There are as many as size says; only the steps between them "
+            "are one less.",
+        ),
+        Mistake(
+            "a stroke one cell too short",
+            lambda kernel, stride, size: F.pad(overlaps(kernel - 1, stride, size), (0, 1)),
+            "Your strokes are one cell too short. A stroke of 3 that starts at cell 4 covers 4, 5 and 6; "
+            "where does a slice end?",
+        ),
+        Mistake(
+            "strokes to the end of the axis",
+            _to_the_end,
+            "You begin a stroke every stride as long as there are cells. There are only `size` of them: the "
+            "last one ends where the axis does.",
+        ),
+        Mistake(
+            "number of the last stroke",
+            _numbers,
+            "Yours says which stroke came last to a cell, not how many came. Each stroke adds one.",
+        ),
+        Mistake(
+            "one stroke not counted",
+            lambda kernel, stride, size: overlaps(kernel, stride, size) - 1,
+            "You count how often a cell is painted over again. The first stroke counts as well.",
+        ),
+        Mistake(
+            "axis a stride too long",
+            _longer,
+            "Your axis ends with cells that no stroke can reach. Between n strokes there are n - 1 steps; "
+            "the last one only adds its own length.",
+        ),
+        Mistake(
+            "counted over a square",
+            lambda kernel, stride, size: torch.outer(*[overlaps(kernel, stride, size)] * 2),
+            "You count in two dimensions. Asked for is one axis; the figure below makes the square of it.",
         ),
     ),
 )
@@ -474,6 +680,15 @@ FIND = Exercise(
     find_filter,
     _filter_cases,
     tolerance=2e-3,
+    plan=(
+        "Think of a filter of 2 × 2 as four unknowns. What does the up-convolution paint from x with a 1 in "
+        "one cell and zeros elsewhere? Look at one such picture.",
+        "Make that picture for each cell, for all maps at once, and flatten it: one column of A. Go through "
+        "the cells row by row.",
+        "Flatten y in the very same order, all maps in one column: A w = y has … rows and kernel² unknowns.",
+        "Let the solver find w. Then put it back into a square, row by row. Test with a filter that is not "
+        "symmetric.",
+    ),
     mistakes=(
         Mistake(
             "turned by 180 degrees",
@@ -528,6 +743,9 @@ def _scatter(values: Tensor, indices: Tensor, size: Sequence[int], kind: str = "
     channels, (height, width) = len(values), size
     if kind == "shared":
         indices = indices[:1].expand_as(indices)
+    if kind == "height":
+        rows, columns = indices // height, indices % height
+        indices = (rows.clamp(max=height - 1) * width + columns.clamp(max=width - 1)).expand_as(indices)
     if kind == "corner":
         down, across = height // values.shape[1], width // values.shape[2]
         rows = torch.arange(values.shape[1])[:, None] * down
@@ -556,6 +774,10 @@ def _dense(
     known = _scatter(torch.ones_like(pooled), indices, size, kind)
     if divide == "nonzero":
         known = (sparse != 0).to(sparse)
+    if divide == "positive":
+        known = (sparse > 0).to(sparse)
+    if divide == "all":
+        known = torch.ones_like(sparse)
     painted = _brush(sparse, kernel)
     if divide == "nothing":
         return painted
@@ -564,6 +786,10 @@ def _dense(
     weight = _brush(known, torch.ones_like(kernel) if divide == "count" else kernel)
     if divide == "nan":
         return painted / weight
+    if divide == "one more":
+        return painted / (weight + 1)
+    if divide == "largest":
+        return painted / weight.max()
     if divide == "clamped":
         return painted / weight.clamp(min=1)
     result = torch.where(weight > 0, painted / torch.where(weight > 0, weight, 1), 0)
@@ -581,6 +807,24 @@ def _dense_with(**options: Any) -> Callable[..., Tensor]:
 
 def _turned_brush(pooled: Tensor, indices: Tensor, size: Sequence[int], kernel: Tensor) -> Tensor:
     return _dense(pooled, indices, size, kernel.flip(0, 1))
+
+
+def _off_centre(pooled: Tensor, indices: Tensor, size: Sequence[int], kernel: Tensor) -> Tensor:
+    """The upper left corner of the brush on the value."""
+    paint, amount = (
+        F.conv_transpose2d(_scatter(values, indices, size)[:, None], kernel[None, None])[:, 0]
+        for values in (pooled, torch.ones_like(pooled))
+    )
+    dense = torch.where(amount > 0, paint / torch.where(amount > 0, amount, 1), 0)
+    return dense[:, : size[0], : size[1]]
+
+
+def _grown(pooled: Tensor, indices: Tensor, size: Sequence[int], kernel: Tensor) -> Tensor:
+    """Nothing cut off around."""
+    rim = len(kernel) // 2
+    wide = [side + 2 * rim for side in size]
+    moved = (indices // size[1] + rim) * wide[1] + indices % size[1] + rim
+    return _dense(pooled, moved, wide, kernel)
 
 
 def _dense_cases(generator: torch.Generator) -> list[Case]:
@@ -640,6 +884,15 @@ DENSIFY = Exercise(
     _dense_cases,
     tolerance=1e-4,
     properties=(reaches_gradient(0, _dense_inputs, "pooled"),),
+    plan=(
+        "Unpool first. Make an empty flat map for each channel, put the values where the indices say, then "
+        "give it its height and width.",
+        "Paint: an up-convolution with stride 1. How many rows must it cut off at each border, so that the "
+        "centre of the brush lies on the value?",
+        "Do both once more, with ones in place of the values: that is how much paint each cell has got.",
+        "Divide. Where no paint is, leave 0, and do not let a 0 / 0 arise on the way: its gradient would be "
+        "NaN.",
+    ),
     mistakes=(
         Mistake(
             "not divided",
@@ -704,6 +957,53 @@ DENSIFY = Exercise(
             _turned_brush,
             "For filters that look the same from both sides you are right. Painting puts the filter down as "
             "it is; a convolution turns it around.",
+        ),
+        Mistake(
+            "rows counted by the height",
+            _dense_with(kind="height"),
+            "In square maps you are right. An index counts along the rows: how many cells has a row, the "
+            "height or the width of the map?",
+        ),
+        Mistake(
+            "only unpooled",
+            lambda pooled, indices, size, kernel: _scatter(pooled, indices, size),
+            "The maxima are back in their places. The brush has not been used yet: each of them spreads over "
+            "its neighbours.",
+        ),
+        Mistake(
+            "negative ones counted as unknown",
+            _dense_with(divide="positive"),
+            "A maximum may be negative, or 0, and is still known. What tells known cells from unknown ones "
+            "is their place.",
+        ),
+        Mistake(
+            "divided as if all were known",
+            _dense_with(divide="all"),
+            "You divide by what ones in all cells would have painted. The ones stand only where a value "
+            "stood.",
+        ),
+        Mistake(
+            "one added to the paint",
+            _dense_with(divide="one more"),
+            "You add 1 to the paint before you divide, so all values come out too small. Only where there is "
+            "none at all does the division need care.",
+        ),
+        Mistake(
+            "divided by the most paint",
+            _dense_with(divide="largest"),
+            "You divide every cell by the same number, the most paint of any. Each cell has its own amount.",
+        ),
+        Mistake(
+            "corner of the brush on the value",
+            _off_centre,
+            "Everything lies too far to the right and below: you put the brush down with its upper left "
+            "corner. Its centre belongs on the value.",
+        ),
+        Mistake(
+            "a rim of half a brush around",
+            _grown,
+            "Your result is larger than the map. Paint that runs over its edge is lost: how much is that on "
+            "each side?",
         ),
     ),
 )
