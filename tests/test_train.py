@@ -599,32 +599,37 @@ torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})
 from test_train import cross_entropy, data, fit, network, weights
 rank = int(os.environ["RANK"])
-model = network()
-if rank:
-    torch.nn.init.zeros_(model[0].weight)  # the first process's weights count
-history = fit(model, data(batch_size={batch}), cross_entropy, 12, checkpoint={path!r}, progress=False,
-              precision="float32", device="cpu", validate=lambda m: float(weights(m).norm()))
-again = fit(network(), data(batch_size={batch}), cross_entropy, 3, progress=False,
-            precision="float32", device="cpu")
-torch.save([weights(model), history.losses, history.scores, again.losses], {path!r} + str(rank))
+for batch, path in ((4, {path!r} + "4"), (5, {path!r} + "5")):
+    model = network()
+    if rank:
+        torch.nn.init.zeros_(model[0].weight)  # the first process's weights count
+    history = fit(model, data(batch_size=batch), cross_entropy, 12, checkpoint=path, progress=False,
+                  precision="float32", device="cpu", validate=lambda m: float(weights(m).norm()))
+    again = fit(network(), data(batch_size=batch), cross_entropy, 3, progress=False,
+                precision="float32", device="cpu")
+    torch.save([weights(model), history.losses, history.scores, again.losses], path + str(rank))
 """
 
 
+@pytest.fixture(scope="module")
+def of_two_processes(tmp_path_factory):
+    """Where two processes left what they trained: one start for both sizes of a batch."""
+    folder = tmp_path_factory.mktemp("two")
+    script = SCRIPT.format(tests=str(Path(__file__).parent), path=str(folder / "net.pt"))
+    (folder / "script.py").write_text(script)
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run([*run, "script.py"], capture_output=True, text=True, timeout=280, cwd=folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder / "net.pt"
+
+
 @pytest.mark.parametrize("batch", [4, 5])
-def test_two_processes_train_as_one(tmp_path, batch):
+def test_two_processes_train_as_one(of_two_processes, batch):
     model = network()
     history = fit(
         model, data(batch_size=batch), cross_entropy, 12, validate=lambda m: float(weights(m).norm()), **QUIET
     )
-    path = str(tmp_path / "net.pt")
-    (tmp_path / "script.py").write_text(
-        SCRIPT.format(tests=str(Path(__file__).parent), batch=batch, path=path)
-    )
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*run, str(tmp_path / "script.py")], capture_output=True, text=True, timeout=120, cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    path = f"{of_two_processes}{batch}"
     zero, one = (torch.load(path + str(rank), weights_only=True) for rank in (0, 1))
     torch.testing.assert_close(zero[0], weights(model), rtol=1e-4, atol=1e-5)
     assert torch.equal(zero[0], one[0])
