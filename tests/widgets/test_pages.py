@@ -160,6 +160,7 @@ def test_steady_on_a_phone(name, open_path):
     settle(opened)
     opened.page.evaluate(THROUGH)
     assert layout_shift(opened) <= STEADY_ENOUGH
+    assert opened.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"], "scrolls sideways"
     opened.page.evaluate("scrollTo(0, 0)")
     opened.page.evaluate(FRAMES)
     opened.page.evaluate("document.querySelector('.bd-article').style.paddingTop = '300px'")
