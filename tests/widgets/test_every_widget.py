@@ -257,11 +257,24 @@ def test_first_form_fits_a_window(open_widget: Any, widget_class: Any) -> None:
     assert_first_form(opened, 700)
 
 
+# What reaches beyond the widget's right edge: a column of the book would cut it, or scroll sideways.
+STICKS_OUT = """(root) => {
+  const edge = root.getBoundingClientRect().right + 1;
+  return [...root.querySelector(".segcore-first").querySelectorAll("*")]
+    .filter((el) => el.checkVisibility({ visibilityProperty: true }) && !el.closest(".segcore-hidden"))
+    .filter((el) => el.getBoundingClientRect().width > 0 && el.getBoundingClientRect().right > edge)
+    .map((el) => el.outerHTML.slice(0, 100));
+}"""
+
+
 def test_first_form_fits_a_phone(open_widget: Any, widget_class: Any) -> None:
-    """And nothing shifts there either while it comes alive."""
+    """Down to the narrowest; and nothing shifts there either while it comes alive."""
     opened = open_widget(widget_class(), **PHONE)
-    assert_first_form(opened, 900)
     assert layout_shift(opened) <= 0.05
+    for width in (390, 360, 320):
+        opened.page.set_viewport_size({"width": width, "height": 844})
+        assert_first_form(opened, 900)
+        assert opened.root.evaluate(STICKS_OUT) == [], f"sticks out at {width} px"
 
 
 def address(widget: Any, **values: Any) -> str:

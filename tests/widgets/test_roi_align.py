@@ -622,6 +622,7 @@ def test_the_box_slides_by_itself_and_stops(open_widget: Any):
     opened.page.wait_for_timeout(100)
     assert opened.get("box") == still
     opened.page.get_by_role("button", name="To the end").click()
+    settle(opened)
     assert opened.get("box")[0] == 84 and opened.page.get_by_role("button", name="To the end").is_disabled()
     opened.assert_quiet()
 

@@ -338,7 +338,7 @@ function photo(figure) {
 const bothPlaces = ({ state }, square) => [square(state.window), square(neighbourOf(state.window, state.neighbour))];
 
 function buildSource(figure) {
-  const { node, canvas } = surface(figure, "The image and a window", "source");
+  const { node, canvas } = surface(figure, "Drag the window", "source");
   function draw(look) {
     const side = node.clientWidth;
     const pen = begin(canvas, side);
@@ -386,7 +386,7 @@ function buildMap(figure) {
     frame(pen, look, other, look.accent);
     frame(pen, look, own, look.second, 2.5);
     const gap = figure.state.view === "difference";
-    setText(head, gap ? "How far the two are apart" : `The map, ${CELLS} \u00d7 ${CELLS} scores`);
+    setText(head, gap ? "How far the two are apart" : `The map, ${CELLS} \u00d7 ${CELLS}`);
     scale.firstChild.firstChild.classList.toggle("gap", gap);
     setText(meaning, gap ? `0 to ${FULL.gap}` : `\u2212${FULL.low}, 0, +${FULL.high}: above 0 is a face`);
     canvas.setAttribute("aria-label", `${head.textContent}. ${mapNote(figure)} The arrow keys move the cell.`);

@@ -38,16 +38,6 @@ export function stitch(copies, stride) {
   return { data, height, width };
 }
 
-// The kernel with dilation - 1 zeros between its weights.
-export function sparseKernel(kernel, dilation) {
-  const [height, width] = [dilation * (kernel.height - 1) + 1, dilation * (kernel.width - 1) + 1];
-  const data = new Array(height * width).fill(0);
-  kernel.data.forEach((weight, n) => {
-    data[Math.floor(n / kernel.width) * dilation * width + (n % kernel.width) * dilation] = weight;
-  });
-  return { data, height, width };
-}
-
 // The two-layer network A, B: A with a stride (or dense), B with a dilation. `first` says what A does: "filter" or "max".
 export function run(image, { first, a, b }, stride, dilation) {
   const below = first === "max" ? maxPool(image, 3, stride) : conv2d(image, a, stride);
@@ -113,7 +103,7 @@ const EXAMPLES = [
   ["Max pooling", { grid: NUMBERED, filter_a: CENTRE, filter_b: [[0, 1, 0], [1, -4, 1], [0, 1, 0]], first: "max" }],
 ];
 const STEPS = [
-  ["Strided", "A looks at every second place (tinted), B at A\u2019s map. Nine of the 25 pixels get an answer."],
+  ["Strided", "Layer A looks at every second place (tinted), layer B at A\u2019s map. Nine of the 25 pixels get an answer."],
   ["Shift \u2192", "The same network once more, with the image moved by one column. A now looks at the columns in between: six new answers."],
   ["Shift \u2193", "Moved by one row instead: six more."],
   ["Shift \u2198", "Moved by both: the last four. The network has run four times."],
@@ -223,8 +213,9 @@ function layout(width) {
   const u = wide ? Math.min(17, (width - 2 * gap) / 27.5) : (width - gap - 2) / (WIDE + DENSE);
   const tile = wide ? 1.4 * u : 25;
   const across = WIDE * u + gap;
+  const left = Math.min(across + 16, width - 5.35 * tile); // of the answers below, which must not stick out
   const a = [across, top + (wide ? WIDE : DENSE) * (u / 2)];
-  const b = wide ? [(WIDE + DENSE) * u + 2 * gap, a[1]] : [across + 16, top + DENSE * u + 40 + 2.65 * tile];
+  const b = wide ? [(WIDE + DENSE) * u + 2 * gap, a[1]] : [left, top + DENSE * u + 40 + 2.65 * tile];
   const middle = [a[0] - gap / 2, a[1]];
   const height = wide ? top + WIDE * u : b[1] + 2.65 * tile;
   return { u, tile, height, width, image: [0, top], a, b, kernelA: middle,
@@ -707,7 +698,7 @@ function drawStage(figure, anew) {
   const words = inspector.update(result, figure.network, pick);
   if (pick) figure.say(`${words.title}. ${words.sum}`);
   const [dy, dx] = SHIFTS[now.copy];
-  setText(view.shiftText, `Image moved by ${dy} down, ${dx} right. Run ${now.copy + 1} of 4.`);
+  setText(view.shiftText, `Run ${now.copy + 1} of 4: image moved ${dy} down, ${dx} right.`);
   const equal = result.difference < 1e-9 ? "0" : result.difference.toExponential(0);
   setText(view.verdict, now.dilated < 0.5 ? "Comes at the last step." : `Largest difference from the stitched answers: ${equal}.`);
   view.node.dataset.awake = String(now.dilated >= 0.5);

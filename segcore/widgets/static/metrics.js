@@ -118,7 +118,7 @@ const COLUMNS = [
   ["boundary", "Boundary F", "boundary"],
 ];
 const EXAMPLES = ["guess", "perfect", "background", "missed", "shifted", "blocks", "swapped"];
-const ADVICE = "Paint on either picture. Point at a number to see its pixels.";
+const ADVICE = "The thin line is the truth\u2019s outline. Point at a number to see its pixels.";
 const NOTHING = "not counted";
 
 const score = (value) => (Number.isNaN(value) ? NOTHING : fixed(value, 3));
@@ -507,7 +507,7 @@ function buildOverall(figure) {
     return { key, fill, tick, value, node };
   });
   const mark = element("p", { class: "prose", text: "The small mark is the score before your last step." });
-  const node = element("section", { class: "overall" }, heading("Scores of it all"),
+  const node = element("section", { class: "overall" }, heading("Scores of the whole"),
     element("div", { class: "scores" }, ...rows.map((row) => row.node)), mark);
   function update() {
     mark.style.visibility = figure.before ? "visible" : "hidden";
@@ -546,7 +546,7 @@ function buildMatrix(figure) {
     return { node, truth, predicted, target: { kind: "cell", truth, predicted } };
   }));
   const head = element("tr", {}, element("td", { class: "corner" }, "truth \u2193", element("br"), "predicted \u2192"),
-    ...names.map((name, k) => element("th", { scope: "col" }, swatch(k), name)));
+    ...names.map((name, k) => element("th", { scope: "col" }, swatch(k), name.replace("background", "back\u00adground"))));
   const lines = names.map((name, k) => element("tr", {}, element("th", { scope: "row" }, swatch(k), name),
     ...cells[k].map(({ node }) => element("td", {}, node))));
   const table = element("table", { class: "matrix" }, element("caption", { text: "Confusion matrix, in pixels" }),
@@ -680,7 +680,7 @@ function build(figure) {
     tools: buildTools(figure), pictures: ["truth", "prediction"].map((which) => buildPicture(figure, which)), overall: buildOverall(figure),
     matrix: buildMatrix(figure), classes: buildClasses(figure), words: element("p", { class: "words" }),
   };
-  const rest = "Paint on the prediction, and watch which scores care. Or start from one of these answers.";
+  const rest = "Paint on the prediction, or on the truth, and watch which scores care. Or start from one of these answers.";
   figure.first(
     element("p", { class: "segcore-lead", text: "Paint a prediction over a truth, and every score follows." }),
     trials(figure, trialsOf(figure), rest).node, parts.tools.node,

@@ -186,15 +186,15 @@ const JUMPS = { Home: [-1, 0], End: [1, 0], PageUp: [0, -1], PageDown: [0, 1] };
 const CHANNELS = { // with the largest value, and what 0 and that value mean
   edges: ["Edges", 99, "edges. Masks: from the mouth\u2019s map.", "weak to strong, 0 to 99"],
   brightness: ["Brightness", 99, "brightness. Masks: from the mouth\u2019s map.", "black to white, 0 to 99"],
-  mouth: ["Cup\u2019s mouth", 100, "how much of each cell is cup\u2019s mouth", "0 to 100 % of the cell"],
+  mouth: ["Cup\u2019s mouth", 100, "cup\u2019s mouth in each cell", "0 to 100 % of the cell"],
 };
 // A map's colours are the same by day and by night; so are those on the photograph, which are lighter.
 const MAP = { low: "#e9edf2", high: "#7f90a3", text: "#1d232b", page: "#ffffff", accent: "#0b6e8f", second: "#b45309" };
 const ON_PHOTOGRAPH = { pool: { line: "#f0a35e", wrong: [224, 123, 26] }, align: { line: "#5cc3e6", wrong: [27, 156, 196] } };
 
 const START = { box: [56.1, 5, 136.1, 70], output_size: [5, 5], sampling_ratio: 2, aligned: true, channel: "mouth" };
-const REST = "Drag the box a little to the side. RoIPool\u2019s mask rides along with the box, off the cup, then jumps by a cell; " +
-  "RoIAlign\u2019s stays on the cup. Arrow keys move the box by a pixel, with Shift by a tenth.";
+const REST = "Drag the box a little to the side. RoIPool\u2019s mask rides along, then jumps by a cell; RoIAlign\u2019s stays on the cup. " +
+  "Arrow keys move the box by a pixel, with Shift by a tenth.";
 const OFF = "\u201caligned\u201d is off: RoIAlign\u2019s points lie 8 pixels to the right of the box and below it, half a cell.";
 const NOTHING = "No part of the mouth lies in the box, so no mask comes back. Drag the box to the cup.";
 const TRIALS = [
@@ -926,9 +926,9 @@ function build(figure) {
   const reset = button("Start again", () => figure.set(START), { class: "segcore-button quiet" });
   tried.node.firstChild.append(reset);
   const marks = key(["outline", "the box"], ["ring second", "RoIPool\u2019s cells"], ["dot", "RoIAlign\u2019s points"],
-    ["scale", scale], ["rim", "true edge"], ["wrong", "the mask that comes back, filled where it is wrong"],
+    ["rim", "true edge"], ["scale", scale], ["wrong", "the mask, filled where wrong"],
     ["hollow", "a point that counts as zero"]);
-  const lead = "Each way reads the box\u2019s part of a coarse map of the cup\u2019s mouth and draws the mouth back into the photograph. How well does it fit?";
+  const lead = "Each reads the box from a coarse map of the cup\u2019s mouth and draws the mouth into the photograph. Which one fits?";
   figure.first(heading("Read one box from the feature map, two ways"), element("p", { class: "intro", text: lead }),
     element("div", { class: "scene" }, element("section", { class: "map" }, caption, map.view), ...masks.map(({ node }) => node),
       marks), tried.node, help);

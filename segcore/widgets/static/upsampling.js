@@ -197,7 +197,7 @@ export const FILTERS = {
 const WAYS = [
   {
     label: "Paint", values: { method: "transposed", mode: "paint" }, title: "Every input value paints the filter into the output",
-    note: () => "Point at a cell of the output, and its sum stands below. Change a number of input or filter. Play the strokes.",
+    note: (s) => `A step in the input is ${plural(s, "step")} in the output: the stride. Point at a cell of the output, change a number, play.`,
   },
   {
     label: "Zeros inserted", values: { method: "transposed", mode: "zeros" },
@@ -539,7 +539,7 @@ function layout({ result, root }) {
   sizes.shape = rest >= Math.max(84, 26 * kernel) ? "beside" : "stacked";
   sizes.filter = fit(38, (sizes.shape === "beside" ? rest : room) / kernel);
   const first = Math.max(sizes.input * source.width, Math.min((room - 16) / 2, room - 16 - sizes.filter * kernel));
-  return { ...sizes, first, second: rest, output: fit(38, room / shown.width, (354 - tall) / shown.height) };
+  return { ...sizes, first, second: rest, output: fit(38, room / shown.width, (346 - tall) / shown.height) };
 }
 
 // Over the fields of the input: the zeros between them, and the window of the turned filter.
