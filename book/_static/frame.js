@@ -260,12 +260,12 @@
   }
 
   // ---- Print: for as long as it is printed, a dark page is light (pictures that scripts have drawn too), and solutions
-  // that are folded, which nobody can open on paper, stand open ------------------------------------------------------------
+  // and expected pictures that are folded, which nobody can open on paper, stand open --------------------------------------
   function setUpPrint() {
     const opened = [];
     const prepare = () => {
       page.dataset.theme = "light";
-      for (const box of all("details.admonition:not(.hide, [open])")) {
+      for (const box of all("details:is(.admonition:not(.hide), :has(> img)):not([open])")) {
         box.open = true;
         opened.push(box);
       }

@@ -297,6 +297,18 @@ def test_a_dark_page_prints_light_and_is_dark_again(open_path):
     assert folded.count() == count
 
 
+def test_a_lab_prints_its_expected_pictures(open_path):
+    page = (opened := open_path(HTML / CHAPTER.replace("book", "labs"))).page
+    settle(opened)
+    pictures = page.locator("details > img")
+    count = pictures.count()
+    assert count > 0 and not any(picture.is_visible() for picture in pictures.all())
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert all(picture.is_visible() for picture in pictures.all())
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert not any(picture.is_visible() for picture in pictures.all())
+
+
 def test_where_storage_is_forbidden(open_path):
     """Menu and colours work, no script complains, and the choice lasts as long as the page."""
     page = (opened := open_path(HTML / CHAPTER, storage=False)).page
