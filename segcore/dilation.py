@@ -35,15 +35,17 @@ three-dimensional networks.
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from segcore import inputs, tracing
+from segcore.inputs import size_of
+from segcore.windows import Operation, Window
 
 __all__ = ["ContextModule", "DilatedAvgPool2d", "dilate", "identity_", "shift_and_stitch", "sparse_kernel"]
 
@@ -109,7 +111,12 @@ def _stitch(runs: dict[Pair, Tensor], step: Pair) -> Tensor:
     stitched = runs[0, 0].new_zeros(*channels, height, width)
     for (y, x), run in runs.items():
         place = stitched[..., y :: step[0], x :: step[1]]
-        _check_fits(run, place, step)
+        if run.shape != place.shape:
+            raise ValueError(
+                f"expected a network of stride {step}, got outputs that do not interleave: a shift gives "
+                f"{tuple(run.shape[2:])} where there is room for {tuple(place.shape[2:])}; check the stride, "
+                "and that every layer keeps to it (no ceil_mode, no adaptive pooling, no resizing)"
+            )
         place.copy_(run)
     return stitched
 
@@ -162,21 +169,12 @@ def dilate(
         >>> network(image).shape, dilated(image).shape
         (torch.Size([1, 4, 5, 5]), torch.Size([1, 4, 9, 9]))
     """
-    network = _as_network(network)
+    inputs.instance(network, "network", nn.Module)
+    if type(network).__module__.startswith("torch.nn.modules") and not isinstance(network, nn.Sequential):
+        network = nn.Sequential(network)  # a single layer
     found = _traced(network)
-    layers = _layers(network, found)
-    changed = _changed(found, layers, layers_or_stride)
-    uses = Counter(name for name, _ in layers.values())
-    if any(each.module is None or uses[layers[each].name] > 1 for each in changed):
-        network = _unfolded(network)
-        again = _layers(network, _traced(network)).values()
-    else:
-        network = tracing.sharing_copy(network)
-        again = layers.values()
-    for operation, place in zip(layers, again, strict=True):
-        if operation in changed:
-            _exchange(network, place.name, changed[operation])
-    return network
+    places = _places(network, found)
+    return tracing.exchanged(network, found, _changed(found, places, layers_or_stride))
 
 
 def sparse_kernel(kernel: Tensor, dilation: int | Pair) -> Tensor:
@@ -336,16 +334,16 @@ def _run(network: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
     try:
         output = network(image)
     except RuntimeError as error:
-        least = _least_size(network, image)
-        if any(n > size for n, size in zip(least, image.shape[2:], strict=True)):
-            raise ValueError(
-                f"expected an image of the size of the network's field at least, {least[0]} × {least[1]}, "
-                f"got {image.shape[2]} × {image.shape[3]}; take a larger image, or pad it"
-            ) from error
+        got = size_of(image.shape[2:])
         if isinstance(network, nn.Module):
-            raise
-        size = f"{image.shape[2]} × {image.shape[3]}"
-        raise ValueError(f"expected an image that the network takes, got {size}: {error}") from error
+            least = _least_size(network, image)
+            if all(size >= wanted for size, wanted in zip(image.shape[2:], least, strict=True)):
+                raise
+            raise ValueError(
+                f"expected an image of the size of the network's field at least, {size_of(least)}, got "
+                f"{got}; take a larger image, or pad it"
+            ) from error
+        raise ValueError(f"expected an image that the network takes, got {got}: {error}") from error
     if not isinstance(output, Tensor) or output.dim() != 4:
         got = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
         raise ValueError(
@@ -360,12 +358,11 @@ def _check_stride(network: Callable[[Tensor], Tensor], image: Tensor, stride: Pa
     # So many pixels more give step + 1 outputs more, and another number at any other stride. A module is
     # probed without computing, so it may be a hundred times as many, which tells the true stride exactly.
     times = 100 if isinstance(network, nn.Module) else 1
-    here = _map_size(network, image, (image.shape[2], image.shape[3]))
+    height, width = image.shape[2:]
+    here = _map_size(network, image, (height, width))
     for axis, step in enumerate(stride):
         extra = step * (step + 1) * times
-        size = [image.shape[2], image.shape[3]]
-        size[axis] += extra
-        larger = _map_size(network, image, (size[0], size[1]))
+        larger = _map_size(network, image, (height, width + extra) if axis else (height + extra, width))
         if here is None or larger is None:
             return
         more = larger[axis] - here[axis]
@@ -382,8 +379,7 @@ def _map_size(network: Callable[[Tensor], Tensor], image: Tensor, size: Pair) ->
     try:
         with torch.no_grad():
             if isinstance(network, nn.Module):
-                shape = (1, image.shape[1], *size)
-                empty = torch.empty(shape, dtype=image.dtype, device="meta")
+                empty = torch.empty(1, image.shape[1], *size, dtype=image.dtype, device="meta")
                 output = tracing.weightless_copy(network)(empty)
             else:
                 output = network(image.new_zeros(1, image.shape[1], *size))
@@ -393,29 +389,16 @@ def _map_size(network: Callable[[Tensor], Tensor], image: Tensor, size: Pair) ->
     return (output.shape[2], output.shape[3]) if is_map else None
 
 
-def _least_size(network: Callable[[Tensor], Tensor], image: Tensor, most: int = 4096) -> Pair:
-    """The smallest image that the network takes, (0, 0) where it cannot be told."""
-    if not isinstance(network, nn.Module):
-        return 0, 0
-    least = []
-    for axis in (0, 1):
-        low, high = 0, most  # too small, large enough
-        while high - low > 1:
-            middle = (low + high) // 2
-            size = (middle, most) if axis == 0 else (most, middle)
-            low, high = (low, middle) if _map_size(network, image, size) else (middle, high)
-        least.append(0 if high == most else high)
-    return least[0], least[1]
+def _least_size(network: nn.Module, image: Tensor, most: int = 4096) -> Pair:
+    """The smallest image that a module takes, 0 along an axis where it cannot be told."""
 
+    def takes(height: int, width: int) -> bool:
+        return _map_size(network, image, (height, width)) is not None
 
-def _check_fits(run: Tensor, place: Tensor, stride: Pair) -> None:
-    """Refuse outputs that do not interleave."""
-    if run.shape != place.shape:
-        raise ValueError(
-            f"expected a network of stride {stride}, got outputs that do not interleave: a shift gives "
-            f"{tuple(run.shape[2:])} where there is room for {tuple(place.shape[2:])}; check the stride, and "
-            "that every layer keeps to it (no ceil_mode, no adaptive pooling, no resizing)"
-        )
+    sizes = range(1, most)
+    rows = 1 + bisect_left(sizes, True, key=lambda size: takes(size, most))
+    columns = 1 + bisect_left(sizes, True, key=lambda size: takes(most, size))
+    return rows % most, columns % most
 
 
 # --- Dilation: how far apart the units of a map are ---
@@ -434,27 +417,23 @@ class _Grid(NamedTuple):
 
     def after(self, stride: Pair, left: Pair) -> _Grid:
         """The grid after a layer of this stride, of which so much is left."""
-        return _Grid(
-            (self.before[0] * stride[0], self.before[1] * stride[1]),
-            (self.now[0] * left[0], self.now[1] * left[1]),
-        )
+        return _Grid(_times(self.before, stride), _times(self.now, left))
 
 
 class _Place(NamedTuple):
-    """A layer that has a kernel or a padding, and its name."""
+    """A layer that has a kernel or a padding: its name, the layer, its windows along y and x."""
 
     name: str
     layer: Any
+    windows: tuple[Window, Window]
+
+    def along(self, number: str) -> Pair:
+        """A number of its windows, (y, x)."""
+        y, x = (getattr(window, number) for window in self.windows)
+        return y, x
 
 
-Layers = dict[tracing.Operation, _Place]
-
-
-def _as_network(network: object) -> nn.Module:
-    """A single layer becomes a network of one layer."""
-    inputs.instance(network, "network", nn.Module)
-    single = isinstance(network, nn.Module) and type(network).__module__.startswith("torch.nn.modules")
-    return nn.Sequential(network) if single and not isinstance(network, nn.Sequential) else network  # type: ignore
+Places = dict[Operation, _Place]
 
 
 def _traced(network: nn.Module) -> tracing.Trace:
@@ -469,44 +448,51 @@ def _traced(network: nn.Module) -> tracing.Trace:
     raise ValueError(f"{place} cannot be dilated: {_why_not(failed.kind)}: {failed}") from failed
 
 
-def _layers(network: nn.Module, found: tracing.Trace) -> Layers:
+def _places(network: nn.Module, found: tracing.Trace) -> Places:
     """The layers that have a kernel or a padding; all else must look at one place only."""
     paths = {id(module): path for path, module in network.named_modules()}
-    layers = {}
+    places = {}
     for each in found.operations:
         name, layer = each.name, each.module
         if layer is not None:
             name = paths[id(layer)]
         elif each.kind in _POOLS:
             layer = _POOLS[each.kind](*each.args[1:], **each.kwargs)
-        if isinstance(layer, _SPATIAL + _PADDING):
+        y, x = each.output.windows
+        if isinstance(layer, _SPATIAL + _PADDING) and isinstance(y, Window) and isinstance(x, Window):
             _check_layer(layer, name)
-            layers[each] = _Place(name, layer)
-        elif any(output.grid is None or set(output.windows) != {tracing.Window()} for output in each.outputs):
+            places[each] = _Place(name, layer, (y, x))
+        elif any(output.grid is None or set(output.windows) != {Window()} for output in each.outputs):
             if layer is not None:
                 raise ValueError(f"{name} ({each.kind}) cannot be dilated: {_why_not(each.kind)}")
             raise ValueError(
                 f"{name} cannot be dilated: nothing is known of the call {each.kind}(); use a layer "
                 "(nn.Conv2d, nn.MaxPool2d, ...), or dilate the part of the network before it"
             )
-    return layers
+    return places
 
 
 def _changed(
-    found: tracing.Trace, layers: Layers, wanted: int | str | Sequence[str]
-) -> dict[tracing.Operation, nn.Module]:
+    found: tracing.Trace, places: Places, wanted: int | str | Sequence[str]
+) -> dict[Operation, nn.Module]:
     """The dilated layer of each operation that changes."""
-    loses_stride = _choice(wanted, layers)
+    loses_stride = _choice(wanted, places)
     grids = {found.image: _Grid((1, 1), (1, 1))}
     changed = {}
     for each in found.operations:
-        grid = _shared_grid(each, grids)
-        if each in layers:
-            name, layer = layers[each]
-            stride = _stride_of(layer)
-            left = (1, 1) if loses_stride(name, stride, grid) else stride
+        here = {grids[before]: before for before in each.inputs}
+        if len(here) > 1:
+            maps = " and ".join(f"one of stride {grid.now}" for grid in here)
+            raise ValueError(
+                f"{each.name} joins maps that no longer fit: {maps}; take the stride from both branches"
+            )
+        grid = next(iter(here))
+        if each in places:
+            place = places[each]
+            stride = place.along("stride")
+            left = (1, 1) if loses_stride(place.name, stride, grid) else stride
             if (left, grid.dilation) != (stride, (1, 1)):
-                changed[each] = _dilated(layer, name, left, grid.dilation)
+                changed[each] = _dilated(place, left, grid.dilation)
             grid = grid.after(stride, left)
         grids.update(dict.fromkeys(each.outputs, grid))
     if isinstance(wanted, int):
@@ -514,30 +500,17 @@ def _changed(
     return changed
 
 
-def _shared_grid(operation: tracing.Operation, grids: dict[tracing.Map, _Grid]) -> _Grid:
-    """The grid that all maps that go into an operation share."""
-    found = {grids[each]: each for each in operation.inputs}
-    if len(found) > 1:
-        maps = " and ".join(f"one of stride {grid.now}" for grid in found)
-        raise ValueError(
-            f"{operation.name} joins maps that no longer fit: {maps}; take the stride from both branches"
-        )
-    return next(iter(found))
-
-
-def _choice(wanted: int | str | Sequence[str], layers: Layers) -> Callable[[str, Pair, _Grid], bool]:
+def _choice(wanted: int | str | Sequence[str], places: Places) -> Callable[[str, Pair, _Grid], bool]:
     """Which layers lose their stride."""
     if isinstance(wanted, int):
         stride = inputs.whole(wanted, "output stride")
-        return lambda name, own, grid: any(
-            stride % (now * step) for now, step in zip(grid.now, own, strict=True)
-        )
+        return lambda name, own, grid: any(stride % now for now in _times(grid.now, own))
     names = [wanted] if isinstance(wanted, str) else wanted
     if not isinstance(names, list | tuple | set) or not all(isinstance(name, str) for name in names):
         raise TypeError(f"expected names of layers or the output stride wanted (1 takes all), got {wanted!r}")
     if not names:
         raise ValueError("expected the name of at least one layer, got none; 1 takes every stride")
-    strided = dict.fromkeys(place.name for place in layers.values() if _stride_of(place.layer) != (1, 1))
+    strided = dict.fromkeys(place.name for place in places.values() if place.along("stride") != (1, 1))
     for name in names:
         if not any(_belongs(layer, name) for layer in strided):
             there = ", ".join(strided) or "none"
@@ -560,48 +533,19 @@ def _check_reached(wanted: int, outputs: list[_Grid], grids: set[_Grid]) -> None
         )
 
 
-def _unfolded(network: nn.Module) -> nn.Module:
-    """A copy in which each functional pool, and each further use of a layer, is a layer of its own."""
-    network = tracing.sharing_copy(network)
-    try:
-        graph = fx.Tracer().trace(network)
-    except Exception as error:  # a forward may fail in any way when it is traced
-        raise ValueError(
-            f"expected a network that torch.fx can trace, got {type(network).__name__}: {error}; give each "
-            "place of a layer a layer of its own, and use layers in place of functional pools"
-        ) from error
-    used = set()
-    for node in list(graph.nodes):
-        name = str(node.target) if node.op == "call_module" else getattr(node.target, "__name__", "")
-        layer = network.get_submodule(name) if node.op == "call_module" else None
-        if name in used and isinstance(layer, _SPATIAL + _PADDING):
-            layer = tracing.sharing_copy(layer)
-        elif node.op == "call_function" and name in _POOLS:
-            layer = _POOLS[name](*node.args[1:], **node.kwargs)
-            node.op, node.args, node.kwargs = "call_module", node.args[:1], {}
-        else:
-            used.add(name)
-            continue
-        node.target = f"{node.name}_of_its_own"
-        setattr(network, node.target, layer)
-    graph.lint()
-    return fx.GraphModule(network, graph, type(network).__name__)
-
-
-def _exchange(network: nn.Module, name: str, layer: nn.Module) -> None:
-    """Put a layer in the place of another one, under all names that it has."""
-    old = network.get_submodule(name)
-    for path in [path for path, each in network.named_modules(remove_duplicate=False) if each is old]:
-        parent, _, child = path.rpartition(".")
-        setattr(network.get_submodule(parent), child, layer)
-
-
 # --- Dilation: one layer ---
 
 
 _SPATIAL = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
 _PADDING = (nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d)
 _POOLS: dict[str, Any] = {"max_pool2d": nn.MaxPool2d, "avg_pool2d": nn.AvgPool2d}
+_WHY_NOT = {  # how kinds begin that have no dilated form, and the reason
+    ("Linear", "Flatten", "Unflatten"): "it takes the whole map at once, and would have to be a convolution",
+    ("Adaptive",): "its windows follow the size of the map",
+    ("ConvTranspose", "Upsampl", "PixelShuffle", "MaxUnpool"): "it makes the map finer itself",
+    ("GroupNorm", "InstanceNorm", "LayerNorm", "BatchNorm"): "its mean over the map changes when the map is "
+    "denser",
+}
 
 
 class DilatedAvgPool2d(nn.Module):
@@ -653,60 +597,32 @@ class DilatedAvgPool2d(nn.Module):
         return F.conv2d(x, ones, None, self.stride, self.padding, self.dilation, groups=channels)
 
 
-def _dilated(layer: Any, name: str, stride: Pair, dilation: Pair) -> nn.Module:
+def _dilated(place: _Place, stride: Pair, dilation: Pair) -> nn.Module:
     """A layer with this stride, its kernel and padding stretched by the dilation; parameters are shared."""
-    _check_padding(layer, name, dilation)
-    layer = tracing.sharing_copy(layer)
+    _check_padding(place, dilation)
+    layer = tracing.sharing_copy(place.layer)
     if isinstance(layer, _PADDING):
         (left, right, top, bottom), (down, across) = layer.padding, dilation
         layer.padding = (left * across, right * across, top * down, bottom * down)
         return layer
-    layer.padding = _times(_padding(layer), dilation)
+    kernel, padding = place.along("kernel"), _times(place.along("padding"), dilation)
+    if isinstance(layer, nn.AvgPool2d) and dilation != (1, 1):
+        options = layer.count_include_pad, layer.divisor_override
+        return DilatedAvgPool2d(kernel, stride, padding, dilation, *options)
+    layer.stride, layer.padding = stride, padding
     if isinstance(layer, nn.AvgPool2d):
-        return _dilated_mean(layer, stride, dilation)
-    layer.stride, layer.dilation = stride, _times(layer.dilation, dilation)
-    return _pad_first(layer) if isinstance(layer, nn.MaxPool2d) else layer
+        return layer
+    layer.dilation = _times(place.along("dilation"), dilation)
+    if isinstance(layer, nn.Conv2d) or not any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
+        return layer
+    down, across = padding  # torch refuses more than half of a pool's window: in a layer of its own
+    layer.padding = (0, 0)
+    return nn.Sequential(nn.ConstantPad2d((across, across, down, down), -torch.inf), layer)
 
 
-def _dilated_mean(pool: Any, stride: Pair, dilation: Pair) -> nn.Module:
-    """An average pool, whose padding is already scaled, with stride and dilation."""
-    if dilation == (1, 1):
-        pool.stride = stride
-        return pool
-    padding = _times(pool.padding, (1, 1))
-    options = (pool.count_include_pad, pool.divisor_override)
-    return DilatedAvgPool2d(_times(pool.kernel_size, (1, 1)), stride, padding, dilation, *options)
-
-
-def _pad_first(pool: Any) -> nn.Module:
-    """The pool, with a padding that torch refuses (more than half of the window) in a layer of its own."""
-    down, across = pool.padding
-    height, width = _times(pool.kernel_size, (1, 1))
-    if down <= height // 2 and across <= width // 2:
-        return pool
-    pool.padding = (0, 0)
-    return nn.Sequential(nn.ConstantPad2d((across, across, down, down), -torch.inf), pool)
-
-
-def _padding(layer: Any) -> int | Pair:
-    """The padding of a layer in numbers."""
-    if layer.padding == "valid":
-        return 0
-    if layer.padding == "same":
-        down, across = _times(layer.dilation, (layer.kernel_size[0] - 1, layer.kernel_size[1] - 1))
-        return down // 2, across // 2
-    return layer.padding
-
-
-def _times(value: int | tuple[int, ...], factor: Pair) -> Pair:
-    """One number or (y, x), times (y, x)."""
-    y, x = value if isinstance(value, tuple | list) else (value, value)
-    return y * factor[0], x * factor[1]
-
-
-def _stride_of(layer: nn.Module) -> Pair:
-    """The stride of a layer, (1, 1) of padding."""
-    return _times(layer.stride, (1, 1)) if isinstance(layer, _SPATIAL) else (1, 1)
+def _times(numbers: Pair, factors: Pair) -> Pair:
+    """Two numbers (y, x), times (y, x)."""
+    return numbers[0] * factors[0], numbers[1] * factors[1]
 
 
 def _check_layer(layer: Any, name: str) -> None:
@@ -714,10 +630,8 @@ def _check_layer(layer: Any, name: str) -> None:
     if getattr(layer, "ceil_mode", False):
         fault, cure = "ceil_mode=True", "its last window hangs over the edge; set ceil_mode=False first"
     elif getattr(layer, "return_indices", False):
-        fault, cure = (
-            "return_indices=True",
-            "the indices are those of the coarse map; set return_indices=False",
-        )
+        fault = "return_indices=True"
+        cure = "the indices are those of the coarse map; set return_indices=False"
     elif layer.padding == "same" and any(size % 2 == 0 for size in layer.kernel_size):
         fault, cure = "padding='same' and an even kernel", "pad with nn.ZeroPad2d first and set padding=0"
     else:
@@ -725,13 +639,15 @@ def _check_layer(layer: Any, name: str) -> None:
     raise ValueError(f"{name} ({type(layer).__name__} with {fault}) cannot be dilated: {cure}")
 
 
-def _check_padding(layer: Any, name: str, dilation: Pair) -> None:
+def _check_padding(place: _Place, dilation: Pair) -> None:
     """Refuse a padding of what stands at the border: in a denser map something else stands there."""
+    layer = place.layer
     kind = getattr(layer, "padding_mode", "zeros")
     kind = {nn.ReflectionPad2d: "reflect", nn.ReplicationPad2d: "replicate"}.get(type(layer), kind)
-    if kind != "zeros" and dilation != (1, 1) and _padding(layer) not in (0, (0, 0)):
+    pads = layer.padding if isinstance(layer, _PADDING) else place.along("padding")
+    if kind != "zeros" and dilation != (1, 1) and any(pads):
         raise ValueError(
-            f"{name} ({type(layer).__name__} with {kind} padding) cannot be dilated: where the map is "
+            f"{place.name} ({type(layer).__name__} with {kind} padding) cannot be dilated: where the map is "
             "denser, other numbers stand at its lower and right border; pad with zeros, or keep the "
             "strides before it"
         )
@@ -739,13 +655,6 @@ def _check_padding(layer: Any, name: str, dilation: Pair) -> None:
 
 def _why_not(kind: str) -> str:
     """The reason for which a layer of this kind cannot be dilated, and what to do."""
-    whole = "it takes the whole map at once, and would have to be a convolution"
-    norm = "its mean over the map changes when the map is denser"
-    reasons = {
-        ("Linear", "Flatten", "Unflatten"): whole,
-        ("Adaptive",): "its windows follow the size of the map",
-        ("ConvTranspose", "Upsampl", "PixelShuffle", "MaxUnpool"): "it makes the map finer itself",
-        ("GroupNorm", "InstanceNorm", "LayerNorm", "BatchNorm"): norm,
-    }
-    reason = next((text for starts, text in reasons.items() if kind.startswith(starts)), "")
-    return f"{reason or 'nothing is known of such layers'}; dilate the part of the network before it"
+    known = (reason for starts, reason in _WHY_NOT.items() if kind.startswith(starts))
+    reason = next(known, "nothing is known of such layers")
+    return f"{reason}; dilate the part of the network before it"

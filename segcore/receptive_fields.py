@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from segcore import inputs, tracing
-from segcore.windows import Layer, Resize, Seen, Whole, Window
+from segcore.windows import Layer, Resize, Seen, Whole, Window, among, both
 
 __all__ = [
     "Layer",
@@ -66,7 +66,7 @@ class ReceptiveField(NamedTuple):
     @property
     def bounded(self) -> bool:
         """Whether the field has a size along both axes."""
-        return INF not in _both(self.size)
+        return INF not in both(self.size)
 
 
 class ReceptiveFields(list[ReceptiveField]):
@@ -87,7 +87,8 @@ class ReceptiveFields(list[ReceptiveField]):
 
     def _add(self, name: str, axes: Axes) -> None:
         """One more layer."""
-        self.append(_published(*axes))
+        pairs = zip(*map(_summary, axes), strict=True)
+        self.append(ReceptiveField(*(y if y == x else (y, x) for y, x in pairs)))
         self.names.append(name)
 
     def __getitem__(self, key: Any) -> Any:
@@ -181,7 +182,7 @@ def receptive_field(
     for name, layer in layers.items():
         if not isinstance(layer, Layer):
             raise TypeError(f"expected each layer as a Layer, got {layer!r}; a 3×3 convolution is Layer(3)")
-        axes = _compose(axes[0], layer.windows[0]), _compose(axes[1], layer.windows[1])
+        axes = _after([axes], layer.windows)
         fields._add(name, axes)
     return fields
 
@@ -219,7 +220,7 @@ def input_region(
             f"expected x1 < x2 and y1 < y2, got {(x1, y1, x2, y2)}; a single unit at column x and row y is "
             "(x, y, x + 1, y + 1)"
         )
-    (size_y, size_x), (stride_y, stride_x), (padding_y, padding_x) = map(_both, field)
+    (size_y, size_x), (stride_y, stride_x), (padding_y, padding_x) = map(both, field)
     left, right = _seen(size_x, stride_x, padding_x, x1, x2 - 1)
     top, bottom = _seen(size_y, stride_y, padding_y, y1, y2 - 1)
     return left, top, right, bottom
@@ -312,16 +313,19 @@ def _everything(stride: Fraction | None = None) -> _Axis:
     return _Axis(stride, (-INF,), (INF,))
 
 
-def _after(maps: Sequence[_Axis], window: Seen) -> _Axis:
+def _after(maps: Sequence[Axes], windows: tuple[Seen, Seen]) -> Axes:
     """What the units of a result see, whose windows lie on these maps."""
+    y, x = (_compose([each[axis] for each in maps], windows[axis]) for axis in (0, 1))
+    return y, x
+
+
+def _compose(maps: Sequence[_Axis], window: Seen) -> _Axis:
+    """The same along one axis."""
+    if isinstance(window, Whole) and window.stride is None:
+        return _everything()
+    seen = _hull(maps)
     if isinstance(window, Whole):
-        stride = None if window.stride is None else _hull(maps).stride
-        return _everything(None if stride is None else stride * cast(Fraction, window.stride))
-    return _compose(_hull(maps), window)
-
-
-def _compose(seen: _Axis, window: Seen) -> _Axis:
-    """What units see whose window takes units that see `seen`."""
+        return _everything(None if seen.stride is None else seen.stride * cast(Fraction, window.stride))
     step, taps = cast(Window | Resize, window).taps()
     phases, inner = len(taps), len(seen.first)
     stride = None if seen.stride is None else seen.stride * Fraction(step, phases)
@@ -368,11 +372,6 @@ def _summary(seen: _Axis) -> tuple[Number, Number, Number]:
     return _plain(padding + end + 1), _plain(stride), _plain(padding)
 
 
-def _published(y: _Axis, x: _Axis) -> ReceptiveField:
-    pairs = zip(_summary(y), _summary(x), strict=True)
-    return ReceptiveField(*(a if a == b else (a, b) for a, b in pairs))
-
-
 def _seen(size: Number, stride: Number, padding: Number, first: int, last: int) -> tuple[Number, Number]:
     """Where the pixels begin and end that the units first ... last see."""
     if INF in (size, stride):
@@ -399,11 +398,16 @@ def _of_module(
     fields = ReceptiveFields()
     for operation in found.operations:
         before = [seen[each] for each in operation.inputs]
-        for output in operation.outputs:
-            seen[output] = _of_output(operation, before, output)
-        after = [seen[each] for each in operation.outputs]
-        if all(map(_bounded, before)) and not all(map(_bounded, after)):
-            fields.unbounded[operation.name] = _reason(operation)
+        try:
+            after = [_after(before, output.windows) for output in operation.outputs]
+        except ValueError as error:
+            raise tracing.TracingError.at(operation.name, operation.kind, error) from error
+        seen.update(zip(operation.outputs, after, strict=True))
+        ended = any(axis.infinite for axes in after for axis in axes)
+        if ended and not any(axis.infinite for axes in before for axis in axes):
+            windows = (window for output in operation.outputs for window in output.windows)
+            reasons = (window.reason for window in windows if isinstance(window, Whole))
+            fields.unbounded[operation.name] = next(reasons, "")
         if not operation.packed:
             fields._add(operation.name, after[0])
     last = found.operations[-1].output if found.operations else None
@@ -414,36 +418,12 @@ def _of_module(
     return fields
 
 
-def _of_output(operation: tracing.Operation, before: list[Axes], output: tracing.Map) -> Axes:
-    """What the units of a map see that an operation gives."""
-    try:
-        y, x = (_after([each[axis] for each in before], output.windows[axis]) for axis in (0, 1))
-    except ValueError as error:
-        name, kind = operation.name, operation.kind
-        raise tracing.TracingError(
-            f"cannot follow the field through node {name!r} ({kind}): {error}", name, kind
-        ) from error
-    return y, x
-
-
-def _bounded(axes: Axes) -> bool:
-    return not (axes[0].infinite or axes[1].infinite)
-
-
-def _reason(operation: tracing.Operation) -> str:
-    """Why an operation sees the whole image."""
-    windows = (window for output in operation.outputs for window in output.windows)
-    return next((window.reason for window in windows if isinstance(window, Whole)), "")
-
-
 # --- A network at work ---
 
 
 def _map_of(output: Any) -> Tensor:
     """The first output of a module, if it is a map that gradients flow through."""
-    first = output
-    while isinstance(first, Mapping | tuple | list) and first:
-        first = next(iter(first.values() if isinstance(first, Mapping) else first))
+    first = next(iter(among(output, Tensor)), output)
     if not isinstance(first, Tensor) or first.dim() != 4:
         got = f"shape {tuple(first.shape)}" if isinstance(first, Tensor) else type(first).__name__
         raise ValueError(
@@ -466,7 +446,7 @@ def _check_room(module: nn.Module, image: Tensor) -> None:
             continue
     else:
         return
-    height, width = _both(field.size)
+    height, width = both(field.size)
     if field.bounded and (height > image.shape[-2] or width > image.shape[-1]):
         raise ValueError(
             f"expected an image that holds the receptive field of {_text(field.size)} pixels, got "
@@ -485,12 +465,6 @@ def _checked_unit(unit: tuple[int, int] | None, found: Tensor) -> tuple[int, int
             f"expected unit within rows 0 to {height - 1} and columns 0 to {width - 1}, got {unit}"
         )
     return row, column
-
-
-def _both(value: Any) -> tuple[Any, Any]:
-    """A number for both axes, or (y, x)."""
-    pair = tuple(value) if isinstance(value, tuple | list) else (value,)
-    return pair[0], pair[-1]
 
 
 def _text(value: Any) -> str:

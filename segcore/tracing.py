@@ -24,13 +24,14 @@ import copy
 import inspect
 import itertools
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
 from segcore import inputs, windows
@@ -46,6 +47,7 @@ __all__ = [
     "Unknown",
     "Whole",
     "Window",
+    "exchanged",
     "sharing_copy",
     "trace",
     "weightless_copy",
@@ -178,6 +180,78 @@ def weightless_copy(network: nn.Module, memo: dict[int, Any] | None = None) -> A
     memo.update({id(value): torch.empty_like(value, device="meta") for value in _weights(network)})
     with _OnMeta():
         return copy.deepcopy(network, memo)
+
+
+def exchanged(network: nn.Module, found: Trace, layers: Mapping[Operation, nn.Module]) -> nn.Module:
+    """A copy that shares parameters and buffers, in which other layers do some operations.
+
+    Args:
+        network: Stays as it is.
+        found: Its trace.
+        layers: The layer for each operation that changes.
+
+    Returns:
+        A module of the same class. But a ``torch.fx.GraphModule``, in the network's present mode, where a
+        function, or a module that serves in several places, has to change.
+
+    Raises:
+        ValueError: torch.fx has to trace the network then, and cannot.
+    """
+    paths = {id(module): path for path, module in network.named_modules()}
+    uses: dict[tuple[bool, str], list[Operation]] = {}  # of a module, by its path; of a function, by its name
+    for each in found.operations:
+        place = (False, each.kind) if each.module is None else (True, paths[id(each.module)])
+        uses.setdefault(place, []).append(each)
+    uses = {place: calls for place, calls in uses.items() if not layers.keys().isdisjoint(calls)}
+    network = sharing_copy(network)
+    own_layers = any(len(calls) > 1 or not is_module for (is_module, _), calls in uses.items())
+    graph = _graph(network) if own_layers else None
+    for (is_module, path), calls in uses.items():
+        if is_module and calls[0] in layers:
+            old = network.get_submodule(path)
+            for name, each in list(network.named_modules(remove_duplicate=False)):
+                if each is old:  # under all names that it has
+                    parent, _, child = name.rpartition(".")
+                    setattr(network.get_submodule(parent), child, layers[calls[0]])
+    return network if graph is None else _unfolded(network, graph, uses, layers)
+
+
+def _graph(network: nn.Module) -> fx.Graph:
+    """The calls of a network as torch.fx finds them."""
+    try:
+        return fx.Tracer().trace(network)
+    except Exception as error:  # a forward may fail in any way when it is traced
+        raise ValueError(
+            f"expected a network that torch.fx can trace, got {type(network).__name__}: {error}; give each "
+            "place of a layer a layer of its own, and use layers in place of functional pools"
+        ) from error
+
+
+def _unfolded(
+    network: nn.Module,
+    graph: fx.Graph,
+    uses: Mapping[tuple[bool, str], list[Operation]],
+    layers: Mapping[Operation, nn.Module],
+) -> nn.Module:
+    """The network with layers of their own for functions that change and for further uses of a module."""
+    seen = Counter[tuple[bool, str]]()
+    for node in list(graph.nodes):
+        is_module = node.op == "call_module"
+        place = is_module, str(node.target) if is_module else getattr(node.target, "__name__", "")
+        seen[place] += 1
+        if place not in uses or (is_module and seen[place] == 1):
+            continue
+        operation = uses[place][seen[place] - 1]
+        layer = layers.get(operation)
+        if operation.module is not None:
+            layer = layer or sharing_copy(operation.module)  # as it was: its first use may have changed
+        elif layer is not None:
+            node.op, node.args, node.kwargs = "call_module", node.args[:1], {}
+        if layer is not None:
+            node.target = f"{node.name}_of_its_own"
+            setattr(network, node.target, layer)
+    graph.lint()
+    return fx.GraphModule(network, graph, type(network).__name__)
 
 
 def example_parameter(module: nn.Module) -> Tensor:

@@ -16,7 +16,6 @@ from torch import fx, nn
 from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.feature_extraction import NodePathTracer
 
-from segcore import receptive_fields as library
 from segcore.encoder_decoders import DeconvNet, SegNet, UNet
 from segcore.receptive_fields import (
     Layer,
@@ -27,6 +26,7 @@ from segcore.receptive_fields import (
     receptive_field,
 )
 from segcore.skips import FCN8s, FCN16s, FCN32s
+from segcore.windows import both
 
 INF = math.inf
 CALL = nn.Module.__call__
@@ -92,7 +92,7 @@ def as_module(layers):
 
 def assert_supported(module, field, channels=1, turns=1, least=0):
     """The field holds every unit's gradient, and each of its ends is reached by a unit of one round."""
-    sizes, strides, paddings = (library._both(value) for value in field)
+    sizes, strides, paddings = (both(value) for value in field)
     shape = [math.ceil(r + (2 * turns + 8) * s + least) for r, s in zip(sizes, strides, strict=True)]
     with torch.no_grad():
         counts = module(torch.zeros(1, channels, *shape, dtype=torch.double)).shape[-2:]
@@ -222,7 +222,7 @@ def test_the_recurrence_of_araujo(layers):
             sizes[axis] += d * (k - 1) * strides[axis]
             paddings[axis] += p * strides[axis]
             strides[axis] *= s
-        assert [list(library._both(value)) for value in field] == [sizes, strides, paddings]
+        assert [list(both(value)) for value in field] == [sizes, strides, paddings]
 
 
 # modules with branches ---------------------------------------------------------------------------------
@@ -685,7 +685,7 @@ def test_a_dead_unit_is_refused():
 def test_the_region_of_a_box_is_the_gradients(layers, data):
     field = receptive_field(layers)[-1]
     module = as_module(layers)
-    height, width = (r + 5 * s for r, s in zip(*map(library._both, field[:2]), strict=True))
+    height, width = (r + 5 * s for r, s in zip(*map(both, field[:2]), strict=True))
     image = torch.ones(1, 1, height, width, dtype=torch.double, requires_grad=True)
     output = module(image)
     rows, columns = output.shape[-2:]
@@ -795,7 +795,7 @@ def up_to(model, name):
 def supported_along(model, fields, axis, width):
     """Whether the last bounded field is the gradient's along one axis; the image is narrow in the other."""
     name, field = fields.last_bounded
-    size, stride, padding = (library._both(value)[axis] for value in field)
+    size, stride, padding = (both(value)[axis] for value in field)
     shape = [width, width]
     shape[axis] = size + 3 * stride
     part = positive(up_to(model, name))
