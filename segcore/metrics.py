@@ -176,15 +176,7 @@ def pixel_accuracy(confusion: Tensor) -> Tensor:
 def mean_accuracy(confusion: Tensor) -> Tensor:
     """Mean over the classes in the truth of the share of their pixels that have their class (recall).
 
-    Args:
-        confusion: ``(..., C, C)``, rows are truth.
-
-    Returns:
-        ``(...)``, float64; NaN where no pixel counts.
-
-    Raises:
-        TypeError: ``confusion`` is no tensor.
-        ValueError: It is not square, or holds a negative number.
+    Argument, result and errors as of :func:`pixel_accuracy`.
 
     Example:
         >>> mean_accuracy(torch.tensor([[90, 0], [9, 1]]))
@@ -197,15 +189,10 @@ def mean_accuracy(confusion: Tensor) -> Tensor:
 def iou(confusion: Tensor) -> Tensor:
     """Intersection over union of each class: pixels in both maps, divided by pixels in either.
 
-    Args:
-        confusion: ``(..., C, C)``, rows are truth.
+    Argument and errors as of :func:`pixel_accuracy`.
 
     Returns:
         ``(..., C)``, float64; NaN for a class in neither map, 0 for one that is in one map only.
-
-    Raises:
-        TypeError: ``confusion`` is no tensor.
-        ValueError: It is not square, or holds a negative number.
 
     Example:
         >>> iou(torch.tensor([[90, 0, 0], [9, 1, 0], [0, 0, 0]]))
@@ -218,16 +205,11 @@ def iou(confusion: Tensor) -> Tensor:
 def mean_iou(confusion: Tensor) -> Tensor:
     """Mean of :func:`iou` over the classes that occur in truth or prediction.
 
+    Result and errors as of :func:`pixel_accuracy`.
+
     Args:
         confusion: ``(..., C, C)``, rows are truth; the sum of all images' matrices for the mIoU of a data
             set.
-
-    Returns:
-        ``(...)``, float64; NaN where no pixel counts.
-
-    Raises:
-        TypeError: ``confusion`` is no tensor.
-        ValueError: It is not square, or holds a negative number.
 
     Example:
         >>> mean_iou(torch.tensor([[90, 0, 0], [9, 1, 0], [0, 0, 0]]))
@@ -239,15 +221,7 @@ def mean_iou(confusion: Tensor) -> Tensor:
 def frequency_weighted_iou(confusion: Tensor) -> Tensor:
     """Mean of :func:`iou`, each class weighted by its share of the true pixels.
 
-    Args:
-        confusion: ``(..., C, C)``, rows are truth.
-
-    Returns:
-        ``(...)``, float64; NaN where no pixel counts.
-
-    Raises:
-        TypeError: ``confusion`` is no tensor.
-        ValueError: It is not square, or holds a negative number.
+    Argument, result and errors as of :func:`pixel_accuracy`.
 
     Example:
         >>> frequency_weighted_iou(torch.tensor([[90, 0], [9, 1]]))
@@ -261,15 +235,10 @@ def frequency_weighted_iou(confusion: Tensor) -> Tensor:
 def dice(confusion: Tensor) -> Tensor:
     """Dice coefficient of each class, the F1 of its pixels: 2 · IoU / (1 + IoU).
 
-    Args:
-        confusion: ``(..., C, C)``, rows are truth.
+    Argument and errors as of :func:`pixel_accuracy`.
 
     Returns:
         ``(..., C)``, float64; NaN for a class in neither map, 0 for one that is in one map only.
-
-    Raises:
-        TypeError: ``confusion`` is no tensor.
-        ValueError: It is not square, or holds a negative number.
 
     Example:
         >>> dice(torch.tensor([[90, 0, 0], [9, 1, 0], [0, 0, 0]]))

@@ -97,7 +97,19 @@ def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
 # --- The nets ---
 
 
-class FCN32s(nn.Module):
+class _Scored(nn.Module):
+    """What the three nets begin with: a backbone, and class scores of its last map."""
+
+    def __init__(
+        self, in_channels: int, num_classes: int, width: int = 16, backbone: Backbone | None = None
+    ) -> None:
+        super().__init__()
+        inputs.whole(num_classes, "num_classes")
+        self.backbone = _backbone(in_channels, width, backbone)
+        self.score_fr = nn.Conv2d(self.backbone.channels["fc7"], num_classes, 1)
+
+
+class FCN32s(_Scored):
     """Class scores at stride 32, up-sampled by 32.
 
     Args:
@@ -114,10 +126,7 @@ class FCN32s(nn.Module):
     def __init__(
         self, in_channels: int, num_classes: int, width: int = 16, backbone: Backbone | None = None
     ) -> None:
-        super().__init__()
-        inputs.whole(num_classes, "num_classes")
-        self.backbone = _backbone(in_channels, width, backbone)
-        self.score_fr = nn.Conv2d(self.backbone.channels["fc7"], num_classes, 1)
+        super().__init__(in_channels, num_classes, width, backbone)
         self.upscore32 = UpScore(num_classes, 32, learned=False)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -127,7 +136,7 @@ class FCN32s(nn.Module):
         return _crop(self.upscore32(score_fr), image)
 
 
-class FCN16s(nn.Module):
+class FCN16s(_Scored):
     """Class scores at stride 32, up-sampled by 2, plus those of pool4, up-sampled by 16.
 
     Arguments as of :class:`FCN32s`.
@@ -142,10 +151,7 @@ class FCN16s(nn.Module):
     def __init__(
         self, in_channels: int, num_classes: int, width: int = 16, backbone: Backbone | None = None
     ) -> None:
-        super().__init__()
-        inputs.whole(num_classes, "num_classes")
-        self.backbone = _backbone(in_channels, width, backbone)
-        self.score_fr = nn.Conv2d(self.backbone.channels["fc7"], num_classes, 1)
+        super().__init__(in_channels, num_classes, width, backbone)
         self.upscore2 = UpScore(num_classes, 2)
         self.score_pool4 = _zero(nn.Conv2d(self.backbone.channels["pool4"], num_classes, 1))
         self.upscore16 = UpScore(num_classes, 16, learned=False)
@@ -170,7 +176,7 @@ class FCN16s(nn.Module):
         return self
 
 
-class FCN8s(nn.Module):
+class FCN8s(_Scored):
     """As :class:`FCN16s`; its sum is up-sampled by 2, the scores of pool3 are added, and that by 8.
 
     Arguments as of :class:`FCN32s`.
@@ -183,10 +189,7 @@ class FCN8s(nn.Module):
     def __init__(
         self, in_channels: int, num_classes: int, width: int = 16, backbone: Backbone | None = None
     ) -> None:
-        super().__init__()
-        inputs.whole(num_classes, "num_classes")
-        self.backbone = _backbone(in_channels, width, backbone)
-        self.score_fr = nn.Conv2d(self.backbone.channels["fc7"], num_classes, 1)
+        super().__init__(in_channels, num_classes, width, backbone)
         self.upscore2 = UpScore(num_classes, 2)
         self.score_pool4 = _zero(nn.Conv2d(self.backbone.channels["pool4"], num_classes, 1))
         self.upscore_pool4 = UpScore(num_classes, 2)
