@@ -25,6 +25,9 @@ from matplotlib.patches import Patch, PathPatch, Rectangle
 from matplotlib.path import Path
 from torch import Tensor
 
+from segcore import inputs
+from segcore.inputs import IGNORE
+
 __all__ = [
     "GREY",
     "IGNORE",
@@ -50,9 +53,6 @@ readers."""
 
 GREY = "#777c84"
 """Text, axes and background classes: readable on both pages."""
-
-IGNORE = 255
-"""The label that means: not labelled, don't count."""
 
 
 def use_style() -> None:
@@ -126,6 +126,7 @@ def show_image(image: Tensor, ax: Axes | None = None, title: str | None = None) 
         The Axes.
 
     Raises:
+        TypeError: no tensor or array.
         ValueError: wrong shape or dtype, or values outside [0, 1].
 
     Example:
@@ -164,6 +165,7 @@ def show_labels(
         The Axes.
 
     Raises:
+        TypeError: no tensor or array.
         ValueError: wrong shape or dtype, a negative label, or a label without a name or colour.
 
     Example:
@@ -224,6 +226,7 @@ def show_masks(
         The Axes.
 
     Raises:
+        TypeError: no tensor or array.
         ValueError: wrong shape or dtype, or sizes that differ.
 
     Example:
@@ -232,7 +235,8 @@ def show_masks(
         >>> len(show_masks(None, masks).collections)  # an outline each
         2
     """
-    array = _mask_array(masks)
+    array = inputs.masks(_tensor(masks), "masks", "N H W | H W").numpy()
+    array = array[None] if array.ndim == 2 else array
     size = array.shape[1:]
     chosen = _one_each(colors, labels, len(array), "mask")
     if image is not None:
@@ -280,6 +284,7 @@ def show_boxes(
         The Axes.
 
     Raises:
+        TypeError: no tensor or array.
         ValueError: wrong shape, corners in the wrong order, values that are not finite, or nothing to draw
         on.
 
@@ -288,14 +293,9 @@ def show_boxes(
         >>> ax.patches[0].get_bbox().extents.tolist()
         [1.0, 2.0, 5.5, 7.0]
     """
-    array = _array(boxes, "boxes")
-    array = array[None] if array.shape == (4,) else array
-    if array.ndim != 2 or array.shape[1] != 4:
-        raise ValueError(f"boxes must be (N, 4) as x1, y1, x2, y2; got {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError("boxes must be finite; got NaN or infinity")
-    if (array[:, 2:] < array[:, :2]).any():
-        raise ValueError("boxes must have x1 <= x2 and y1 <= y2; are they given as x, y, width, height?")
+    rows = _tensor(boxes)
+    rows = rows[None] if isinstance(rows, Tensor) and rows.shape == (4,) else rows
+    array = inputs.boxes(rows, "boxes").numpy()
     chosen = _one_each(colors, labels, len(array), "box")
     ax = _canvas(image, ax, title)
     for k, (x1, y1, x2, y2) in enumerate(array.tolist()):
@@ -325,6 +325,7 @@ def show_keypoints(
         The Axes.
 
     Raises:
+        TypeError: no tensor or array.
         ValueError: wrong shape, a visibility that is not 0, 1 or 2, or nothing to draw on.
 
     Example:
@@ -332,12 +333,10 @@ def show_keypoints(
         >>> len(show_keypoints(torch.rand(3, 8, 8), points).lines)  # each with a white rim
         4
     """
-    array = _array(keypoints, "keypoints")
+    array = inputs.tensor(_tensor(keypoints), "keypoints", "N K 3 | K 3").numpy()
     array = array[None] if array.ndim == 2 else array
-    if array.ndim != 3 or array.shape[2] != 3:
-        raise ValueError(f"keypoints must be (N, K, 3) as x, y, visibility; got {array.shape}")
     if not np.isin(array[..., 2], (0, 1, 2)).all():
-        raise ValueError("the third number of a keypoint is its visibility: 0, 1 or 2")
+        raise ValueError("expected keypoints of x, y and visibility, which is 0, 1 or 2, got another number")
     chosen = _one_each(None, names, array.shape[1], "keypoint")
     ax = _canvas(image, ax, title)
     for k in range(array.shape[1]):
@@ -379,6 +378,7 @@ def show_heatmap(
         The Axes.
 
     Raises:
+        TypeError: no tensor or array.
         ValueError: wrong shape, or limits in the wrong order.
 
     Example:
@@ -386,9 +386,7 @@ def show_heatmap(
         >>> ax.images[0].get_clim()
         (-3.0, 3.0)
     """
-    array = _array(values, "values").astype(np.float64)
-    if array.ndim != 2 or 0 in array.shape:
-        raise ValueError(f"values must be (H, W) and not empty; got {array.shape}")
+    array = inputs.tensor(_tensor(values), "values", "H W").numpy().astype(np.float64)
     finite = array[np.isfinite(array)]
     if limits is None:
         low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
@@ -396,7 +394,7 @@ def show_heatmap(
     else:
         low, high = limits
         if not low < high:
-            raise ValueError(f"limits must be (smallest, largest); got {limits}")
+            raise ValueError(f"expected limits as (smallest, largest), got {limits}; turn them round")
     ax = _axes(ax, title, array.shape)
     cmap = "RdBu_r" if diverging else "viridis"
     drawn = ax.imshow(
@@ -429,6 +427,7 @@ def show_normals(normals: Tensor, ax: Axes | None = None, title: str | None = No
         The Axes.
 
     Raises:
+        TypeError: no tensor or array.
         ValueError: wrong shape, or vectors longer than 1.
 
     Example:
@@ -436,12 +435,12 @@ def show_normals(normals: Tensor, ax: Axes | None = None, title: str | None = No
         >>> show_normals(wall).images[0].get_array()[0, 0].tolist()
         [0.5, 0.5, 1.0, 1.0]
     """
-    array = _array(normals, "normals")
-    if array.ndim != 3 or array.shape[0] != 3:
-        raise ValueError(f"normals must be (3, H, W); got {array.shape}")
+    array = inputs.tensor(_tensor(normals), "normals", "3 H W").numpy()
     length = np.sqrt((array**2).sum(0))
     if (length > 1.001).any():
-        raise ValueError(f"normals must have length 1; the longest here has {np.nanmax(length):.3g}")
+        raise ValueError(
+            f"expected normals of length 1, got one of {np.nanmax(length):.3g}; divide them by their length"
+        )
     known = length > 0  # NaN compares False
     towards = np.array([1.0, -1.0, -1.0])[:, None, None] * np.where(known, array, 0.0)
     rgba = np.dstack([*(0.5 + 0.5 * towards), known.astype(float)])
@@ -475,7 +474,7 @@ def show_grid(
         5
     """
     if len(images) == 0:
-        raise ValueError("no images to show")
+        raise ValueError("expected at least one image, got none")
     if titles is not None and len(titles) != len(images):
         raise ValueError(f"{len(titles)} titles for {len(images)} images; give one for each")
     columns = min(columns, len(images))
@@ -507,6 +506,7 @@ def on_a_phone(
         down: whether the panels follow each other column by column of the wide layout, not row by row.
 
     Raises:
+        TypeError: no whole number of columns, or a height that is no number.
         ValueError: fewer than one column, or no height.
 
     Example:
@@ -514,10 +514,10 @@ def on_a_phone(
         >>> on_a_phone(figure, columns=3)
         >>> plt.close(figure)
     """
-    if columns is not None and columns < 1:
-        raise ValueError(f"columns must be at least 1; got {columns}")
-    if height is not None and height <= 0:
-        raise ValueError(f"height must be more than 0 inches; got {height}")
+    if columns is not None:
+        inputs.whole(columns, "columns")
+    if height is not None:
+        inputs.number(height, "height", above=0)
     vars(figure)["segcore_phone"] = (columns, height, down)
 
 
@@ -565,58 +565,43 @@ def explore(f: Callable[..., object], **controls: Any) -> None:
         display(result)
 
 
-def _array(values: Tensor, name: str) -> np.ndarray:
-    if not isinstance(values, Tensor | np.ndarray):
-        raise ValueError(f"{name} must be a tensor; got {type(values).__name__}")
-    array = torch.as_tensor(values).detach().cpu()
-    return (array.float() if array.dtype == torch.bfloat16 else array).numpy()
+def _tensor(values: Any) -> Any:
+    """Values on the CPU, of a dtype that numpy has; an array of numpy's as a tensor."""
+    values = torch.as_tensor(values) if isinstance(values, np.ndarray) else values
+    if not isinstance(values, Tensor):
+        return values
+    values = values.detach().cpu()
+    return values.float() if values.dtype == torch.bfloat16 else values
 
 
 def _image_array(image: Tensor) -> np.ndarray:
     """(H, W, 3) or (H, W), checked."""
-    array = _array(image, "image")
-    if array.ndim == 3 and array.shape[0] == 1:
-        array = array[0]
-    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[0] == 3)) or 0 in array.shape:
-        hint = "; use image.permute(2, 0, 1)" if array.ndim == 3 and array.shape[2] in (3, 4) else ""
-        raise ValueError(f"image must be (3, H, W), (1, H, W) or (H, W); got {array.shape}{hint}")
-    if array.dtype.kind != "f":
-        raise ValueError(f"image must be floating point in [0, 1]; got {array.dtype}; divide bytes by 255")
+    array = inputs.image(_tensor(image), "image", form="3 H W | 1 H W | H W").numpy()
     if not (array.min() >= -1e-3 and array.max() <= 1.001):
         raise ValueError(
-            f"image must lie in [0, 1]; got {array.min():.3g} to {array.max():.3g}; "
+            f"expected image from 0 to 1, got {array.min():.3g} to {array.max():.3g}; "
             "for other values use show_heatmap"
         )
     array = array.clip(0, 1).astype(np.float32)
-    return array if array.ndim == 2 else array.transpose(1, 2, 0)
+    return (
+        array.transpose(1, 2, 0) if len(array) == 3 and array.ndim == 3 else array.reshape(array.shape[-2:])
+    )
 
 
 def _label_array(labels: Tensor) -> np.ndarray:
-    array = _array(labels, "labels")
-    if array.ndim != 2 or 0 in array.shape:
-        raise ValueError(f"labels must be (H, W); got {array.shape}")
-    if array.dtype.kind not in "iu":
-        raise ValueError(f"labels must be integers; got {array.dtype}; for scores take .argmax(0) first")
-    if array.min() < 0:
-        raise ValueError(f"labels must not be negative; got {array.min()}; ignored pixels are {IGNORE}")
-    return array.astype(np.int64)
-
-
-def _mask_array(masks: Tensor) -> np.ndarray:
-    array = _array(masks, "masks")
-    array = array[None] if array.ndim == 2 else array
-    if array.ndim != 3:
-        raise ValueError(f"masks must be (N, H, W) or (H, W); got {array.shape}")
-    if array.dtype != bool:
-        raise ValueError(
-            f"masks must be bool; got {array.dtype}; threshold soft masks first, as in soft > 0.5"
-        )
-    return array
+    """(H, W) in int64, of whole numbers of any size."""
+    values = _tensor(labels)
+    if isinstance(values, Tensor) and values.dtype != torch.bool and not values.is_floating_point():
+        values = values.long()
+    return inputs.label_map(values, "labels", form="H W").numpy()
 
 
 def _same_size(image: Tensor, size: tuple[int, ...], name: str) -> None:
     if tuple(image.shape[-2:]) != tuple(size):
-        raise ValueError(f"image is {tuple(image.shape[-2:])} but {name} are {tuple(size)}; they must agree")
+        raise ValueError(
+            f"expected {name} of the image's size, {inputs.size_of(image.shape[-2:])}, got "
+            f"{inputs.size_of(size)}; make them alike"
+        )
 
 
 def _one_each(colors: Sequence[str] | None, labels: Sequence[str] | None, count: int, what: str) -> list[str]:

@@ -206,27 +206,26 @@ def test_a_grid_holds_images_of_any_size():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: viz.show_image(torch.rand(4, 5, 3)), r"use image\.permute\(2, 0, 1\)"),
-        (lambda: viz.show_image(torch.zeros(3, 4, 4, dtype=torch.uint8)), "divide bytes by 255"),
-        (lambda: viz.show_image(torch.full((3, 4, 4), 2.0)), "must lie in .0, 1.; got 2 to 2"),
-        (lambda: viz.show_image(torch.full((3, 4, 4), torch.nan)), "must lie in"),
-        (lambda: viz.show_image([[0.0]]), "must be a tensor; got list"),
-        (lambda: viz.show_labels(torch.rand(4, 4)), r"take \.argmax\(0\) first"),
-        (lambda: viz.show_labels(torch.full((4, 4), -1)), "must not be negative"),
+        (lambda: viz.show_image(torch.rand(4, 5, 3)), r"channels first with image\.movedim\(-1, 0\)"),
+        (lambda: viz.show_image(torch.zeros(3, 4, 4, dtype=torch.uint8)), r"image\.float\(\) / 255"),
+        (lambda: viz.show_image(torch.full((3, 4, 4), 2.0)), "from 0 to 1, got 2 to 2; .*heatmap"),
+        (lambda: viz.show_image(torch.full((3, 4, 4), torch.nan)), "from 0 to 1, got nan"),
+        (lambda: viz.show_labels(torch.rand(4, 4)), "take argmax over the axis of classes"),
+        (lambda: viz.show_labels(torch.full((4, 4), -1)), "of 0 or more"),
         (lambda: viz.show_labels(torch.full((4, 4), 3), ["a", "b"]), "classes has 2 entries, but labels go"),
-        (lambda: viz.show_labels(SCENE.labels, image=torch.rand(3, 4, 4)), r"image is \(4, 4\) but labels"),
-        (lambda: viz.show_masks(None, torch.rand(2, 4, 4)), "threshold soft masks first"),
+        (lambda: viz.show_labels(SCENE.labels, image=torch.rand(3, 4, 4)), "the image's size, 4 × 4, got"),
+        (lambda: viz.show_masks(None, torch.rand(2, 4, 4)), "masks > 0.5"),
         (lambda: viz.show_masks(None, SCENE.masks, labels=["one"] * 9), "9 labels for"),
-        (lambda: viz.show_boxes(SCENE.image, torch.rand(3, 5)), r"\(N, 4\) as x1, y1, x2, y2; got \(3, 5\)"),
-        (lambda: viz.show_boxes(SCENE.image, torch.tensor([9.0, 9, 2, 3])), "given as x, y, width, height"),
-        (lambda: viz.show_boxes(SCENE.image, torch.full((1, 4), torch.nan)), "must be finite"),
+        (lambda: viz.show_boxes(SCENE.image, torch.rand(3, 5)), r"boxes of shape \(N, 4\), got \(3, 5\)"),
+        (lambda: viz.show_boxes(SCENE.image, torch.tensor([9.0, 9, 2, 3])), "from x, y, width, height"),
+        (lambda: viz.show_boxes(SCENE.image, torch.full((1, 4), torch.nan)), "finite boxes, got nan"),
         (lambda: viz.show_boxes(None, SCENE.boxes), "nothing to draw on"),
-        (lambda: viz.show_keypoints(SCENE.image, torch.full((1, 3, 3), 4.0)), "visibility: 0, 1 or 2"),
+        (lambda: viz.show_keypoints(SCENE.image, torch.full((1, 3, 3), 4.0)), "which is 0, 1 or 2"),
         (lambda: viz.show_keypoints(SCENE.image, torch.rand(2, 2)), r"\(N, K, 3\)"),
-        (lambda: viz.show_heatmap(torch.rand(3, 4, 4)), r"values must be \(H, W\)"),
+        (lambda: viz.show_heatmap(torch.rand(3, 4, 4)), r"values of shape \(H, W\)"),
         (lambda: viz.show_heatmap(torch.rand(4, 4), limits=(2, 1)), "smallest, largest"),
-        (lambda: viz.show_normals(torch.ones(3, 4, 4)), "must have length 1; the longest here has 1.73"),
-        (lambda: viz.show_grid([]), "no images"),
+        (lambda: viz.show_normals(torch.ones(3, 4, 4)), "length 1, got one of 1.73; divide"),
+        (lambda: viz.show_grid([]), "at least one image"),
         (lambda: viz.show_grid([SCENE.image], titles=["a", "b"]), "2 titles for 1 images"),
         (lambda: viz.explore(print), "at least one control"),
         (lambda: viz.explore(print, stride=object()), "can make no control of stride=<object"),
@@ -237,6 +236,11 @@ def test_bad_input_says_what_was_expected_and_the_cure(call, message, monkeypatc
     with pytest.raises(ValueError, match=message):
         call()
     assert plt.get_fignums() == [], "no empty figure is left behind"
+
+
+def test_what_is_no_tensor_is_refused():
+    with pytest.raises(TypeError, match="image as a tensor, got list"):
+        viz.show_image([[0.0]])
 
 
 def test_explore_draws_once_in_a_static_page(monkeypatch, capsys):

@@ -25,6 +25,7 @@ from typing import overload
 import torch
 from torch import Tensor
 
+from segcore import inputs
 from segcore.data import _raycast, _world
 
 __all__ = ["CLASSES", "DIFFICULTIES", "KEYPOINTS", "Scene", "Scenes", "make_scenes"]
@@ -178,6 +179,7 @@ def make_scenes(
         The scenes.
 
     Raises:
+        TypeError: not whole numbers.
         ValueError: a number out of range, or an unknown difficulty.
 
     Example:
@@ -282,21 +284,12 @@ def _check(
     count: int, size: int | tuple[int, int], seed: int, objects: tuple[int, int], difficulty: str, start: int
 ) -> tuple[int, int]:
     """Height and width, after checking all arguments."""
-    whole = {"count": (count, 0), "seed": (seed, 0), "start": (start, 0)}
-    for name, (value, least) in whole.items():
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**32:
-            raise ValueError(f"{name} must be an integer from {least} to 2^32 - 1; got {value!r}")
+    for name, value in (("count", count), ("seed", seed), ("start", start)):
+        inputs.whole(value, name, 0, 2**32 - 1)
     if start + count > 2**32:
-        raise ValueError(f"scenes are numbered to 2^32 - 1; got start={start} and count={count}")
-    pair = (size, size) if isinstance(size, int) else size
-    if not _two_integers(pair) or min(pair) < 16:
-        raise ValueError(f"size must be one integer or (height, width), each at least 16; got {size!r}")
-    if not _two_integers(objects) or not 0 <= objects[0] <= objects[1] <= 9:
-        raise ValueError(f"objects must be (least, greatest), from 0 to 9; got {objects!r}")
-    if difficulty not in DIFFICULTIES:
-        raise ValueError(f"difficulty must be one of {', '.join(DIFFICULTIES)}; got {difficulty!r}")
-    return pair[0], pair[1]
-
-
-def _two_integers(pair: object) -> bool:
-    return isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(n, int) for n in pair)
+        raise ValueError(f"expected scenes numbered to 2^32 - 1, got start={start} and count={count}")
+    inputs.option(difficulty, "difficulty", DIFFICULTIES)
+    least, most = inputs.pair(objects, "objects", 0, "least, greatest")
+    if not isinstance(objects, tuple | list) or not least <= most <= 9:
+        raise ValueError(f"expected objects as (least, greatest), from 0 to 9, got {objects!r}; give both")
+    return inputs.pair(size, "size", 16, "height, width")
