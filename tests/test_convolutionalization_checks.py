@@ -207,3 +207,72 @@ def test_a_classifier_that_was_changed_is_noticed():
 
     report = judge(BY_ID["4.3"], zeroed)
     assert report.state == "failed" and "chang" in report.text + str(report.card)
+
+
+# mistakes as students write them -------------------------------------------------------------------
+
+
+def windows_from_ranges(classifier, image, window, rows, columns):
+    patches = [image[:, y : y + window, x : x + window] for y in rows for x in columns]
+    return classifier(torch.stack(patches)).T.reshape(-1, len(rows), len(columns))
+
+
+def last_window_forgotten(classifier, image, window, stride):
+    rows, columns = (range(0, size - window, stride) for size in image.shape[1:])
+    return windows_from_ranges(classifier, image, window, rows, columns)
+
+
+def over_the_edge(classifier, image, window, stride):
+    rows, columns = (range(0, size, stride) for size in image.shape[1:])
+    return windows_from_ranges(classifier, image, window, rows, columns)
+
+
+def unfolded_without_permute(classifier, image, window, stride):
+    cut = image.unfold(1, window, stride).unfold(2, window, stride)
+    scores = classifier(cut.reshape(-1, image.shape[0], window, window))
+    return scores.T.reshape(-1, *cut.shape[1:3])
+
+
+def one_patch_without_batch(classifier, image, window, stride):
+    rows, columns = (range(0, size - window + 1, stride) for size in image.shape[1:])
+    return torch.stack([classifier(image[:, y : y + window, x : x + window]) for y in rows for x in columns])
+
+
+def flat_after_all(classifier, image, window):
+    blank = image.new_zeros(1, image.shape[1], window, window)
+    for layer in classifier:
+        if isinstance(layer, nn.Linear):
+            channels, height, width = blank.shape[1:]
+            kernel = layer.weight.reshape(-1, channels, height, width)
+            image, blank = F.conv2d(image, kernel, layer.bias), F.conv2d(blank, kernel)
+        else:
+            image, blank = layer(image), layer(blank)
+    return image
+
+
+def first_alarms_sorted(image, margin, window, stride, limit):
+    rows, columns = (margin > 0).nonzero(as_tuple=True)
+    order = margin[rows[:limit], columns[:limit]].argsort(descending=True)
+    places = list(zip(rows[order].tolist(), columns[order].tolist(), strict=True))
+    patches = [
+        image[:, i * stride : i * stride + window, j * stride : j * stride + window] for i, j in places
+    ]
+    return torch.stack(patches) if patches else image.new_zeros(0, len(image), window, window)
+
+
+@pytest.mark.parametrize(
+    ("number", "function", "name"),
+    [
+        ("4.1", lambda weight, shape: weight.reshape(-1, *shape[1:], shape[0]), "channel axis last"),
+        ("4.2", last_window_forgotten, "range ends early"),
+        ("4.2", over_the_edge, "cut short at the edge"),
+        ("4.2", unfolded_without_permute, "axes of the cut"),
+        ("4.2", one_patch_without_batch, "no batch"),
+        ("4.3", flat_after_all, "flattened all the same"),
+        ("4.5", first_alarms_sorted, "limit before the sort"),
+    ],
+)
+def test_a_mistake_is_recognised_in_another_hand(number, function, name):
+    report = judge(BY_ID[number], function)
+    assert report.state in ("failed", "error")
+    assert report.mistake == name, report.card

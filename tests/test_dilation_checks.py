@@ -212,3 +212,62 @@ def test_every_exercise_has_two_right_solutions():
 def test_two_faults_at_once_are_not_named_wrongly():
     report = judge(BY_ID["6.2"], lambda *args: BY_ID["6.2"].reference(*args) * 1.5 + 1)
     assert report.state == "failed" and report.mistake == ""
+
+
+# mistakes as students write them -------------------------------------------------------------------
+
+
+def stitched_in(network, image, stride, size):
+    dense = image.new_zeros(size)
+    for y in range(stride):
+        for x in range(stride):
+            dense[..., y::stride, x::stride] = network(image[..., y:, x:])
+    return dense
+
+
+def room_for_the_image(network, image, stride):
+    return stitched_in(network, image, stride, (*network(image).shape[:2], *image.shape[2:]))
+
+
+def room_from_one_run(network, image, stride):
+    *front, height, width = network(image).shape
+    return stitched_in(network, image, stride, (*front, height * stride, width * stride))
+
+
+def rows_of_another_axis(network, image, stride):
+    runs = [[network(image[y:, x:]) for x in range(stride)] for y in range(stride)]
+    return torch.stack([torch.stack(row) for row in runs])
+
+
+def shifted_in_turn(dilations):
+    counts = torch.zeros(1 + 2 * sum(dilations))
+    counts[sum(dilations)] = 1
+    for dilation in dilations:
+        counts += counts.roll(dilation)
+        counts += counts.roll(-dilation)
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("number", "function", "name"),
+    [
+        (
+            "6.1",
+            lambda kernel, dilation: BY_ID["6.1"].reference(kernel, dilation).T,
+            "rows and columns exchanged",
+        ),
+        ("6.2", room_for_the_image, "as large as the image"),
+        ("6.2", room_from_one_run, "room from the first run"),
+        ("6.2", rows_of_another_axis, "the first axes shifted"),
+        ("6.3", shifted_in_turn, "one step after the other"),
+        (
+            "6.5",
+            lambda strides, wanted: [(d, s) for s, d in BY_ID["6.5"].reference(strides, wanted)],
+            "pairs turned round",
+        ),
+    ],
+)
+def test_a_mistake_is_recognised_in_another_hand(number, function, name):
+    report = judge(BY_ID[number], function)
+    assert report.state in ("failed", "error")
+    assert report.mistake == name, report.card

@@ -220,12 +220,47 @@ def ascending(scores, correct):
     return hits / torch.arange(1, len(hits) + 1), hits / hits[-1]
 
 
+def labels_that_occur(prediction, target, num_classes):
+    classes = int(max(prediction.max(), target.max())) + 1
+    pairs = target.flatten() * classes + prediction.flatten()
+    return torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def errors_below(confusion):
+    hits = confusion.diagonal()
+    missed, wrong = confusion.sum(1) - hits, confusion.sum(0) - hits
+    return hits / (missed + wrong)
+
+
+def mean_with_nan(prediction, target, num_classes, ignore_index):
+    keep = target != ignore_index
+    return iou_by_loop(confusion_by_bincount(prediction[keep], target[keep], num_classes)).mean()
+
+
 @pytest.mark.parametrize(
     ("number", "function", "name"),
     [
         ("3.1", one_place_once, "each pair once"),
         ("3.1", lambda p, t, c: confusion_by_bincount(t, p, c), "transposed"),
+        ("3.1", labels_that_occur, "as many classes as occur"),
+        (
+            "3.1",
+            lambda p, t, c: torch.bincount(t * c + p, minlength=c * c).reshape(c, c),
+            "maps not laid out",
+        ),
+        ("3.2", errors_below, "only the wrong pixels below"),
+        (
+            "3.2",
+            lambda confusion: iou_by_loop(confusion)[confusion.sum(0) + confusion.sum(1) > 0],
+            "absent gone",
+        ),
         ("3.2", small_number_below, "absent is 0"),
+        (
+            "3.3",
+            lambda p, t, c, ignored: iou_by_loop(confusion_by_bincount(p, t, c)).nanmean(),
+            "nothing dropped",
+        ),
+        ("3.3", mean_with_nan, "NaN in the mean"),
         ("3.2", small_number_on_both_sides, "absent is 1"),
         ("3.3", union_of_all_pixels, "ignored pixels in the union"),
         ("3.4", mean_of_concatenated, "data set twice"),

@@ -194,3 +194,57 @@ def test_right_solutions_of_any_style_pass(exercise, function, seed):
 
 def test_every_exercise_has_right_solutions_in_two_styles():
     assert RIGHT.keys() == BY_ID.keys() and min(map(len, RIGHT.values())) >= 2
+
+
+# mistakes as students write them -------------------------------------------------------------------
+
+
+def stride_first(field, layer):
+    (size, stride, padding), (kernel, step, pad, dilation) = field, layer
+    stride *= step
+    size += dilation * (kernel - 1) * stride
+    padding += pad * stride
+    return size, stride, padding
+
+
+def first_to_last(fields):
+    first = min(-padding for _, _, padding in fields)
+    last = max(size - padding - 1 for size, _, padding in fields)
+    return last - first, fields[0][1], -first
+
+
+def from_images_that_carry_none(network, images, unit):
+    network(images)[:, :, unit[0], unit[1]].sum().backward()
+    return images.grad.abs().sum((0, 1))
+
+
+def all_channels_at_once(network, images, unit):
+    images = images.clone().requires_grad_()
+    network(images)[:, :, unit[0], unit[1]].backward()
+    return images.grad.abs().sum((0, 1)) / images.grad.abs().sum()
+
+
+@pytest.mark.parametrize(
+    ("number", "function", "name"),
+    [
+        ("5.1", stride_first, "stride changed too early"),
+        ("5.3", first_to_last, "one pixel too few"),
+        ("5.4", from_images_that_carry_none, "no gradient asked"),
+        ("5.4", all_channels_at_once, "not one number"),
+        ("5.5", lambda size: BY_ID["5.5"].reference(size) or [1], "a layer at least"),
+    ],
+)
+def test_a_mistake_is_recognised_in_another_hand(number, function, name):
+    report = judge(BY_ID[number], function)
+    assert report.state in ("failed", "error")
+    assert report.mistake == name, report.card
+
+
+def test_another_design_is_told_that_it_sees_as_much():
+    """1, 3, 7 and 22 see 67 pixels too; the task has one answer all the same."""
+
+    def otherwise(size):
+        return [1, 3, 7, 22] if size == 67 else BY_ID["5.5"].reference(size)
+
+    report = judge(BY_ID["5.5"], otherwise)
+    assert report.state == "failed" and "sees 67 pixels without a hole as well" in report.text, report.card

@@ -24,8 +24,8 @@ HINTS = {
     "type": "Compare what your function returns with what its docstring promises.",
     "length": "Compare what your function returns with what its docstring promises.",
     "transposed": "Two axes are exchanged. Rows (y) come before columns (x) in a tensor.",
-    "ones": "The numbers are there, an axis of length 1 is too many or missing. Look for keepdim, unsqueeze "
-    "or a slice.",
+    "ones": "The numbers are there, an axis of length 1 is too many, missing or in another place. Look for "
+    "keepdim, unsqueeze, a slice or the order of the axes.",
     "shape": "Write the shape behind each line of your function as a comment; where is the first that "
     "surprises you?",
     "dtype": "Mind what changes the kind of number: .double(), .long(), NumPy, or new tensors made without "
@@ -82,6 +82,13 @@ _LIBRARIES = tuple({os.path.abspath(_PATHS[name]) for name in ("stdlib", "platst
 def error_hint(error: BaseException) -> str:
     """A hint for an exception that the reader's function raised."""
     text = str(error) if type(error).__module__ == "builtins" else ""
+    if isinstance(error, IndexError) and any(
+        words in text for words in ("Dimension out of range", "too many ind")
+    ):
+        return (
+            "A tensor has fewer axes than that line takes it to have. Print its shape there: is the axis of "
+            "the batch missing, or that of the channels?"
+        )
     for kind, hint in _ERRORS:
         if isinstance(error, kind):
             return hint

@@ -7,7 +7,7 @@ dilation) and fields (size, stride, padding), plain tuples of numbers along one 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -776,7 +776,8 @@ def _each_channel(network: Network, images: Tensor, unit: tuple[int, int]) -> Te
         return _gradient(network, images, lambda output: output[:, channel, unit[0], unit[1]].sum()).abs()
 
     with torch.no_grad():
-        heat = sum(of(channel).sum((0, 1)) for channel in range(network(images).shape[1]))
+        channels = network(images).shape[1]
+    heat = torch.stack([of(channel) for channel in range(channels)]).sum((0, 1, 2))
     return heat / heat.sum()
 
 
@@ -790,13 +791,14 @@ def _many_numbers(network: Network, images: Tensor, unit: tuple[int, int]) -> Te
     with torch.enable_grad():
         leaf = images.clone().requires_grad_()
         network(leaf)[:, :, unit[0], unit[1]].backward()
-    return leaf.grad.abs().sum((0, 1)) / leaf.grad.abs().sum()
+    heat = cast(Tensor, leaf.grad).abs().sum((0, 1))
+    return heat / heat.sum()
 
 
 def _of_a_copy(network: Network, images: Tensor, unit: tuple[int, int]) -> Tensor:
     with torch.enable_grad():
         network(images.clone().requires_grad_())[:, :, unit[0], unit[1]].sum().backward()
-    return images.grad.abs().sum((0, 1))
+    return cast(Tensor, images.grad).abs().sum((0, 1))
 
 
 EFFECTIVE = Exercise(
