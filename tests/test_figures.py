@@ -406,6 +406,16 @@ def test_every_figure_of_a_chapter_has_a_name_a_caption_and_a_description(path):
         assert described(options["image"]["alt"]), options["image"]["alt"]
 
 
+def test_a_picture_of_double_density_keeps_its_shape():
+    """Its width is as it was drawn; its height follows it where the page is narrower."""
+    course_figures = pytest.importorskip("course_figures")
+    nodes = pytest.importorskip("docutils.nodes")
+    image = nodes.image(uri="a.png", width="760", height="342")
+    cell = nodes.container("", image, nb_element="cell_code", cell_metadata={"course": {"alt": "A cat"}})
+    course_figures._describe(None, nodes.container("", cell))
+    assert image["width"] == "760" and "height" not in image and image["alt"] == "A cat"
+
+
 @pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
 def test_every_picture_of_a_solution_is_described(path):
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]

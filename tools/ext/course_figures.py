@@ -57,12 +57,18 @@ def figure_html(svg: str, alt: str, folder: Path, address: str) -> str:
 
 
 def _describe(app: Sphinx, doctree: nodes.document) -> None:
-    """Give a solution's pictures their alternative text, from `course.alt` of the cell that draws them."""
+    """Give a solution's pictures their alternative text, from `course.alt` of the cell that draws them.
+
+    Of the size that an output of double density names, the width is kept: where a page is narrower, a height
+    of its own would stretch the picture.
+    """
     for cell in doctree.findall(nodes.container):
         alt = (cell.get("cell_metadata") or {}).get("course", {}).get("alt")
-        if cell.get("nb_element") == "cell_code" and alt:
+        if cell.get("nb_element") == "cell_code":
             for image in cell.findall(nodes.image):
-                image["alt"] = image.get("alt") or alt
+                image.attributes.pop("height", None)
+                if alt:
+                    image["alt"] = image.get("alt") or alt
 
 
 def _inline(app: Sphinx, doctree: nodes.document, docname: str) -> None:
