@@ -37,7 +37,9 @@ def skeleton(each):
         f"def {NAMES[each]}(*args):\n"
         '    """Do it."""\n'
         "    ### BEGIN SOLUTION\n"
+        "    # Begin.\n"
         "    first = 1\n"
+        "    # End.\n"
         f"    return exercise('{each}').reference(*args)\n"
         "    ### END SOLUTION"
     )
@@ -132,15 +134,15 @@ def test_round_trip(house, capsys):
 def test_what_hints_show_follows_the_solution(house, capsys):
     shown = house / "segcore" / "checks" / "shown" / f"{SLUG}.json"
     assert run(house, "generate") == 0 and "what its hints show: updated" in capsys.readouterr().out
-    first = ["first = 1", "return exercise('13.2').reference(*args)"]
-    assert json.loads(shown.read_text())["13.2"] == [["", first]]
+    begin, end = ["first = 1"], ["return exercise('13.2').reference(*args)"]
+    assert json.loads(shown.read_text())["13.2"] == [["Begin.", begin], ["End.", end]]
     changed = load(house, "solutions")
     cell = cell_with(changed, "def bilinear_sample")
-    cell.source = cell.source.replace("    first = 1", "    # A reason.\n    first = 1")
+    cell.source = cell.source.replace("# Begin.", "# A reason.")
     store(house, changed)
     assert run(house, "check") == 1 and "is not what its solution makes" in capsys.readouterr().err
     assert run(house, "generate") == 0 and run(house, "check") == 0
-    assert json.loads(shown.read_text())["13.2"] == [["A reason.", first]]
+    assert json.loads(shown.read_text())["13.2"] == [["A reason.", begin], ["End.", end]]
     before = shown.stat().st_mtime_ns
     capsys.readouterr()
     assert run(house, "generate") == 0 and "hints" not in capsys.readouterr().out
@@ -520,6 +522,25 @@ def replace(text, new):
 
 def test_lint_finds_nothing_in_a_good_notebook(house):
     assert faults(house, lambda notebook: None) == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("    # Begin.\n", "", "begins with no reason: 'first = 1'"),
+        ("    # End.\n", "", "has 1 steps; it may have 2 to 7"),
+        ("# End.", "# " + "why " * 50, "a reason of 199 characters (at most 160)"),
+        ("first = 1", "\n    ".join(["first = 1"] * 9), "a step of 9 lines (at most 8)"),
+        ("first = 1", "\n    ".join(["first = 1  # one\n    # More."] * 6 + ["first"]), "has 8 steps"),
+    ],
+)
+def test_lint_finds_steps_that_are_not_as_they_are_shown(house, old, new, words):
+    def change(notebook):
+        cell = cell_with(notebook, "def paste")
+        assert old in cell.source
+        cell.source = cell.source.replace(old, new)
+
+    assert words in faults(house, change)
 
 
 def insert(at, source):

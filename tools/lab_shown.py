@@ -15,7 +15,7 @@ from lab_generate import ROOT, exercise_of, is_solution, read, write
 from nbformat import NotebookNode
 
 FOLDER = "segcore/checks/shown"
-LONGEST_REASON = 160  # characters
+STEPS, LINES, REASON = 7, 8, 160  # the most chunks of a solution, lines of a chunk, characters of a reason
 Chunk = tuple[str, list[str]]
 
 
@@ -93,3 +93,20 @@ def stale(slug: str, root: Path = ROOT) -> list[str]:
     if target.is_file() and target.read_text(encoding="utf-8") == made(slug, root):
         return []
     return [f"{FOLDER}/{slug}.json is not what its solution makes: run `python tools/labs.py generate`"]
+
+
+def faults(notebook: NotebookNode) -> list[str]:
+    """What is wrong with the steps of the solutions."""
+    found = []
+    for exercise, steps in solutions(notebook).items():
+        lines = sum(len(code) for _, code in steps)
+        if not (1 if lines == 1 else 2) <= len(steps) <= STEPS:
+            found.append(f"the solution of {exercise} has {len(steps)} steps; it may have 2 to {STEPS}")
+        for reason, code in steps:
+            if not reason:
+                found.append(f"a step in the solution of {exercise} begins with no reason: {code[0]!r}")
+            elif len(reason) > REASON:
+                found.append(f"a reason of {len(reason)} characters (at most {REASON}): {reason!r}")
+            if len(code) > LINES:
+                found.append(f"a step of {len(code)} lines (at most {LINES}) in the solution of {exercise}")
+    return found
