@@ -37,6 +37,7 @@ __all__ = ["Trial", "after", "climb", "depth", "names", "rungs", "shown", "small
 RUNGS = {1: "what", 2: "where", 3: "how", 4: "show"}
 FIGURES = {"value", "near", "nan", "infinite"}  # faults whose sentence counts cells: it belongs to *Where*
 PICTURE = 48  # cells along the longer side of a picture, at most
+AVOIDED = 10  # mistakes that a card of success lists, at most: the first ones are the usual ones
 DRAWING = (12, 36)  # rows and columns of a drawing in a terminal, at most
 
 
@@ -119,7 +120,10 @@ def climb(card: Card, exercise: Exercise, opened: int) -> None:
 def after(exercise: Exercise) -> list[Fold]:
     """What a card offers once the exercise is passed."""
     avoided = [(each.name, each.hint) for each in exercise.mistakes]
-    folds = [Fold("Mistakes that you avoided", "what one would have been asked", [("items", avoided)])]
+    parts: list[Part] = [("items", avoided[:AVOIDED])]
+    if more := len(avoided[AVOIDED:]):
+        parts.append(("text", [f"And {more} more."]))
+    folds = [Fold("Mistakes that you avoided", "what one would have been asked", parts)]
     if code := [line for _, lines in shown(exercise) for line in lines]:
         folds.append(Fold("The course's own solution", "to compare with yours", [("block", code)]))
     return folds
