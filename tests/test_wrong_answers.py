@@ -226,6 +226,22 @@ def at_least_a_cell(feature, box, output_size, spatial_scale=1.0, sampling_ratio
     return right("13.3")(feature, wide, output_size, 1.0, sampling_ratio)
 
 
+@wrong("3.4")
+def as_many_classes_as_the_truth_has(predictions, targets, num_classes):
+    return right("3.4")(predictions, targets, int(targets.max()) + 1)
+
+
+@wrong("3.5")
+def scores_are_probabilities(scores, correct):
+    hits = correct[scores.clamp(0, 1).argsort(descending=True, stable=True)].cumsum(0)
+    return hits / torch.arange(1, len(hits) + 1), hits / correct.sum()
+
+
+@wrong("5.2")
+def nothing_without_layers(layers, first, last):
+    return right("5.2")(layers, first, last) if layers else (0, 0)
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_answers_are_rejected(name):
     exercise, function = WRONG[name]

@@ -871,6 +871,16 @@ def _strides_of_window(margin: Tensor, window: int, stride: int, threshold: floa
     return _boxes(margin, window, window, threshold)
 
 
+def _apart(margin: Tensor, window: int, stride: int, threshold: float = 0.0) -> Tensor:
+    """Boxes that cover less than half of one another."""
+    kept: list[list[float]] = []
+    for box in _boxes(margin, window, stride, threshold).tolist():
+        sides = [[max(0.0, window - abs(box[k] - other[k])) for k in (0, 1)] for other in kept]
+        if all(across * down / (2 * window**2 - across * down) <= 0.5 for across, down in sides):
+            kept.append(box)
+    return torch.tensor(kept, dtype=torch.float32).reshape(-1, 4)
+
+
 BOXES = Exercise(
     "4.4",
     "What a unit of the map looks at",
@@ -946,6 +956,92 @@ BOXES = Exercise(
             "weakest first",
             lambda *args: _boxes(*args, order="rising"),
             "The boxes are right but come with the smallest margin first. Turn the order round.",
+        ),
+        Mistake(
+            "the threshold itself counts",
+            lambda margin, window, stride, threshold=0.0: _boxes(
+                torch.where(margin == threshold, margin + 1e-6, margin), window, stride, threshold
+            ),
+            "A unit whose margin is just the threshold is among your boxes. Only what lies above it counts.",
+        ),
+        Mistake(
+            "zero written in",
+            lambda margin, window, stride, threshold=0.0: _boxes(margin, window, stride),
+            "You compare with 0 whatever the threshold is. It is an argument.",
+        ),
+        Mistake(
+            "rows counted by the height",
+            lambda margin, window, stride, threshold=0.0: _boxes(
+                margin.reshape(margin.shape[1], margin.shape[0]), window, stride, threshold
+            ),
+            "Row and column of a place are taken from its number by the height. A row of the map has as "
+            "many units as the map is wide.",
+        ),
+        Mistake(
+            "centred on the unit",
+            lambda margin, window, stride, threshold=0.0: _boxes(
+                margin,
+                window,
+                stride,
+                threshold,
+                box=lambda y, x, window: (
+                    x + (stride - window) / 2,
+                    y + (stride - window) / 2,
+                    x + (stride + window) / 2,
+                    y + (stride + window) / 2,
+                ),
+            ),
+            "You put the window around the middle of a cell of stride pixels. Without padding, the first "
+            "window begins at pixel 0.",
+        ),
+        Mistake(
+            "whole centre",
+            lambda *args: _boxes(
+                *args,
+                box=lambda y, x, window: (
+                    x - window // 2,
+                    y - window // 2,
+                    x + window // 2,
+                    y + window // 2,
+                ),
+            ),
+            "Half a window lies on either side of your corner, and the box is no larger than an even "
+            "number. A window begins at its corner.",
+        ),
+        Mistake(
+            "without the sign",
+            lambda margin, window, stride, threshold=0.0: _boxes(margin.abs(), window, stride, threshold),
+            "Windows with a margin far below zero are among yours. They say no, and surely: the sign counts.",
+        ),
+        Mistake(
+            "probability against the threshold",
+            lambda margin, window, stride, threshold=0.0: _boxes(margin.sigmoid(), window, stride, threshold),
+            "You compare probabilities with the threshold, and they are always above 0. The threshold is "
+            "one of the margin itself.",
+        ),
+        Mistake(
+            "cut off at the last unit",
+            lambda margin, window, stride, threshold=0.0: torch.minimum(
+                _boxes(margin, window, stride, threshold),
+                stride * torch.tensor([*margin.shape[::-1]] * 2, dtype=torch.float32),
+            ),
+            "You cut the boxes off where the strides end. The image goes on after the last window's corner,"
+            " as far as that window reaches.",
+        ),
+        Mistake(
+            "x1, x2, y1, y2",
+            lambda *args: _boxes(*args, box=lambda y, x, window: (x, x + window, y, y + window)),
+            "You give both numbers of x first, then both of y. A box is its first corner, then the far one.",
+        ),
+        Mistake(
+            "only boxes apart from one another",
+            _apart,
+            "You leave out boxes that overlap with a surer one. Every unit above the threshold is asked for.",
+        ),
+        Mistake(
+            "the surest alone",
+            lambda *args: _boxes(*args)[:1],
+            "Yours is the surest box alone. Every unit above the threshold has one.",
         ),
     ),
 )

@@ -724,6 +724,14 @@ def _identity_cases(generator: torch.Generator) -> list[Case]:
     return cases
 
 
+def _exchanged(outputs: int, inputs: int, classes: int) -> Tensor:
+    of_output = torch.arange(outputs) * classes // inputs
+    of_input = torch.arange(inputs) * classes // outputs
+    weight = torch.zeros(outputs, inputs, 3, 3)
+    weight[:, :, 1, 1] = (of_output[:, None] == of_input) * classes / outputs
+    return weight
+
+
 IDENTITY = Exercise(
     "6.4",
     "A network that begins as the identity",
@@ -783,6 +791,97 @@ IDENTITY = Exercise(
             "inputs before outputs",
             lambda outputs, inputs, classes: identity_weight(outputs, inputs, classes).transpose(0, 1),
             "The weight of a torch convolution has the output channels first, then the input channels.",
+        ),
+        Mistake(
+            "outputs over classes",
+            _identity_with(value=lambda outputs, inputs, classes: outputs / classes),
+            "Your weight is upside down: it grows with the number of output channels. By how many of them "
+            "is a class spread?",
+        ),
+        Mistake(
+            "one over classes",
+            _identity_with(value=lambda outputs, inputs, classes: 1 / classes),
+            "You divide by the number of classes. What counts is how many output channels a class has.",
+        ),
+        Mistake(
+            "one over outputs",
+            _identity_with(value=lambda outputs, inputs, classes: 1 / outputs),
+            "You divide by all output channels. A class has only a part of them.",
+        ),
+        Mistake(
+            "inputs over outputs",
+            _identity_with(value=lambda outputs, inputs, classes: inputs / outputs),
+            "You take inputs over outputs. The paper's weight does not depend on the inputs: it is classes "
+            "over outputs.",
+        ),
+        Mistake(
+            "one over the root",
+            _identity_with(value=lambda outputs, inputs, classes: classes / (outputs * inputs) ** 0.5),
+            "You spread the weight over outputs and inputs alike. In the paper only the outputs count: "
+            "classes over outputs.",
+        ),
+        Mistake(
+            "divided by the larger",
+            _identity_with(value=lambda outputs, inputs, classes: classes / max(outputs, inputs)),
+            "You divide by the larger of the two numbers of channels. In the paper it is always the number "
+            "of outputs.",
+        ),
+        Mistake(
+            "whole division",
+            _identity_with(value=lambda outputs, inputs, classes: float(classes // outputs)),
+            "A division of whole numbers drops what comes after the point, and the weights vanish. They are"
+            " fractions here.",
+        ),
+        Mistake(
+            "a ninth in each place",
+            lambda *args: _identity_with(place=(slice(None), slice(None)))(*args) / 9,
+            "Yours takes the mean of nine pixels, which blurs the map. To hand it on, only the pixel itself"
+            " may count.",
+        ),
+        Mistake(
+            "the middle row",
+            _identity_with(place=(1,)),
+            "A whole row of the kernel is filled: yours adds up three pixels side by side. Only the middle "
+            "one may count.",
+        ),
+        Mistake(
+            "first channel of a class only",
+            lambda outputs, inputs, classes: (
+                identity_weight(outputs, inputs, classes)
+                * (torch.arange(inputs) % (inputs // classes) == 0)[:, None, None]
+            ),
+            "Each output reads only the first input channel of its class. All of a class's channels belong "
+            "to it.",
+        ),
+        Mistake(
+            "last channel of a class missing",
+            lambda outputs, inputs, classes: (
+                identity_weight(outputs, inputs, classes)
+                * (
+                    ((torch.arange(outputs) + 1) % (outputs // classes) != 0)
+                    | torch.tensor(outputs == classes)
+                )[:, None, None, None]
+            ),
+            "The last output channel of each class reads nothing. Where does the range of a class's "
+            "channels end?",
+        ),
+        Mistake(
+            "groups as large as there are classes",
+            _identity_with(group=lambda channel, count, classes: channel // classes),
+            "Your groups have as many channels as there are classes. There are as many groups as classes: "
+            "how large is one?",
+        ),
+        Mistake(
+            "class numbers with a fraction",
+            _identity_with(group=lambda channel, count, classes: channel * classes / count),
+            "You compare class numbers that are not whole, so channels of one class are told apart. Round "
+            "them down.",
+        ),
+        Mistake(
+            "outputs and inputs exchanged in the classes",
+            _exchanged,
+            "The class of an output channel is counted with the number of inputs, and the other way round. "
+            "Each side has its own number of channels.",
         ),
     ),
 )

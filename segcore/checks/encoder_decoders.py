@@ -68,6 +68,39 @@ def _crop_cases(generator: torch.Generator) -> list[Case]:
     return cases
 
 
+def _rolled(skip: Tensor, x: Tensor) -> Tensor:
+    """Moved by a pixel along the axes that are cropped."""
+    for axis in (2, 3):
+        if skip.shape[axis] > x.shape[axis]:
+            skip = skip.roll(-1, axis)
+    return skip
+
+
+def _cut(skip: Tensor, down: int, across: int) -> Tensor:
+    return skip[:, :, down : skip.shape[2] - down, across : skip.shape[3] - across]
+
+
+def _thinned_skip(skip: Tensor, x: Tensor) -> Tensor:
+    down, across = (a // b for a, b in zip(skip.shape[2:], x.shape[2:], strict=True))
+    return torch.cat([_corner(skip[:, :, ::down, ::across], x), x], 1)
+
+
+def _in_turn(skip: Tensor, x: Tensor) -> Tensor:
+    piece, few = _centre(skip, x), min(skip.shape[1], x.shape[1])
+    pairs = torch.stack([piece[:, :few], x[:, :few]], 2).flatten(1, 2)
+    return torch.cat([pairs, piece[:, few:], x[:, few:]], 1)
+
+
+def _piece(cut: Callable[[Tensor, int, int, int, int], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """Another piece of skip, from the borders above and at the left and the size of x."""
+
+    def wrong(skip: Tensor, x: Tensor) -> Tensor:
+        down, across = ((a - b) // 2 for a, b in zip(skip.shape[2:], x.shape[2:], strict=True))
+        return torch.cat([cut(skip, down, across, *x.shape[2:]), x], 1)
+
+    return wrong
+
+
 CROP = Exercise(
     "9.1",
     "Crop and concatenate",
@@ -114,6 +147,136 @@ CROP = Exercise(
             _padded,
             "You enlarge the decoder's map with zeros instead of cropping the encoder's. In the border the "
             "next layer would then see half of its channels empty.",
+        ),
+        Mistake(
+            "resized to the nearest",
+            lambda skip, x: torch.cat([F.interpolate(skip, x.shape[2:]), x], 1),
+            "You pick pixels from all over the encoder's map. Then they no longer lie over those of the "
+            "decoder: a piece of it is asked for, as it is.",
+        ),
+        Mistake(
+            "largest of each region",
+            lambda skip, x: torch.cat([F.adaptive_max_pool2d(skip, x.shape[2:]), x], 1),
+            "You pool the encoder's map until it fits. Then its pixels no longer lie over those of the "
+            "decoder: cut a piece out, as it is.",
+        ),
+        Mistake(
+            "decoder resized",
+            lambda skip, x: torch.cat(
+                [skip, F.interpolate(x, skip.shape[2:], mode="bilinear", align_corners=False)], 1
+            ),
+            "You enlarge the decoder's map. It stays as it is; the encoder's map is the one that is cropped.",
+        ),
+        Mistake(
+            "one pixel too far",
+            lambda skip, x: torch.cat([_centre(_rolled(skip, x), x), x], 1),
+            "Your piece lies one pixel too far down and to the right. As many pixels go above as below: "
+            "half the difference.",
+        ),
+        Mistake(
+            "every so many pixels",
+            _thinned_skip,
+            "You take every so many pixels of the encoder's map. A piece of it is asked for, with all of "
+            "its pixels.",
+        ),
+        Mistake(
+            "first numbers, in a new shape",
+            lambda skip, x: torch.cat(
+                [skip.flatten(2)[:, :, : x[0, 0].numel()].reshape(*skip.shape[:2], *x.shape[2:]), x], 1
+            ),
+            "You take the first numbers of each channel and give them a new shape. Rows and columns are to "
+            "be cut, each at both ends.",
+        ),
+        Mistake(
+            "channels in turn",
+            _in_turn,
+            "Channels of both maps take turns in yours. All of the encoder's come first, then all of the "
+            "decoder's.",
+        ),
+        Mistake(
+            "added",
+            lambda skip, x: _centre(skip, x) + x,
+            "You add the two maps. U-Net lays them beside one another: the result has the channels of both.",
+        ),
+        Mistake(
+            "decoder left out",
+            lambda skip, x: _centre(skip, x),
+            "Only the encoder's piece comes back. The decoder's map belongs beside it, channel by channel.",
+        ),
+        Mistake(
+            "along the batch",
+            lambda skip, x: torch.cat([_centre(skip, x), x]),
+            "You join along the first axis, which counts images: there are twice as many now. Channels are "
+            "the axis after it.",
+        ),
+        Mistake(
+            "below one another",
+            lambda skip, x: torch.cat([_centre(skip, x), x], 2),
+            "You lay one map below the other: the picture gets higher. They belong beside one another as "
+            "channels, pixel on pixel.",
+        ),
+        Mistake(
+            "side by side",
+            lambda skip, x: torch.cat([_centre(skip, x), x], 3),
+            "You lay one map to the right of the other: the picture gets wider. They belong together as "
+            "channels, pixel on pixel.",
+        ),
+        Mistake(
+            "a new axis",
+            lambda skip, x: torch.stack([_centre(skip, x), x], 1),
+            "You stack the two maps along a new axis. They are joined along the axis of channels, which is "
+            "there already.",
+        ),
+        Mistake(
+            "minus zero",
+            _piece(lambda skip, down, across, h, w: skip[:, :, down:-down, across:-across]),
+            "Where nothing is to be cut off, your slice ends at minus zero, and that is 0: nothing is left."
+            " Say where it ends, counted from the front.",
+        ),
+        Mistake(
+            "one border for both axes",
+            _piece(lambda skip, down, across, h, w: _cut(skip, down, down)),
+            "You cut as much from the columns as from the rows. Height and width have each a difference of "
+            "their own.",
+        ),
+        Mistake(
+            "not cropped",
+            lambda skip, x: torch.cat([skip, x], 1),
+            "The encoder's map is larger and must be cropped before they can be joined: its middle, as "
+            "large as the decoder's.",
+        ),
+        Mistake(
+            "rows alone",
+            _piece(lambda skip, down, across, h, w: _cut(skip, down, 0)),
+            "You crop the rows and leave the columns as they are. Both have to fit.",
+        ),
+        Mistake(
+            "twice the border",
+            _piece(lambda skip, down, across, h, w: _cut(skip, 2 * down, 2 * across)),
+            "You cut the whole difference off at either end. Half of it goes above, half below.",
+        ),
+        Mistake(
+            "height and width exchanged",
+            _piece(lambda skip, down, across, h, w: skip[:, :, across : across + w, down : down + h]),
+            "Your piece is as high as the other is wide. Rows are the axis before columns.",
+        ),
+        Mistake(
+            "borders exchanged",
+            _piece(lambda skip, down, across, h, w: skip[:, :, across : across + h, down : down + w]),
+            "Your piece begins in the row where its columns should begin, and the other way round. Rows are"
+            " the axis before columns.",
+        ),
+        Mistake(
+            "negative padding in the wrong order",
+            _piece(lambda skip, down, across, h, w: F.pad(skip, (-down, -down, -across, -across))),
+            "F.pad takes the last axis first: left, right, then above, below. You cut the height's border "
+            "off the columns.",
+        ),
+        Mistake(
+            "an axis too early",
+            _piece(lambda skip, down, across, h, w: skip[:, down : down + h, across : across + w]),
+            "Your slices begin at the axis of channels. The axes are images, channels, rows, columns: the "
+            "first two stay whole.",
         ),
     ),
 )

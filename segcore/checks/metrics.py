@@ -670,6 +670,7 @@ def _means_cases(generator: torch.Generator) -> list[Case]:
         Case((torch.stack([half, bare]), torch.stack([speck, bare]), 2), "image 1 has one class only"),
         Case((torch.stack([half, bare]), torch.stack([half, bare]), 3), "all right; class 2 occurs nowhere"),
         Case((torch.stack([half]), torch.stack([speck]), 2), "a single image: both are equal"),
+        Case((torch.stack([half, 2 * speck]), torch.stack([half, speck]), 3), "class 2 is only predicted"),
     ]
     for images, classes, height, width in ((3, 4, 3, 4), (5, 3, 4, 6), (4, 6, 3, 3), (8, 5, 10, 12)):
         targets = _labels(generator, classes, images, height, width)
@@ -680,11 +681,29 @@ def _means_cases(generator: torch.Generator) -> list[Case]:
     return cases
 
 
+def _confusion_ious(confusion: Tensor) -> Tensor:
+    return confusion.diagonal() / (confusion.sum(0) + confusion.sum(1) - confusion.diagonal())
+
+
+def _scored(
+    score: Callable[[Tensor], Tensor], average: Callable[[Tensor], Tensor] = torch.mean
+) -> Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]:
+    """Both means of another score of a confusion matrix."""
+
+    def wrong(predictions: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+        pairs = zip(predictions, targets, strict=True)
+        images = torch.stack([score(confusion_matrix(*pair, num_classes)) for pair in pairs])
+        return average(images), score(confusion_matrix(predictions, targets, num_classes))
+
+    return wrong
+
+
 MEANS = Exercise(
     "3.4",
     "The mean of what?",
     two_means,
     _means_cases,
+    any_float=True,
     plan=(
         "Make one confusion matrix for each image. Both answers come from this stack.",
         "First number: score every image by itself, over the classes that it has. Then average these "
@@ -742,6 +761,82 @@ MEANS = Exercise(
             _first(lambda ious: ious.nanmean(1).sum()),
             "Your first number grows with the number of images: divide by it.",
         ),
+        Mistake(
+            "hits over unions of all classes",
+            lambda predictions, targets, num_classes: (
+                _over_images(predictions, targets, num_classes),
+                _hits_over_unions(targets, predictions, targets, num_classes),
+            ),
+            "Your second number adds up the intersections and the unions of all classes and divides once. "
+            "Divide for each class, then average: each class weighs the same.",
+        ),
+        Mistake(
+            "share of right pixels",
+            _scored(lambda confusion: confusion.diagonal().sum() / confusion.sum()),
+            "Yours is the share of pixels that are right. IoU asks of each class how much of its union is "
+            "shared.",
+        ),
+        Mistake(
+            "union too large",
+            _scored(
+                lambda confusion: (confusion.diagonal() / (confusion.sum(0) + confusion.sum(1))).nanmean()
+            ),
+            "Each map alone counts the pixels where both have the class, so your union holds them twice. A "
+            "perfect image should get 1.",
+        ),
+        Mistake(
+            "Dice",
+            _scored(
+                lambda confusion: (2 * confusion.diagonal() / (confusion.sum(0) + confusion.sum(1))).nanmean()
+            ),
+            "That is the Dice score: twice the shared pixels over the sum of both maps. IoU divides what is"
+            " shared by the union.",
+        ),
+        Mistake(
+            "recall",
+            _scored(lambda confusion: (confusion.diagonal() / confusion.sum(1)).nanmean()),
+            "You divide by the pixels of the truth alone. The union holds the pixels that are only "
+            "predicted as well.",
+        ),
+        Mistake(
+            "classes of the truth only",
+            _scored(lambda confusion: _confusion_ious(confusion)[confusion.sum(1) > 0].mean()),
+            "You leave out a class that is only predicted. It has a union, so its IoU is 0, and it counts.",
+        ),
+        Mistake(
+            "class 0 left out",
+            _scored(lambda confusion: _confusion_ious(confusion)[1:].nanmean(), torch.nanmean),
+            "Class 0 is missing from your means. It is a class like any other here.",
+        ),
+        Mistake(
+            "images with every class only",
+            _first(lambda ious: ious.mean(1).nanmean()),
+            "An image that lacks a class is left out of your mean as a whole. Leave out the class, not the "
+            "image.",
+        ),
+        Mistake(
+            "the first image only",
+            lambda predictions, targets, num_classes: two_means(predictions[:1], targets[:1], num_classes),
+            "Both numbers come from the first image alone. Does your loop return before it has seen the "
+            "others?",
+        ),
+        Mistake(
+            "one score a row",
+            lambda predictions, targets, num_classes: (
+                _over_images(predictions.flatten(0, 1), targets.flatten(0, 1), num_classes),
+                _over_data_set(predictions, targets, num_classes),
+            ),
+            "You score each row of pixels and average over rows. The first axis counts the images: one "
+            "score for each.",
+        ),
+        Mistake(
+            "classes counted in the truth",
+            lambda predictions, targets, num_classes: two_means(
+                predictions, targets, min(num_classes, int(targets.max()) + 1)
+            ),
+            "You take the number of classes from the truth. A class that occurs in a prediction alone is "
+            "missing then; `num_classes` is given.",
+        ),
     ),
 )
 
@@ -789,6 +884,7 @@ def _ranking_cases(generator: torch.Generator) -> list[Case]:
         Case((torch.tensor([0.9, 0.8, 0.7, 0.2]), right), "already in order: right, wrong, right, wrong"),
         Case((torch.tensor([0.2, 0.9, 0.7, 0.8]), right), "the surest two are wrong"),
         Case((torch.tensor([3.0, -1.0, 2.0, -5.0]), right), "scores of any size: all right ones come first"),
+        Case((torch.tensor([2.0, 3.0, -4.0, -1.0]), ~right), "scores below 0 and above 1 differ as well"),
         Case((torch.tensor([0.1, 0.5]), torch.tensor([True, True])), "all are right"),
         Case((torch.tensor([0.5]), torch.tensor([True])), "a single one"),
     ]
@@ -798,6 +894,24 @@ def _ranking_cases(generator: torch.Generator) -> list[Case]:
         correct[0] = True
         cases.append(Case((scores, correct)))
     return cases
+
+
+def _of_hits(ordered: Tensor, total: int) -> tuple[Tensor, Tensor]:
+    """The curve of right ones in an order."""
+    hits = ordered.cumsum(0)
+    return hits / torch.arange(1, len(hits) + 1), hits / total
+
+
+def _reordered(change: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], tuple[Tensor, ...]]:
+    return lambda scores, correct: tuple(
+        change(scores.argsort(descending=True), part) for part in precision_recall(scores, correct)
+    )
+
+
+def _accepted_before(scores: Tensor, correct: Tensor) -> tuple[Tensor, Tensor]:
+    """Strictly above the threshold: one pixel fewer each time."""
+    hits = torch.cat([torch.zeros(1), _sorted_hits(scores, correct)[:-1].float()])
+    return hits / torch.arange(len(hits)).clamp(min=1), hits / correct.sum()
 
 
 RANKING = Exercise(
@@ -858,6 +972,87 @@ RANKING = Exercise(
             _precision(lambda hits, rank, ordered: (hits / rank).flip(0).cummax(0).values.flip(0)),
             "Your precision is the highest at this recall or a higher one, as PASCAL VOC interpolates it. "
             "Here it is asked as it is, and may rise and fall.",
+        ),
+        Mistake(
+            "in the order of the input",
+            _reordered(lambda order, values: values[order.argsort()]),
+            "Your numbers stand at the places where the scores came in. Asked for is the order in which "
+            "pixels are accepted: the surest first.",
+        ),
+        Mistake(
+            "ranks as places",
+            lambda scores, correct: _unsorted(scores, correct[scores.argsort(descending=True).argsort()]),
+            "You pick from `correct` by rank: which place each pixel takes. Needed is which pixel takes "
+            "each place.",
+        ),
+        Mistake(
+            "the last one not accepted",
+            _accepted_before,
+            "For each score you count those above it, so the pixel itself is never accepted. After the "
+            "first step one pixel is.",
+        ),
+        Mistake(
+            "scores above one half only",
+            lambda scores, correct: _of_hits(
+                (correct & (scores > 0.5))[scores.argsort(descending=True)], int(correct.sum())
+            ),
+            "You count a pixel as accepted only if its score is above one half. Every threshold is asked "
+            "for: in the end all pixels are accepted.",
+        ),
+        Mistake(
+            "by absolute value",
+            lambda scores, correct: _of_hits(
+                correct[scores.abs().argsort(descending=True)], int(correct.sum())
+            ),
+            "You sort by the size of a score without its sign. A large negative score is the least sure.",
+        ),
+        Mistake(
+            "scores cut to 0 and 1",
+            lambda scores, correct: _of_hits(
+                correct[scores.clamp(0, 1).argsort(descending=True, stable=True)], int(correct.sum())
+            ),
+            "Scores below 0 or above 1 become alike in yours, and their order is lost. A score may be any "
+            "number.",
+        ),
+        Mistake(
+            "the wrong ones counted",
+            lambda scores, correct: precision_recall(scores, ~correct),
+            "You count the pixels that are wrong. Precision and recall count the right ones.",
+        ),
+        Mistake(
+            "neither cumulated",
+            lambda scores, correct: tuple(
+                correct[scores.argsort(descending=True)] / by
+                for by in (torch.arange(1, len(scores) + 1), correct.sum())
+            ),
+            "Both of yours count pixel k alone. After k pixels all of the first k are accepted: how many of"
+            " them are right?",
+        ),
+        Mistake(
+            "recall of the accepted",
+            lambda scores, correct: (precision_recall(scores, correct)[0],) * 2,
+            "Your recall divides by what has been accepted so far, as precision does. It divides by all "
+            "that there is to find.",
+        ),
+        Mistake(
+            "IoU for precision",
+            _precision(lambda hits, rank, ordered: hits / (rank + ordered.sum() - hits)),
+            "Your first number divides by the union of what is accepted and what is to be found. Precision "
+            "divides by what is accepted.",
+        ),
+        Mistake(
+            "whole numbers",
+            lambda scores, correct: tuple(part.floor() for part in precision_recall(scores, correct)),
+            "All your shares are 0 or 1: a division of whole numbers drops what comes after the point.",
+        ),
+        Mistake(
+            "a point before the first",
+            lambda scores, correct: tuple(
+                torch.cat([torch.full((1,), first), part])
+                for first, part in zip((1.0, 0.0), precision_recall(scores, correct), strict=True)
+            ),
+            "You put the point of nothing accepted before the others. Asked for are K numbers, from the "
+            "first pixel on.",
         ),
     ),
 )

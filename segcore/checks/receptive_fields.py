@@ -333,6 +333,7 @@ def _walk_cases(generator: torch.Generator) -> list[Case]:
         Case(([(5, 2, 0, 1), conv], 3, 3), "the order of the layers counts"),
         Case(([conv, (3, 1, 4, 4)], 9, 9), "a dilated convolution on top"),
         Case(([conv, conv, pool, conv, conv, pool], 1, 2), "two blocks of VGG-16"),
+        Case(([], 3, 5), "no layer at all: the units are pixels"),
     ]
     for count in (2, 3, 4, 6, 9):
         layers = [
@@ -343,6 +344,26 @@ def _walk_cases(generator: torch.Generator) -> list[Case]:
         first = _draw(generator, 0, 6)
         cases.append(Case((layers, first, first + _draw(generator, 0, 5))))
     return cases
+
+
+def _ends(
+    begin: Callable[..., int] = lambda u, k, s, p, d: u * s - p, end: Callable[..., int] | None = None
+) -> Callable[..., tuple[int, int]]:
+    """Both ends by rules of their own, from a unit and a layer's four numbers."""
+
+    def wrong(layers: Sequence[Numbers], first: int, last: int) -> tuple[int, int]:
+        for layer in reversed(layers):
+            first, last = begin(first, *layer), (end or begin)(last, *layer)
+        return first, last
+
+    return wrong
+
+
+def _last_from_first(layers: Sequence[Numbers], first: int, last: int) -> tuple[int, int]:
+    for kernel, stride, padding, dilation in reversed(layers):
+        first = first * stride - padding
+        last = first + dilation * (kernel - 1)
+    return first, last
 
 
 WALK = Exercise(
@@ -426,6 +447,83 @@ WALK = Exercise(
             "the number of pixels",
             _length,
             "The first pixel is right. The second number is the last pixel itself, not how many there are.",
+        ),
+        Mistake(
+            "no window at the last unit",
+            _walk_with(span=lambda k, d: 0),
+            "The last unit sees more than the first pixel of its window. How far is it from its first tap "
+            "to its last?",
+        ),
+        Mistake(
+            "padding added at the end",
+            _ends(end=lambda u, k, s, p, d: u * s + p + d * (k - 1)),
+            "The first pixel is right. Padding moves the whole window back: its end as well as its "
+            "beginning.",
+        ),
+        Mistake(
+            "half a window on either side",
+            _ends(
+                lambda u, k, s, p, d: u * s - d * (k - 1) // 2, lambda u, k, s, p, d: u * s + d * (k - 1) // 2
+            ),
+            "You lay the window's middle on the unit. Where it begins is said by the padding alone, which "
+            "need not be half the kernel.",
+        ),
+        Mistake(
+            "the last from the new first",
+            _last_from_first,
+            "Your last pixel is computed from the first one, which has changed by then. With a single unit "
+            "all is right: keep both ends.",
+        ),
+        Mistake(
+            "one layer only",
+            lambda layers, first, last: _walk(layers[-1:], first, last) if layers else None,
+            "With one layer all is right. With several you stop after the top one: does your loop end too "
+            "early?",
+        ),
+        Mistake(
+            "padding twice",
+            _walk_with(pad=lambda p: -2 * p),
+            "The window begins too far to the left. Padding stands on both sides, but only what comes "
+            "before the first unit moves it.",
+        ),
+        Mistake(
+            "last before first",
+            lambda layers, first, last: _walk(layers, first, last)[::-1],
+            "Both pixels are right, in the wrong order: the first one comes first.",
+        ),
+        Mistake(
+            "padding and dilation exchanged",
+            lambda layers, first, last: _walk([(k, s, d, p) for k, s, p, d in layers], first, last),
+            "You read dilation where a layer holds padding. A layer is kernel, stride, padding, dilation, "
+            "in this order.",
+        ),
+        Mistake(
+            "kernel and stride exchanged",
+            lambda layers, first, last: _walk([(s, k, p, d) for k, s, p, d in layers], first, last),
+            "You read stride where a layer holds its kernel. A layer is kernel, stride, padding, dilation, "
+            "in this order.",
+        ),
+        Mistake(
+            "the layer's own stride between the taps",
+            _ends(end=lambda u, k, s, p, d: u * s - p + d * (k - 1) * s),
+            "Where the stride is 1 all is right. Taps lie on the map below, d units apart; this layer's "
+            "stride is the step of the whole window.",
+        ),
+        Mistake(
+            "as if kernels were odd",
+            _walk_with(span=lambda k, d: 2 * d * (k // 2)),
+            "With odd kernels all is right. A window of two ends one unit after it begins.",
+        ),
+        Mistake(
+            "one more in each layer",
+            _walk_with(span=lambda k, d: d * (k - 1) + 1),
+            "The last pixel is too far, by more with each layer. The last tap itself is counted: how far is"
+            " it from the first?",
+        ),
+        Mistake(
+            "no layers, no pixels",
+            lambda layers, first, last: _walk(layers, first, last) if layers else (0, 0),
+            "Without any layer the units are the pixels themselves: the two numbers come back as they are.",
         ),
     ),
 )

@@ -1024,6 +1024,33 @@ def _paste_cases(generator: torch.Generator) -> list[Case]:
     return cases
 
 
+def _read(soft: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """A mask at places (cells, continuous), clamped at its border."""
+    height, width = soft.shape
+    weights = [
+        (1 - ((place - 0.5).clamp(0, cells - 1)[:, None] - torch.arange(cells)).abs()).clamp(min=0)
+        for place, cells in ((v, height), (u, width))
+    ]
+    return torch.einsum("pi,ij,pj->p", weights[0], soft, weights[1])
+
+
+def _pasted(
+    value: Callable[[Tensor, Tensor, Tensor], Tensor] = lambda u, v, soft: _read(soft, u, v),
+    inside: Callable[[Tensor, Tensor, Tensor], Tensor] = lambda x, low, high: (x >= low) & (x < high),
+) -> Callable[..., Tensor]:
+    """Paste pixel by pixel; another value of the mask at a place, or another test of what lies in the box."""
+
+    def wrong(soft: Tensor, box: Tensor, size: Sequence[int]) -> Tensor:
+        y, x = (each.flatten() for each in torch.meshgrid(*map(torch.arange, size), indexing="ij"))
+        x, y = x + 0.5, y + 0.5
+        u = (x - box[0]) / (box[2] - box[0]) * soft.shape[1]
+        v = (y - box[1]) / (box[3] - box[1]) * soft.shape[0]
+        within = inside(x, box[0], box[2]) & inside(y, box[1], box[3])
+        return (value(u, v, soft) * within).reshape(*size)
+
+    return wrong
+
+
 PASTE = Exercise(
     "13.5",
     "From a soft mask back to the image",
@@ -1097,6 +1124,102 @@ PASTE = Exercise(
             "size as width, height",
             lambda soft, box, size: paste(soft, box, (size[1], size[0])),
             "size is (height, width): with (4, 6) there are four rows of six pixels.",
+        ),
+        Mistake(
+            "half a cell twice",
+            _paste_with(own_half=1.0),
+            "Your values lie half a cell of the mask aside: the half has been taken off twice. The reader "
+            "that takes places does it once for you.",
+        ),
+        Mistake(
+            "points as y, x",
+            _pasted(lambda u, v, soft: _read(soft, v, u)),
+            "Where you read the mask, rows and columns are exchanged. A point is x, y.",
+        ),
+        Mistake(
+            "rows and columns of the mask exchanged",
+            _pasted(
+                lambda u, v, soft: _read(
+                    soft, u * soft.shape[0] / soft.shape[1], v * soft.shape[1] / soft.shape[0]
+                )
+            ),
+            "Across the box lie as many cells as the mask has columns, and down as many as it has rows. "
+            "Yours exchanges the two.",
+        ),
+        Mistake(
+            "times one cell fewer",
+            _pasted(lambda u, v, soft: _read(soft, u - u / soft.shape[1], v - v / soft.shape[0])),
+            "You multiply by the number of cells less one. The cells fill the box, from its first edge to "
+            "its last.",
+        ),
+        Mistake(
+            "from 0 to 1, not in cells",
+            _pasted(lambda u, v, soft: _read(soft, u / soft.shape[1], v / soft.shape[0])),
+            "You read all pixels in the first cell. How far a pixel lies through the box, from 0 to 1, must"
+            " become a number of cells.",
+        ),
+        Mistake(
+            "corner, width and height",
+            lambda soft, box, size: paste(soft, torch.cat([box[:2], box[:2] + box[2:]]), size),
+            "You take the last two numbers of the box for its width and height. They are its far corner.",
+        ),
+        Mistake(
+            "box cut to whole numbers",
+            lambda soft, box, size: paste(soft, box.trunc(), size),
+            "You drop what comes after the point in the box's numbers. Map each pixel centre into the box "
+            "as it is.",
+        ),
+        Mistake(
+            "whole pixels only",
+            _pasted(inside=lambda x, low, high: (x - 0.5 >= low) & (x + 0.5 <= high)),
+            "Pixels that the box's edge cuts are zero in yours. What counts is the centre: inside, it gets "
+            "a value.",
+        ),
+        Mistake(
+            "every pixel that is touched",
+            _pasted(inside=lambda x, low, high: (x + 0.5 > low) & (x - 0.5 < high)),
+            "Pixels that the box only touches get a value from you. What counts is the centre: outside, it "
+            "is zero.",
+        ),
+        Mistake(
+            "index for centre at the edge",
+            _pasted(inside=lambda x, low, high: (x - 0.5 >= low) & (x - 0.5 <= high)),
+            "Inside, your values are right. Whether a pixel lies in the box you ask of its index: ask its "
+            "centre.",
+        ),
+        Mistake(
+            "share of the image",
+            lambda soft, box, size: _pasted(
+                lambda u, v, soft: _read(
+                    soft, u * (box[2] - box[0]) / size[1], v * (box[3] - box[1]) / size[0]
+                )
+            )(soft, box, size),
+            "You divide by the size of the image. The mask fills the box: divide by the box's.",
+        ),
+        Mistake(
+            "from the image's corner",
+            lambda soft, box, size: _pasted(
+                lambda u, v, soft: _read(
+                    soft,
+                    u + box[0] / (box[2] - box[0]) * soft.shape[1],
+                    v + box[1] / (box[3] - box[1]) * soft.shape[0],
+                )
+            )(soft, box, size),
+            "You count from the corner of the image. The mask begins where the box begins.",
+        ),
+        Mistake(
+            "squashed once more",
+            _pasted(lambda u, v, soft: _read(soft, u, v).sigmoid()),
+            "Your values lie between one half and 0.73: they are squashed once more. The mask holds shares "
+            "already.",
+        ),
+        Mistake(
+            "outside across only",
+            lambda soft, box, size: (
+                _place(soft, box, size, outside=False)
+                * ((torch.arange(size[1]) + 0.5 >= box[0]) & (torch.arange(size[1]) + 0.5 < box[2]))
+            ),
+            "To the left and right of the box all is zero, above and below it is not. Test both coordinates.",
         ),
     ),
 )

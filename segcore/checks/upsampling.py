@@ -674,6 +674,55 @@ def _filter_cases(generator: torch.Generator) -> list[Case]:
     return cases
 
 
+def _fit(paintings: Tensor, y: Tensor, kernel: int) -> Tensor:
+    return torch.linalg.lstsq(paintings, y.reshape(-1, 1)).solution[: kernel**2].reshape(kernel, kernel)
+
+
+def _ridge(x: Tensor, y: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
+    paintings = _paintings(x, kernel, stride, padding)
+    system = paintings.T @ paintings + torch.eye(kernel**2)
+    return torch.linalg.solve(system, paintings.T @ y.flatten()).reshape(kernel, kernel)
+
+
+def _bilinear_anyway(x: Tensor, y: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
+    tent = 1 - ((torch.arange(kernel) - (kernel - 1) / 2) / stride).abs()
+    return torch.outer(tent, tent)
+
+
+def _with_constant(x: Tensor, y: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
+    paintings = _paintings(x, kernel, stride, padding)
+    return _fit(torch.cat([paintings, torch.ones(len(paintings), 1)], 1), y, kernel)
+
+
+def _inside(y: Tensor) -> Tensor:
+    """1 inside, 0 at the border of each map."""
+    return F.pad(torch.ones_like(y[:, 1:-1, 1:-1]), (1, 1, 1, 1)).flatten()[:, None]
+
+
+def _weighted_fit(x: Tensor, y: Tensor, kernel: int, stride: int, padding: int, weight: Tensor) -> Tensor:
+    kept = weight[:, 0] > 0
+    weight = weight[kept]
+    return _fit(
+        _paintings(x, kernel, stride, padding)[kept] * weight, y.flatten()[kept] * weight[:, 0], kernel
+    )
+
+
+def _least_absolute(x: Tensor, y: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
+    """Squares weighted again and again by what is left."""
+    paintings, found = _paintings(x, kernel, stride, padding), find_filter(x, y, kernel, stride, padding)
+    for _ in range(20):
+        left = (paintings @ found.flatten() - y.flatten()).abs().clamp(min=1e-4)
+        found = _weighted_fit(x, y, kernel, stride, padding, left.rsqrt()[:, None])
+    return found
+
+
+def _descent_unfinished(x: Tensor, y: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
+    paintings, found = _paintings(x, kernel, stride, padding), torch.zeros(kernel**2)
+    for _ in range(50):
+        found = found - 0.2 / y.numel() * paintings.T @ (paintings @ found - y.flatten())
+    return found.reshape(kernel, kernel)
+
+
 FIND = Exercise(
     "8.4",
     "Find the filter",
@@ -730,6 +779,93 @@ FIND = Exercise(
             _first_only,
             "Where the maps are noisy you are a little off: only the first one counts in yours. All of them "
             "together tell more.",
+        ),
+        Mistake(
+            "a filter for each map, averaged",
+            lambda x, y, *numbers: torch.stack(
+                [find_filter(x[k : k + 1], y[k : k + 1], *numbers) for k in range(len(x))]
+            ).mean(0),
+            "Where the maps are noisy you are a little off: you find a filter for each map and average. The"
+            " error over all maps together is to be small: one system for all.",
+        ),
+        Mistake(
+            "maps averaged first",
+            lambda x, y, *numbers: find_filter(x.mean(0, keepdim=True), y.mean(0, keepdim=True), *numbers),
+            "You average the maps before you solve. Each map brings equations of its own: all of them "
+            "belong into one system.",
+        ),
+        Mistake(
+            "each map by its size",
+            lambda x, y, *numbers: find_filter(
+                *(each / x.flatten(1).norm(dim=1)[:, None, None] for each in (x, y)), *numbers
+            ),
+            "Where the maps are noisy you are a little off: you scale each map first, so that its errors "
+            "weigh otherwise. All errors weigh the same.",
+        ),
+        Mistake(
+            "paintings reshaped, axes as they were",
+            lambda x, y, kernel, stride, padding: torch.linalg.lstsq(
+                _paintings(x, kernel, stride, padding)
+                .T.reshape(kernel**2, len(x), -1)
+                .transpose(0, 1)
+                .reshape(-1, kernel**2),
+                y.flatten()[:, None],
+            ).solution.reshape(kernel, kernel),
+            "The shape of your matrix is right, the numbers are mixed up: a new shape alone moves no axis. "
+            "Each painting must become one column.",
+        ),
+        Mistake(
+            "pulled towards zero",
+            _ridge,
+            "Something is added to the diagonal of your system, which makes the filter too small. Plain "
+            "least squares are asked for.",
+        ),
+        Mistake(
+            "negative weights cut off",
+            _turned(lambda found: found.clamp(min=0)),
+            "Negative cells of the filter have become zero in yours. A filter may be negative.",
+        ),
+        Mistake(
+            "rounded to quarters",
+            _turned(lambda found: (4 * found).round() / 4),
+            "You round to quarters. They fit the lecture's filter; the filter asked for here is any.",
+        ),
+        Mistake(
+            "made symmetric",
+            _turned(
+                lambda found: torch.stack([found, found.flip(0), found.flip(1), found.flip(0, 1)]).mean(0)
+            ),
+            "You average the filter with its mirror images. Bilinear filters are symmetric; this one need "
+            "not be.",
+        ),
+        Mistake(
+            "bilinear whatever the data",
+            _bilinear_anyway,
+            "Yours is the bilinear filter, whatever `y` is. The filter is to be found from the maps.",
+        ),
+        Mistake(
+            "a constant beside the filter",
+            _with_constant,
+            "You fit a constant as well as the filter, and it takes a part of `y`. An up-convolution alone "
+            "is asked for.",
+        ),
+        Mistake(
+            "border of y left out",
+            lambda x, y, kernel, stride, padding: _weighted_fit(x, y, kernel, stride, padding, _inside(y)),
+            "You leave out the border of `y`. Its cells are painted too, and tell of the filter: every cell"
+            " counts.",
+        ),
+        Mistake(
+            "absolute errors",
+            _least_absolute,
+            "Where the maps are noisy you are a little off: you make the sum of absolute errors small. "
+            "Squared errors are asked for.",
+        ),
+        Mistake(
+            "not at the end yet",
+            _descent_unfinished,
+            "You are on the way, but not there: steps that go downhill must come to an end. A linear system"
+            " can be solved at once.",
         ),
     ),
 )
