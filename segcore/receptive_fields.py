@@ -135,7 +135,8 @@ def receptive_field(
     Args:
         network: Layers in order, or named in a dict, or any module on images.
         input_shape: Shape ``(C, H, W)`` or ``(N, C, H, W)`` that a module is traced with; C of its first
-            convolution and 224 × 224 if None. Adaptive pooling has a bounded field only if it is given.
+            convolution and 224 × 224 if None. Adaptive pooling, and interpolation to a fixed size, have a
+            bounded field only if it is given.
         leaves: Submodules, by name or by class, that are not looked into, and the window to take for them.
             The way out where a module cannot be followed.
 

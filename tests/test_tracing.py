@@ -20,6 +20,7 @@ from segcore.tracing import (
     Unknown,
     Whole,
     Window,
+    exchanged,
     sharing_copy,
     trace,
     weightless_copy,
@@ -193,6 +194,34 @@ def test_copies_share_all_or_nothing():
     assert all(a is b for a, b in zip(shared.buffers(), network.buffers(), strict=True))
     assert all(each.is_meta for each in bare.state_dict().values())
     assert list(bare.state_dict()) == list(network.state_dict())
+
+
+class Calls(nn.Module):
+    """One convolution that serves twice, and a pooling by function."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, x):
+        return F.max_pool2d(self.conv(self.conv(x)), 2)
+
+
+def test_each_use_of_a_layer_and_each_function_can_be_exchanged_by_itself():
+    network, image = Calls(), torch.rand(1, 1, 16, 16)
+    found = trace(network, (1, 16, 16))
+    first, second, pool = found.operations
+    conv, other, mean = network.conv, nn.Conv2d(1, 1, 3, padding=1), nn.AvgPool2d(2)
+    for layers, wanted in [
+        ({first: other}, lambda x: F.max_pool2d(conv(other(x)), 2)),
+        ({second: other}, lambda x: F.max_pool2d(other(conv(x)), 2)),
+        ({pool: mean}, lambda x: mean(conv(conv(x)))),
+        ({second: other, pool: mean}, lambda x: mean(other(conv(x)))),
+    ]:
+        changed = exchanged(network, found, layers)
+        assert torch.equal(changed(image), wanted(image))
+        assert any(each is conv.weight for each in changed.parameters())
+    assert network.conv is conv and torch.equal(network(image), F.max_pool2d(conv(conv(image)), 2))
 
 
 # --- Writing in place, and through views ---
