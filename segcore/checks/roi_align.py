@@ -57,6 +57,13 @@ def _unordered(boxes: Tensor, spatial_scale: float) -> Tensor:
     return torch.cat([cells[:, :2], cells[:, 2:] + 1], dim=1)
 
 
+def _in_order(boxes: Tensor, spatial_scale: float) -> Tensor:
+    """The corners exchanged where they come in the other order."""
+    near, far = boxes.split(2, dim=1)
+    ordered = torch.cat([torch.minimum(near, far), torch.maximum(near, far)], dim=1)
+    return _snap()(ordered, spatial_scale)
+
+
 def _one_pixel_more(boxes: Tensor, spatial_scale: float) -> Tensor:
     far = torch.tensor([0.0, 0.0, 1.0, 1.0])
     return _snap(last=0.0)(boxes, spatial_scale) / spatial_scale + far - boxes
@@ -191,6 +198,18 @@ QUANTIZATION = Exercise(
             "The extra cell is on the wrong side. The cell of the far corner belongs to the region; the near "
             "edges stay where rounding has put them.",
         ),
+        Mistake(
+            "corners put in order",
+            _error_with(_in_order),
+            "You exchange the corners where the far one lies before the near one. The text leaves the near "
+            "corner where it is: which cell does the far one take then?",
+        ),
+        Mistake(
+            "cut off at the map's edge",
+            _error_with(lambda boxes, scale: _snap()(boxes, scale).clamp(min=0)),
+            "You move edges that lie before the map to its first cell. Nothing is cut off here: cells may "
+            "have negative numbers.",
+        ),
     ),
 )
 
@@ -267,6 +286,16 @@ def _limits_left_out(feature: Tensor, points: Tensor) -> Tensor:
     """A point exactly one index outside counts as too far."""
     inside = (points > -0.5) & (points < torch.tensor(feature.shape[:0:-1]) + 0.5)
     return _pull(feature, points) * inside.all(1)
+
+
+def _limits_of(low: float, beyond: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """Other limits for what is too far out, as coordinates from the map's two ends."""
+
+    def wrong(feature: Tensor, points: Tensor) -> Tensor:
+        inside = (points >= low) & (points <= torch.tensor(feature.shape[:0:-1]) + beyond)
+        return _pull(feature, points, far=False) * inside.all(1)
+
+    return wrong
 
 
 def _added_up(feature: Tensor, points: Tensor) -> Tensor:
@@ -428,6 +457,18 @@ SAMPLING = Exercise(
             "The numbers are right, the axes are exchanged: one row for each channel, one column for each "
             "point.",
         ),
+        Mistake(
+            "far limit an index short",
+            _limits_of(-0.5, -0.5),
+            "Beyond the last centre all is zero in yours. Up to one index farther the border goes on: the "
+            "last index is W - 1, so where is the limit?",
+        ),
+        Mistake(
+            "limits of the index, for a coordinate",
+            _limits_of(-1.0, 0.0),
+            "Your limits are moved by half a cell: they stand in the text for the index u, not for the "
+            "coordinate x.",
+        ),
     ),
 )
 
@@ -550,6 +591,20 @@ def _at_least_a_cell(
     return roi_align_box(
         feature, torch.cat([near, torch.maximum(far, near + 1)]), output_size, 1.0, sampling_ratio
     )
+
+
+def _box_cut_off(
+    feature: Tensor,
+    box: Tensor,
+    output_size: Sequence[int],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = 2,
+) -> Tensor:
+    """The box cut off at the map's edges."""
+    height, width = feature.shape[1:]
+    most = torch.tensor([width, height, width, height])
+    inside = torch.minimum((box * spatial_scale).clamp(min=0), most)
+    return roi_align_box(feature, inside, output_size, 1.0, sampling_ratio)
 
 
 def _one_matrix_for_both(
@@ -749,6 +804,12 @@ ALIGN = Exercise(
             _one_matrix_for_both,
             "Both of your matrices use y1 and y2. Rows go with y, columns with x: each axis has its own "
             "start and length.",
+        ),
+        Mistake(
+            "box cut off at the map's edges",
+            _box_cut_off,
+            "You cut the box off at the map. Then its bins shrink and move. The box stays as it is; what "
+            "lies outside is a matter of each sample.",
         ),
     ),
 )
