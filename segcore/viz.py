@@ -1,9 +1,10 @@
 """Pictures of what the course computes: images, labels, masks, boxes, keypoints, heat maps and normals.
 
-Each `show_*` takes tensors in the house's conventions, draws on `ax` (or on a new figure) and returns the
-Axes. Pixel (0, 0) covers [0, 1)², so boxes and keypoints in continuous coordinates land where they belong,
-and outlines of masks run along pixel edges. Backgrounds are transparent and every colour keeps a contrast of
-at least 3 on the book's white page and on its dark one (#15191e).
+Each `show_*` takes tensors in the house's conventions (or arrays; for anything else it raises TypeError),
+draws on `ax` (or on a new figure) and returns the Axes. Pixel (0, 0) covers [0, 1)², so boxes and keypoints
+in continuous coordinates land where they belong, and outlines of masks run along pixel edges. Backgrounds
+are transparent and every colour keeps a contrast of at least 3 on the book's white page and on its dark one
+(#15191e).
 """
 
 from __future__ import annotations
@@ -126,7 +127,6 @@ def show_image(image: Tensor, ax: Axes | None = None, title: str | None = None) 
         The Axes.
 
     Raises:
-        TypeError: no tensor or array.
         ValueError: wrong shape or dtype, or values outside [0, 1].
 
     Example:
@@ -165,7 +165,6 @@ def show_labels(
         The Axes.
 
     Raises:
-        TypeError: no tensor or array.
         ValueError: wrong shape or dtype, a negative label, or a label without a name or colour.
 
     Example:
@@ -226,7 +225,6 @@ def show_masks(
         The Axes.
 
     Raises:
-        TypeError: no tensor or array.
         ValueError: wrong shape or dtype, or sizes that differ.
 
     Example:
@@ -284,7 +282,6 @@ def show_boxes(
         The Axes.
 
     Raises:
-        TypeError: no tensor or array.
         ValueError: wrong shape, corners in the wrong order, values that are not finite, or nothing to draw
         on.
 
@@ -325,7 +322,6 @@ def show_keypoints(
         The Axes.
 
     Raises:
-        TypeError: no tensor or array.
         ValueError: wrong shape, a visibility that is not 0, 1 or 2, or nothing to draw on.
 
     Example:
@@ -378,7 +374,6 @@ def show_heatmap(
         The Axes.
 
     Raises:
-        TypeError: no tensor or array.
         ValueError: wrong shape, or limits in the wrong order.
 
     Example:
@@ -427,7 +422,6 @@ def show_normals(normals: Tensor, ax: Axes | None = None, title: str | None = No
         The Axes.
 
     Raises:
-        TypeError: no tensor or array.
         ValueError: wrong shape, or vectors longer than 1.
 
     Example:
