@@ -13,6 +13,7 @@ from torch import nn
 
 from segcore.checks import check
 from segcore.checks.engine import judge
+from segcore.checks.hints import error_hint
 
 WRONG = {}
 
@@ -307,3 +308,40 @@ def test_autocast_outside_changes_nothing():
         for exercise in ("3.2", "4.1", "8.4", "13.3"):
             function = mine if exercise == "4.1" else right(exercise)
             assert judge(EXERCISES[exercise], lambda *args, f=function: f(*args)).state == "passed", exercise
+
+
+def test_parameters_may_have_other_names():
+    """The lab's next cell calls by the names that the skeleton has."""
+
+    def mine(n, m, C):
+        return right("6.4")(n, m, C)
+
+    found = check("6.4", mine)
+    assert torch.equal(found(6, 3, classes=3), right("6.4")(6, 3, 3))
+
+
+@pytest.mark.parametrize("exercise", ["3.4", "5.2"])
+def test_one_tensor_will_do_for_several_numbers(exercise):
+    def stacked(*args):
+        return torch.stack([torch.as_tensor(each) for each in right(exercise)(*args)])
+
+    args = EXERCISES[exercise].make_cases()[0].args
+    expected, got = right(exercise)(*args), check(exercise, stacked)(*args)
+    assert isinstance(got, tuple) and list(map(type, got)) == list(map(type, expected)) and got == expected
+    assert judge(EXERCISES[exercise], lambda *args: stacked(*args)[:1]).kind == "type"
+
+
+def test_doubles_will_do_for_two_numbers():
+    def doubles(*args):
+        return [each.double() for each in right("3.4")(*args)]
+
+    assert judge(EXERCISES["3.4"], doubles).state == "passed"
+
+
+def test_general_guesses_are_sure_before_they_speak():
+    zeros = judge(EXERCISES["7.5"], lambda image, labels, width: torch.zeros_like(image))
+    assert zeros.kind != "near", zeros.card
+
+    with pytest.raises(IndexError) as caught:
+        torch.zeros(3, 4, 5)[torch.zeros(4, 5, dtype=torch.bool)]
+    assert "shapes do not fit" in error_hint(caught.value)

@@ -176,6 +176,8 @@ def _rounded(expected: torch.Tensor, got: torch.Tensor) -> bool:
     """Whether the values are the expected ones in another precision, or rounded to some decimals."""
     if not (got.is_floating_point() and expected.is_floating_point()) or expected.numel() < 2:
         return False
+    if len(got.unique()) < 3:  # zeros and ones may be anything, not only what is left of rounding
+        return False
     double = expected.double()
     ways = [expected.to(dtype).double() for dtype in (torch.float16, torch.bfloat16)]
     ways += [double.round(decimals=places) for places in range(5)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import json
 import os
 from collections.abc import Callable
@@ -149,7 +150,7 @@ def _run(report: Report, function: Callable[..., Any], cases: list[Case]) -> Non
     failed = ladder.smallest(trials)
     if failed is None:
         _properties(report, function)
-        report.function = _fitted(function, trials)
+        report.function = _fitted(function, trials, inspect.signature(exercise.reference))
     else:
         _explain(report, trials, failed)
         card.folds = ladder.rungs(exercise, ladder.where(exercise, trials, failed, function))
@@ -167,7 +168,7 @@ def _fault(exercise: Exercise, expected: Any, outcome: Outcome) -> Difference | 
         return Difference("raised", f"Your function raised {error_text(outcome.error)}")
     try:
         found = difference(expected, outcome.value, exercise.tolerance)
-        if found is not None and found.kind == "dtype" and exercise.any_float:
+        if found is not None and (found.kind == "type" or (found.kind == "dtype" and exercise.any_float)):
             found = difference(expected, _as(expected, outcome.value), exercise.tolerance)
         if exercise.compare is not None and (found is None or found.kind in {"value", "near"}):
             text = exercise.compare(expected, outcome.value)
@@ -286,22 +287,42 @@ def _properties(report: Report, function: Callable[..., Any]) -> None:
     report.state = "passed"
 
 
-def _fitted(function: Callable[..., Any], trials: list[Trial]) -> Callable[..., Any]:
-    """The function; where a check passes what the cells below could not use, in the form that they can."""
+def _fitted(
+    function: Callable[..., Any], trials: list[Trial], wanted: inspect.Signature
+) -> Callable[..., Any]:
+    """The function; where a check passes what the cells below could not use, in the form that they can.
+
+    They may call it by the names of the skeleton's parameters, whatever the reader calls them.
+    """
     values = [(trial.expected, trial.outcome.value) for trial in trials if trial.outcome is not None]
-    if all(_as(expected, value) is value for expected, value in values):
+    if all(_as(expected, value) is value for expected, value in values) and _takes(function, wanted):
         return function
     form = trials[0].expected
 
     @functools.wraps(function)
     def fitted(*args: Any, **kwargs: Any) -> Any:
-        return _as(form, function(*args, **kwargs))
+        given = wanted.bind(*args, **kwargs)
+        return _as(form, function(*given.args, **given.kwargs))
 
     return fitted
 
 
+def _takes(function: Callable[..., Any], wanted: inspect.Signature) -> bool:
+    """Whether a function's parameters have the names that are wanted."""
+    try:
+        return list(inspect.signature(function).parameters) == list(wanted.parameters)
+    except ValueError:  # some built-in functions have no signature
+        return False
+
+
 def _as(form: Any, value: Any) -> Any:
-    """A value as a tensor where the form is one, in its precision; the same value where it is so already."""
+    """A value as a tensor where the form is one, in its precision; the same value where it is so already.
+
+    Where several single numbers are asked for, one tensor of as many will do.
+    """
+    several = isinstance(form, tuple) and all(type(e) is int or getattr(e, "ndim", 1) == 0 for e in form)
+    if several and isinstance(value, torch.Tensor) and value.shape == (len(form),) != (0,):
+        value = tuple(value if isinstance(form[0], torch.Tensor) else value.tolist())
     if isinstance(form, tuple | list) and isinstance(value, tuple | list) and len(form) == len(value):
         parts = [_as(*pair) for pair in zip(form, value, strict=True)]
         return value if all(a is b for a, b in zip(parts, value, strict=True)) else type(form)(parts)

@@ -73,6 +73,11 @@ _SHAPES = (
     "shape mismatch",
     "each tensor to be equal size",
     "channels, but got",
+    "should match other.size",
+    "output size is too small",
+    "kernel size can't be greater",
+    "length must be non-negative",
+    "shape of the mask",
 )
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 _PATHS = sysconfig.get_paths()
@@ -89,13 +94,14 @@ def error_hint(error: BaseException) -> str:
             "A tensor has fewer axes than that line takes it to have. Print its shape there: is the axis of "
             "the batch missing, or that of the channels?"
         )
-    for kind, hint in _ERRORS:
-        if isinstance(error, kind):
-            return hint
-    if isinstance(error, RuntimeError | ValueError) and any(words in text.lower() for words in _SHAPES):
+    fits = not any(words in text.lower() for words in _SHAPES)
+    if isinstance(error, RuntimeError | ValueError | IndexError) and not fits:
         return (
             "Two shapes do not fit. Print both shapes before that line, and say in words what each axis is."
         )
+    for kind, hint in _ERRORS:
+        if isinstance(error, kind):
+            return hint
     if isinstance(error, RuntimeError) and ("dtype" in text or "scalar type" in text):
         return "Two kinds of number meet. Print the dtype of each tensor at that line."
     return (
