@@ -60,6 +60,10 @@ CUT = """() => [...document.querySelectorAll(
   .filter((e) => !(e.dataset.scrolls && e.tabIndex === 0 && getComputedStyle(e).maskImage !== "none"))
   .map((e) => `${e.tagName} ${e.className}: ${e.scrollWidth} in ${e.clientWidth}`)"""
 
+CUT_NEXT = """() => [...document.querySelectorAll(".prev-next-area a")]
+  .filter((e) => e.scrollWidth > e.clientWidth + 1)
+  .map((e) => `${e.innerText}: ${e.scrollWidth} in ${e.clientWidth}`)"""
+
 CUT_IN_PRINT = """() => [...document.querySelectorAll(".bd-article :is(pre, div.math, table, h1, p, img)")]
   .filter((e) => !e.closest(".segcore-widget, details:not([open])") && e.clientWidth)
   .filter((e) => e.scrollWidth > e.clientWidth + 1
@@ -149,6 +153,7 @@ def test_page(name, open_path):
     assert widths[0] <= widths[1], "the page scrolls sideways"
     assert opened.page.evaluate(HEADING) <= 1, "a word of the title breaks"
     assert opened.page.evaluate(CUT) == [], "cut on a phone without a hint"
+    assert opened.page.evaluate(CUT_NEXT) == [], "titles of the pages before and after are cut"
     assert opened.page.evaluate(TINY) == [], "too small on a phone"
     opened.assert_quiet()
 
