@@ -3,9 +3,10 @@
 Fixtures (here):
 
 - ``open_widget(widget, *more, width=1280, height=900, theme="light", touch=False, scripts=True,
-  storage=True, fragment="", scale=1, reduced_motion="reduce", wait=True)``: the static form of one widget, or
-  of several, in a page of its own, alive. ``fragment="#slug:trait=value"`` opens it at that address; `PHONE`
-  holds the options of a phone.
+  storage=True, fragment="", scale=1, reduced_motion="reduce", wait=True, fresh=False)``: the static form of
+  one widget, or of several, in a page of its own, alive. ``fragment="#slug:trait=value"`` opens it at that
+  address; `PHONE` holds the options of a phone. A page serves one test after the other: one that does to it
+  what no other address undoes (an init script, an emulated device) asks for ``fresh=True``.
 - ``open_path(path, ...)``: any HTML file, with the same options.
 - ``shared_widget(WidgetClass)``: one page for all tests of a session that only call the module's arithmetic:
   it is opened once. A test that leaves the widget's state changed fails.
@@ -36,9 +37,11 @@ What every widget must pass is in ``test_every_widget.py``: a widget's own test 
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +67,7 @@ CHROMIUM = os.environ.get("CHROMIUM") or next(
 )
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PATIENCE = 120_000  # milliseconds to wait for what must come: a busy machine must not make a test fail
-LOCAL = ("file:", "data:", "blob:", "about:")
+ELSEWHERE = re.compile("^(?!file:|data:|blob:|about:)")
 
 # As in a browser that keeps nothing of a site: merely naming the storage is an error.
 NO_STORAGE = """for (const name of ["localStorage", "sessionStorage", "indexedDB"])
@@ -74,6 +77,7 @@ NO_STORAGE = """for (const name of ["localStorage", "sessionStorage", "indexedDB
 HERE = Path(__file__).parent
 SLOW = {"test_live", "test_firefox", "test_pages"}  # few tests, but whole programs and pages
 ROOM = pytest.StashKey[int]()
+FAILED = pytest.StashKey[bool]()
 
 
 def enter(alone: bool) -> int:
@@ -110,6 +114,14 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
             del item.stash[ROOM]
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     if CHROMIUM is None:
@@ -126,52 +138,87 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
-def open_in(
-    browser: Any,
-    contexts: list[Any],
-    path: Path,
-    *,
-    width: int = 1280,
-    height: int = 900,
-    theme: str = "light",
-    touch: bool = False,
-    scripts: bool = True,
-    storage: bool = True,
-    fragment: str = "",
-    scale: float = 1,
-    reduced_motion: str = "reduce",
-) -> OpenPage:
-    context = browser.new_context(
-        viewport={"width": width, "height": height},
-        color_scheme=theme,
-        has_touch=touch,
-        is_mobile=touch,
-        java_script_enabled=scripts,
-        device_scale_factor=scale,
-        reduced_motion=reduced_motion,
-    )
-    contexts.append(context)
-    context.set_default_timeout(PATIENCE)
-    page = context.new_page()
-    opened = OpenPage(page)
+@dataclass
+class Tab:
+    """A page of Chromium, what can only be said when it is made, and the test that it serves."""
 
-    def route(request_route: Any) -> None:
-        url = request_route.request.url
-        if url.startswith(LOCAL):
-            request_route.continue_()
-        else:
-            opened.requests.append(url)
+    page: Any
+    kind: tuple[Any, ...]
+    opened: OpenPage
+
+
+class Tabs:
+    """Pages that serve one test after the other: a page in a context of its own costs a second to make.
+
+    Each test has its pages to itself, each page its context, and none is handed on with anything left in it.
+    """
+
+    def __init__(self, browser: Any) -> None:
+        self.browser = browser
+        self.free: dict[tuple[Any, ...], list[Tab]] = defaultdict(list)
+
+    def open(
+        self,
+        path: Path,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        theme: str = "light",
+        touch: bool = False,
+        scripts: bool = True,
+        storage: bool = True,
+        fragment: str = "",
+        scale: float = 1,
+        reduced_motion: str = "reduce",
+        fresh: bool = False,
+    ) -> Tab:
+        kind = (theme, touch, scripts, storage, scale)
+        tab = self.free[kind].pop() if self.free[kind] and not fresh else self._make(*kind)
+        tab.opened = OpenPage(tab.page)
+        tab.page.set_viewport_size({"width": width, "height": height})
+        tab.page.emulate_media(media="null", color_scheme=theme, reduced_motion=reduced_motion)
+        tab.page.goto(path.resolve().as_uri() + fragment)
+        return tab
+
+    def _make(self, theme: str, touch: bool, scripts: bool, storage: bool, scale: float) -> Tab:
+        context = self.browser.new_context(
+            has_touch=touch, is_mobile=touch, java_script_enabled=scripts, device_scale_factor=scale
+        )
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        tab = Tab(page, (theme, touch, scripts, storage, scale), OpenPage(page))
+
+        def refuse(request_route: Any) -> None:
+            tab.opened.requests.append(request_route.request.url)
             request_route.abort()
 
-    context.route("**/*", route)
-    page.on("request", lambda request: opened.loaded.append(request.url))
-    page.on("console", lambda m: opened.errors.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: opened.errors.append(str(error)))
-    page.add_init_script(WATCH)
-    keep = f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
-    page.add_init_script(keep if storage else NO_STORAGE)
-    page.goto(path.resolve().as_uri() + fragment)
-    return opened
+        def complain(message: Any) -> None:
+            if message.type in ("error", "warning"):
+                tab.opened.errors.append(message.text)
+
+        context.route(ELSEWHERE, refuse)
+        page.on("request", lambda request: tab.opened.loaded.append(request.url))
+        page.on("console", complain)
+        page.on("pageerror", lambda error: tab.opened.errors.append(str(error)))
+        page.add_init_script(WATCH)
+        keep = f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
+        page.add_init_script(keep if storage else NO_STORAGE)
+        return tab
+
+    def close(self, tab: Tab, keep: bool) -> None:
+        """Clean a page for the next test; where that cannot be, or is not wanted, throw it away."""
+        try:
+            if keep:
+                if tab.kind[3]:
+                    tab.page.evaluate("localStorage.clear(); sessionStorage.clear()")
+                tab.page.goto("about:blank", timeout=20_000)
+                tab.page.mouse.up()
+                tab.page.mouse.move(-1, -1)
+                self.free[tab.kind].append(tab)
+                return
+        except Exception as error:
+            print(f"a page is thrown away: {error}")
+        tab.page.context.close()
 
 
 def write_page(path: Path, *widgets: Any, theme: str = "light") -> Path:
@@ -188,13 +235,24 @@ def wait_until_alive(opened: OpenPage, count: int, timeout: float = PATIENCE) ->
     )
 
 
+@pytest.fixture(scope="session")
+def tabs(browser: Any) -> Tabs:
+    return Tabs(browser)
+
+
 @pytest.fixture
-def open_path(browser: Any) -> Iterator[Callable[..., OpenPage]]:
+def open_path(tabs: Tabs, request: pytest.FixtureRequest) -> Iterator[Callable[..., OpenPage]]:
     """Open an HTML file from ``file://``; everything that is not local is refused and noted."""
-    contexts: list[Any] = []
-    yield lambda path, **options: open_in(browser, contexts, path, **options)
-    for context in contexts:
-        context.close()
+    used: list[tuple[Tab, bool]] = []
+
+    def _open(path: Path, *, fresh: bool = False, **options: Any) -> OpenPage:
+        tab = tabs.open(path, fresh=fresh, **options)
+        used.append((tab, not fresh))
+        return tab.opened
+
+    yield _open
+    for tab, keep in used:
+        tabs.close(tab, keep and not request.node.stash.get(FAILED, False))
 
 
 @pytest.fixture
@@ -215,21 +273,18 @@ def open_widget(open_path: Callable[..., OpenPage], tmp_path: Path) -> Callable[
 
 
 @pytest.fixture(scope="session")
-def _shared(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
-    folder, contexts, pages = tmp_path_factory.mktemp("shared"), [], {}
+def _shared(tabs: Tabs, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    folder, pages = tmp_path_factory.mktemp("shared"), {}
 
     def _open(widget_class: Any) -> tuple[OpenPage, dict[str, Any]]:
         if widget_class not in pages:
             widget = widget_class()
-            path = write_page(folder / f"{widget_class.__name__}.html", widget)
-            opened = open_in(browser, contexts, path)
+            opened = tabs.open(write_page(folder / f"{widget_class.__name__}.html", widget)).opened
             wait_until_alive(opened, 1)
             pages[widget_class] = opened, opened.state(widget.public_state())
         return pages[widget_class]
 
-    yield _open
-    for context in contexts:
-        context.close()
+    return _open
 
 
 @pytest.fixture

@@ -163,7 +163,7 @@ def test_canvases_follow_the_theme(open_widget: Any, widget_class: Any) -> None:
 
 def test_canvases_follow_the_screen(open_widget: Any, widget_class: Any) -> None:
     """As sharp as the screen, also when the page moves to one of other density."""
-    opened = open_widget(widget_class())
+    opened = open_widget(widget_class(), fresh=True)
     unfold(opened)
     plain = [scale for _, scale in opened.root.evaluate(CANVASES)]
     session = opened.page.context.new_cdp_session(opened.page)

@@ -45,7 +45,7 @@ def found(opened, query):
 @pytest.fixture
 def results(open_path):
     def _open(query, *, forbid=False, **options):
-        opened = open_path(HTML / "search.html", **options)
+        opened = open_path(HTML / "search.html", fresh=forbid, **options)
         if forbid:
             opened.page.add_init_script(FORBIDDEN)
         opened.page.goto(f"{(HTML / 'search.html').as_uri()}?q={query}")
