@@ -234,10 +234,16 @@ def tab_to(opened: Any, selector: str, most: int = 90) -> None:
 
 
 def faults(opened: Any, rules: tuple[str, ...] = ()) -> list[str]:
-    """What axe finds serious. Without its preloading, which itself asks for files and fails from ``file://``."""
+    """What axe finds serious.
+
+    Without its preloading, which itself asks for files and fails from ``file://``, and without a list of all
+    that is right, which takes it as long as the search.
+    """
     from axe_playwright_python.sync_playwright import Axe
 
-    options = {"preload": False} | ({"runOnly": {"type": "rule", "values": list(rules)}} if rules else {})
+    options = {"preload": False, "resultTypes": ["violations"]} | (
+        {"runOnly": {"type": "rule", "values": list(rules)}} if rules else {}
+    )
     found = Axe().run(opened.page, options=options).response["violations"]
     return [
         f"{v['id']}: {node['target']} {node['html'][:160]}"
