@@ -34,9 +34,8 @@ FAULTY = """export default { render({ model, el }) {
     <div id="wide" style="width: 700px">Wide</div>
     <div id="wall" style="height: 500px; touch-action: none; background: #eee"></div></div>`;
   model.on("change:count", () => {});
-  const push = () => el.querySelector("#pale").before(Object.assign(document.createElement("div"),
+  window.push = () => el.querySelector("#pale").before(Object.assign(document.createElement("div"),
     { id: "late", style: "height: 300px" }));
-  setTimeout(push, 600);
 } };
 """
 
@@ -66,7 +65,7 @@ def test_faults_are_found(faulty: Any, open_widget: Any) -> None:
     assert len(walk["dim"]) == 1 and 'id="dim"' in walk["dim"][0]
     with pytest.raises(AssertionError, match="no control changes"):
         move_a_control(opened, ["count"])
-    opened.page.wait_for_selector("#late", state="attached")
+    opened.page.evaluate("push()")
     settle(opened)
     assert layout_shift(opened) > 0.05
     assert first_form_height(opened) > 300
@@ -84,7 +83,6 @@ def test_what_stays_after_removal_is_found(tmp_path: Any, faulty: Any, open_widg
 
 def test_a_thumb_is_held_by_what_takes_touches(faulty: Any, open_widget: Any) -> None:
     opened = open_widget(faulty(), **PHONE)
-    opened.page.wait_for_selector("#late", state="attached")  # it would push what is scrolled to
     opened.page.evaluate("document.body.style.paddingBottom = '1600px'")
     opened.page.evaluate("document.querySelector('#wall').scrollIntoView()")
     settle(opened)
@@ -96,17 +94,18 @@ def test_a_thumb_is_held_by_what_takes_touches(faulty: Any, open_widget: Any) ->
 
 def test_slow_frames_are_found(faulty: Any, open_widget: Any) -> None:
     opened = open_widget(faulty())
-    busy = """async (root, [spin]) => { const times = [];
+    busy = """async (root, [roots]) => { const times = [];
       for (let n = 0; n < 20; n++) await new Promise((done) => requestAnimationFrame(() => {
         const begin = performance.now();
-        while (performance.now() - begin < spin);
-        times.push(performance.now() - begin);
+        let sum = 0;  // work, not time by the clock, of which a busy machine gives a part
+        for (let n = 0; n < roots; n++) sum += Math.sqrt(n);
+        times.push(performance.now() - begin + 0 * sum);
         done();
       }));
       return times; }"""
     measure_frames(opened, busy, 0).assert_smooth(least=20)
     with pytest.raises(AssertionError, match="script, processor time"):
-        measure_frames(opened, busy, 60).assert_smooth(least=20)
+        measure_frames(opened, busy, 20_000_000).assert_smooth(least=20)
 
 
 def test_values_to_try_are_legal_and_others_are_not(faulty: Any) -> None:
