@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "ext"))
 from course_cards import PARTS
 from lab_author import execute
 from lab_generate import ROOT, LabError, generate, text_of, write
+from lab_shown import generate_shown
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -164,6 +165,7 @@ def lay_out(asked: str, root: Path = ROOT) -> str:
     importlib.invalidate_caches()  # the checks that the lab is annotated from were written just now
     execute(page, root)
     generate(page, root)
+    generate_shown(page, root)
     print(f"labs/{page}.ipynb")
     return page
 
