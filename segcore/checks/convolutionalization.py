@@ -881,6 +881,15 @@ def _apart(margin: Tensor, window: int, stride: int, threshold: float = 0.0) -> 
     return torch.tensor(kept, dtype=torch.float32).reshape(-1, 4)
 
 
+def _empty_without_columns(margin: Tensor, window: int, stride: int, threshold: float = 0.0) -> Tensor:
+    boxes = _boxes(margin, window, stride, threshold)
+    return boxes if len(boxes) else torch.zeros(0)
+
+
+def _columns_sorted(margin: Tensor, window: int, stride: int, threshold: float = 0.0) -> Tensor:
+    return _boxes(margin, window, stride, threshold).sort(0).values
+
+
 BOXES = Exercise(
     "4.4",
     "What a unit of the map looks at",
@@ -1042,6 +1051,18 @@ BOXES = Exercise(
             "the surest alone",
             lambda *args: _boxes(*args)[:1],
             "Yours is the surest box alone. Every unit above the threshold has one.",
+        ),
+        Mistake(
+            "empty without columns",
+            _empty_without_columns,
+            "If no window says yes, yours has lost its four columns. Rows are gone, columns stay: the "
+            "shape is (0, 4).",
+        ),
+        Mistake(
+            "columns sorted one by one",
+            _columns_sorted,
+            "You sort every column by itself, and the boxes come apart. A box moves as a whole, by its "
+            "margin.",
         ),
     ),
 )

@@ -837,6 +837,23 @@ MEANS = Exercise(
             "You take the number of classes from the truth. A class that occurs in a prediction alone is "
             "missing then; `num_classes` is given.",
         ),
+        Mistake(
+            "pixel accuracy second",
+            lambda predictions, targets, num_classes: (
+                _over_images(predictions, targets, num_classes),
+                (predictions == targets).float().mean(),
+            ),
+            "Your second number is the share of pixels that are right. A mean IoU is asked, from the "
+            "counts of all images together.",
+        ),
+        Mistake(
+            "no mean over the images",
+            lambda predictions, targets, num_classes: (
+                _image_ious(predictions, targets, num_classes).nanmean(1),
+                _over_data_set(predictions, targets, num_classes),
+            ),
+            "Your first value has one score for each image. One number is asked: the mean of these scores.",
+        ),
     ),
 )
 
@@ -912,6 +929,11 @@ def _accepted_before(scores: Tensor, correct: Tensor) -> tuple[Tensor, Tensor]:
     """Strictly above the threshold: one pixel fewer each time."""
     hits = torch.cat([torch.zeros(1), _sorted_hits(scores, correct)[:-1].float()])
     return hits / torch.arange(len(hits)).clamp(min=1), hits / correct.sum()
+
+
+def _recall_not_cumulated(scores: Tensor, correct: Tensor) -> tuple[Tensor, Tensor]:
+    precision, _ = precision_recall(scores, correct)
+    return precision, correct[scores.argsort(descending=True)] / correct.sum()
 
 
 RANKING = Exercise(
@@ -1053,6 +1075,17 @@ RANKING = Exercise(
             ),
             "You put the point of nothing accepted before the others. Asked for are K numbers, from the "
             "first pixel on.",
+        ),
+        Mistake(
+            "rank one too large",
+            _precision(lambda hits, rank, ordered: hits / (rank + 1)),
+            "You divide by 2, 3, 4, ...: after the first step one pixel is accepted, not two.",
+        ),
+        Mistake(
+            "recall not cumulated",
+            _recall_not_cumulated,
+            "Your recall counts pixel k alone. All right ones among the first k have been found: the "
+            "recall never falls, and ends at 1.",
         ),
     ),
 )
