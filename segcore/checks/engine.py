@@ -21,6 +21,7 @@ from segcore.checks.compare import Difference, agrees, difference
 from segcore.checks.exercise import Case, Exercise, Mistake
 from segcore.checks.hints import HINTS, error_hint, error_text, is_stub, signature_fault
 from segcore.checks.ladder import Trial
+from segcore.checks.patterns import pattern
 from segcore.checks.sandbox import Outcome, call, guarded, sealed
 from segcore.checks.show import clean
 
@@ -28,6 +29,8 @@ __all__ = ["CheckFailed", "Report", "check", "judge"]
 
 # For these kinds of fault a merely likely mistake goes before the fault's own hint; the others say more.
 _PLAIN = {"value", "near", "raised"}
+# For these, what the numbers have in common over all cases may say more than a general hint.
+_NUMBERS = {"value", "shape"}
 
 
 class CheckFailed(AssertionError):
@@ -215,7 +218,14 @@ def _explain(report: Report, trials: list[Trial], failed: Trial) -> None:
     elif outcome.error is not None:
         card.hint(error_hint(outcome.error))
     else:
-        card.hint(HINTS[fault.kind])
+        seen = pattern(_pairs(trials), report.exercise.tolerance) if fault.kind in _NUMBERS else None
+        card.hint(seen or HINTS[fault.kind])
+
+
+def _pairs(trials: list[Trial]) -> list[tuple[Any, Any]]:
+    """What was expected and what came, in the cases that came to an end."""
+    outcomes = [(trial.expected, trial.outcome) for trial in trials if trial.outcome is not None]
+    return [(expected, each.value) for expected, each in outcomes if each.error is None and not each.timeout]
 
 
 def recognise(exercise: Exercise, trials: list[Trial]) -> tuple[Mistake | None, str]:

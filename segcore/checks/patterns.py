@@ -1,0 +1,180 @@
+"""What wrong numbers have in common over all cases: said where no known mistake explains them.
+
+Each sentence states what holds in every case that came out wrong, so that it cannot mislead: the right
+numbers in other places, all of them so many times too large, only the border wrong, one value of two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segcore.checks.compare import agrees
+from segcore.checks.show import number
+
+__all__ = ["pattern"]
+
+Pair = tuple[Any, Any]
+
+
+def pattern(pairs: Sequence[Pair], tolerance: float) -> str | None:
+    """What holds for all the wrong ones of (expected, got), in two sentences; None where nothing is seen."""
+    wrong = [pair for pair in pairs if not agrees(*pair, tolerance)]
+    if not wrong:
+        return None
+    if all(
+        isinstance(one, tuple) and isinstance(two, tuple | list) and len(one) == len(two)
+        for one, two in wrong
+    ):
+        return _of_several(pairs, wrong, tolerance)
+    tensors = [pair for pair in map(_tensors, wrong) if pair is not None]
+    if len(tensors) < len(wrong):
+        return None
+    alike = all(one.shape == two.shape for one, two in tensors)
+    for look in _VALUES if alike else _SHAPES:
+        if found := look(tensors, tolerance):
+            return found
+    return None
+
+
+def _of_several(pairs: Sequence[Pair], wrong: Sequence[Pair], tolerance: float) -> str | None:
+    """Where several values are asked for: which of them are right in every case."""
+    count = len(wrong[0][0])
+    if any(len(one) != count for one, _ in wrong):
+        return None
+    bad = [k for k in range(count) if any(not agrees(one[k], two[k], tolerance) for one, two in wrong)]
+    if count == 2 and all(agrees(one, tuple(two)[::-1], tolerance) for one, two in wrong):
+        return "Both values are right, in the wrong order. Which comes first?"
+    if len(bad) == 1 < count:
+        parts = [(one[bad[0]], two[bad[0]]) for one, two in wrong]
+        rest = pattern(parts, tolerance) or "What does it need that the others do not?"
+        return f"Only value [{bad[0]}] is wrong, whatever the case. {rest}"
+    return None
+
+
+def _tensors(pair: Pair) -> tuple[Tensor, Tensor] | None:
+    try:
+        one, two = (torch.as_tensor(value).detach().double() for value in pair)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    return one, two
+
+
+Look = Callable[[list[tuple[Tensor, Tensor]], float], str | None]
+
+
+def _scaled(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
+    one, two = (torch.cat([pair[k].flatten() for pair in pairs]) for k in (0, 1))
+    if len(one) < 3 or not two.isfinite().all() or not one.isfinite().all() or len(one.unique()) < 3:
+        return None
+    factor = ((one * two).sum() / one.square().sum().clamp(min=1e-12)).item()
+    if abs(factor) > 1e-6 and _close(two, factor * one, tolerance):
+        if abs(factor + 1) < 1e-6:
+            return "All your numbers are right but for their sign. Which difference is the wrong way round?"
+        return (
+            f"All your numbers are {number(factor)} times the expected ones. What are they divided or "
+            "multiplied by?"
+        )
+    off = (two - one).mean().item()
+    if _close(two, one + off, tolerance):
+        more = "larger" if off > 0 else "smaller"
+        return (
+            f"All your numbers are {more} than the expected ones by {number(abs(off))}. Where does that come "
+            "in?"
+        )
+    return None
+
+
+def _moved(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
+    if any(one.numel() < 3 or one.ndim == 0 for one, _ in pairs):
+        return None
+    for axis in range(min(one.ndim for one, _ in pairs)):
+        if all(_close(two.flip(axis), one, tolerance) for one, two in pairs):
+            return f"Your numbers are right, but along axis {axis} they come the other way round."
+        for step in (1, -1):
+            if all(_close(two.roll(step, axis), one, tolerance) for one, two in pairs):
+                return (
+                    f"Your numbers are right, but one place aside along axis {axis}. Where does counting "
+                    "begin?"
+                )
+    if all(_close(two.flatten().sort().values, one.flatten().sort().values, tolerance) for one, two in pairs):
+        return (
+            "The right numbers are there, in other places. In which order do you take them, or put them down?"
+        )
+    return None
+
+
+def _zeros(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
+    off = [~torch.isclose(two, one, tolerance, tolerance, True) for one, two in pairs]
+    if any(bool(wrong.all()) for wrong in off):
+        return None  # then there is nothing that is right
+    if all(bool((one[wrong] == 0).all()) for (one, _), wrong in zip(pairs, off, strict=True)):
+        return (
+            "Where something belongs, all is right. But yours is not zero everywhere it should be: what is "
+            "left out?"
+        )
+    if all(bool((two[wrong] == 0).all()) for (_, two), wrong in zip(pairs, off, strict=True)):
+        return (
+            "What yours holds is right, but it is zero in places where something belongs. Which ones, and "
+            "why?"
+        )
+    return None
+
+
+def _border(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
+    if any(one.ndim < 2 or min(one.shape[-2:]) < 3 for one, _ in pairs):
+        return None
+    if all(_close(two[..., 1:-1, 1:-1], one[..., 1:-1, 1:-1], tolerance) for one, two in pairs):
+        return "Inside all is right; only the outermost rows and columns differ. What happens at the border?"
+    return None
+
+
+def _near(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
+    gap = max(((two - one).abs().max() / one.abs().max().clamp(min=1e-12)).item() for one, two in pairs)
+    if sum(one.numel() for one, _ in pairs) >= 4 and gap <= 0.05:
+        return (
+            f"You are near: within {100 * gap:.1g} % of the largest number, in every case. What small part "
+            "is left out, counted twice, or not finished?"
+        )
+    return None
+
+
+def _longer(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
+    """Shapes that differ along one axis: too many or too few of something, the others right."""
+    if any(one.ndim != two.ndim or one.ndim == 0 for one, two in pairs):
+        return None
+    axes = {k for one, two in pairs for k in range(one.ndim) if one.shape[k] != two.shape[k]}
+    if len(axes) != 1:
+        return None
+    axis = axes.pop()
+    more = [two.shape[axis] - one.shape[axis] for one, two in pairs]
+    if not (all(each > 0 for each in more) or all(each < 0 for each in more)):
+        return None
+    many = more[0] > 0
+    rows = [[pair[k].movedim(axis, 0).flatten(1) for k in (0, 1)] for pair in pairs]
+    few, all_of = (0, 1) if many else (1, 0)
+    if all(_among(pair[few], pair[all_of], tolerance) for pair in rows):
+        end = "among yours are all that are expected, and more" if many else "those that you have are right"
+        ask = "Which ones do not belong there" if many else "Which ones are missing"
+        return (
+            f"Along axis {axis} you have too {'many' if many else 'few'}: {end}. {ask}, in the smallest case?"
+        )
+    return None
+
+
+def _among(few: Tensor, many: Tensor, tolerance: float) -> bool:
+    """Whether each row of few is a row of many."""
+    if few.shape[1] != many.shape[1]:
+        return False
+    return all(torch.isclose(many, row, tolerance, tolerance, True).all(1).any() for row in few)
+
+
+def _close(one: Tensor, two: Tensor, tolerance: float) -> bool:
+    return one.shape == two.shape and bool(torch.isclose(one, two, tolerance, tolerance, True).all())
+
+
+_VALUES: tuple[Look, ...] = (_scaled, _moved, _zeros, _border, _near)
+_SHAPES: tuple[Look, ...] = (_longer,)

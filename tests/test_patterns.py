@@ -1,0 +1,78 @@
+"""What wrong numbers have in common is said only where it holds in every wrong case."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from test_exercises import EXERCISES
+
+from segcore.checks.engine import judge
+from segcore.checks.patterns import pattern
+
+ONE = torch.arange(1.0, 13).reshape(3, 4) ** 2
+OTHER = torch.tensor([[3.0, 1.0, 7.0, 2.0], [9.0, 4.0, 8.0, 6.0], [2.0, 0.0, 5.0, 1.5]])
+
+
+def seen(change, *expected):
+    return pattern([(each, change(each)) for each in expected or (ONE, OTHER)], 1e-5)
+
+
+def rim(x):
+    x = x.clone()
+    x[0] = -1
+    return x
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x: 2.5 * x, "2.5 times"),
+        (lambda x: -x, "sign"),
+        (lambda x: x + 3, "larger than the expected ones by 3"),
+        (lambda x: x - 3, "smaller"),
+        (lambda x: x.flip(1), "along axis 1 they come the other way round"),
+        (lambda x: x.roll(1, 0), "one place aside along axis 0"),
+        (lambda x: x.mT.reshape(x.shape), "in other places"),
+        (rim, "only the outermost"),
+        (lambda x: x * torch.tensor([1.0, 1.0, 1.01, 1.0]), "within 0.9 %"),
+        (lambda x: torch.cat([x, x[:1] + 100]), "along axis 0 you have too many"),
+        (lambda x: x[:, 1:], "along axis 1 you have too few"),
+    ],
+)
+def test_what_holds_in_all_cases_is_said(change, words):
+    assert words.lower() in (seen(change) or "").lower()
+
+
+def test_what_holds_in_one_case_alone_is_not_said():
+    assert pattern([(ONE, 2 * ONE), (OTHER, 3 * OTHER)], 1e-5) is None
+    assert pattern([(ONE, ONE.flip(0)), (OTHER, OTHER.flip(1) + 1)], 1e-5) is None
+    assert pattern([(ONE, torch.cat([ONE, ONE])), (OTHER, OTHER[1:])], 1e-5) is None
+    assert (
+        seen(lambda x: x + torch.arange(4) % 3, ONE[:1]) is None
+    )  # along an axis of one place nothing moves
+    assert seen(lambda x: x.sqrt()) is None and seen(lambda x: x) is None
+
+
+def test_zeros_where_something_belongs_and_the_other_way_round():
+    sparse = ONE * (ONE > 30)
+    assert "zero in places where something belongs" in seen(lambda x: x * (x > 60), sparse)
+    assert "not zero everywhere it should be" in seen(lambda x: x + (x == 0) * ONE, sparse)
+    assert seen(torch.zeros_like, ONE) is None  # then nothing is right
+
+
+def test_of_several_values_the_wrong_one_is_named():
+    pairs = [((ONE, OTHER), (ONE, 2 * OTHER)), ((OTHER, ONE), (OTHER, 2 * ONE))]
+    assert "Only value [1] is wrong" in (pattern(pairs, 1e-5) or "") and "2 times" in pattern(pairs, 1e-5)
+    assert "wrong order" in pattern([((1.0, 2.0), (2.0, 1.0)), ((3.0, 5.0), (5.0, 3.0))], 1e-5)
+    assert pattern([((1.0, 2.0), (5.0, 1.5))], 1e-5) is None
+
+
+def test_it_stands_on_the_card_where_no_mistake_is_known():
+    thirds = EXERCISES["13.5"].reference
+    report = judge(EXERCISES["13.5"], lambda soft, box, size: thirds(soft, box, size) / 3)
+    assert "0.3333 times" in repr(report.card), report.card
+
+
+@pytest.mark.parametrize("strange", ["text", None, object(), [1, "a"], {}, torch.ones(2, 0)])
+def test_strange_values_do_no_harm(strange):
+    assert pattern([(ONE, strange), ((ONE, 1.0), (strange, 2.0))], 1e-5) is None
