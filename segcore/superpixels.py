@@ -9,10 +9,10 @@ two components at its ends merge if
 that has built a component. The segments are as large as the image's parts.
 
 `slic` (Achanta et al. 2012) is k-means in five dimensions, CIELAB colour and place, where each pixel sees
-only the centres near it. The segments are of about one size. We search by gSLIC's scheme (Ren and Reid 2011):
-the image is a grid of tiles, one a centre, and a pixel chooses among the centres of its own tile and of
-the eight around it. That is not the 2S × 2S window of the paper, which moves along with its centre; but it
-makes an iteration two batched matrix products.
+only the centres near it. The segments are of about one size. We search by the scheme of gSLIC (Ren and Reid
+2011; gSLICr, Ren et al. 2015): the image is a grid of tiles, one a centre, and a pixel chooses among the
+centres of its own tile and of the eight around it. That is not the 2S × 2S window of the paper, which moves
+along with its centre; but it makes an iteration two batched matrix products.
 
 How good is an over-segmentation? `boundary_recall` (Martin et al. 2004) and `boundary_precision` compare
 outlines, `undersegmentation_error` (Neubert and Protzel 2012) and `achievable_segmentation_accuracy` (Liu et
@@ -270,7 +270,7 @@ def slic(
 def _grid(height: int, width: int, count: int) -> tuple[int, int]:
     """Rows and columns of some `count` tiles that are nearly square."""
     count = min(count, height * width)
-    rows = min(max(round(math.sqrt(count * height / width)), 1), height)
+    rows = min(max(round(math.sqrt(count * height / width)), 1), height, count)
     columns = min(max(round(count / rows), 1), width)
     return rows, columns
 

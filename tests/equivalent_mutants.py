@@ -2,6 +2,26 @@
 """Mutants that still do what their task says, with the reason; `test_mutants` tries that each passes."""
 
 EQUIVALENT: dict[str, dict[str, list[str]]] = {
+    "1.2": {
+        "window and distance treat both axes alike": [
+            "assign: 2 and 3 exchanged [(distance, dy, dx)]",
+            "_parts: 2 and 3 exchanged [(color, y[:, None] - centers[:, 3, None, None], x - centers[:, 4, None, None])]",
+        ],
+        "two new axes of length 1": [
+            "_parts: 2 and 3 exchanged [(:, 3, None, None)]",
+            "_parts: 2 and 3 exchanged [(:, 4, None, None)]",
+        ],
+    },
+    "1.3": {
+        "the smaller of two numbers": [
+            "merge_components: arguments 1 and 2 exchanged [torch.minimum(inner[keep] + k / sizes[keep], inner[gone] + k / sizes[gone])]",
+        ],
+    },
+    "1.4": {
+        "the smaller of two numbers": [
+            "undersegmentation_error: arguments 1 and 2 exchanged [torch.minimum(shared, shared.sum(1, keepdim=True) - shared)]",
+        ],
+    },
     "3.3": {
         "IoU is the same with prediction and truth exchanged": [
             "mean_iou: arguments 1 and 2 exchanged [_ious(prediction, target, num_classes, target != ignore_index)]",
