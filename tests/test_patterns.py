@@ -63,6 +63,8 @@ def test_zeros_where_something_belongs_and_the_other_way_round():
 def test_of_several_values_the_wrong_one_is_named():
     pairs = [((ONE, OTHER), (ONE, 2 * OTHER)), ((OTHER, ONE), (OTHER, 2 * ONE))]
     assert "Only value [1] is wrong" in (pattern(pairs, 1e-5) or "") and "2 times" in pattern(pairs, 1e-5)
+    percent = [((ONE, OTHER), (100 * ONE, 100 * OTHER)), ((OTHER, ONE), (100 * OTHER, 100 * ONE))]
+    assert "100 times" in (pattern(percent, 1e-5) or "")
     assert "wrong order" in pattern([((1.0, 2.0), (2.0, 1.0)), ((3.0, 5.0), (5.0, 3.0))], 1e-5)
     assert pattern([((1.0, 2.0), (5.0, 1.5))], 1e-5) is None
 

@@ -840,7 +840,7 @@ IDENTITY = Exercise(
         ),
         Mistake(
             "the middle row",
-            _identity_with(place=(1,)),
+            _identity_with(place=(1, slice(None))),
             "A whole row of the kernel is filled: yours adds up three pixels side by side. Only the middle "
             "one may count.",
         ),

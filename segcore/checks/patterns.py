@@ -52,6 +52,9 @@ def _of_several(pairs: Sequence[Pair], wrong: Sequence[Pair], tolerance: float) 
         parts = [(one[bad[0]], two[bad[0]]) for one, two in wrong]
         rest = pattern(parts, tolerance) or "What does it need that the others do not?"
         return f"Only value [{bad[0]}] is wrong, whatever the case. {rest}"
+    said = {pattern([(one[k], two[k]) for one, two in wrong], tolerance) for k in bad}
+    if len(said) == 1:
+        return said.pop()
     return None
 
 
