@@ -7,7 +7,7 @@ import torch
 from test_exercises import EXERCISES
 
 from segcore.checks.engine import judge
-from segcore.checks.patterns import pattern
+from segcore.checks.patterns import examples, pattern
 
 ONE = torch.arange(1.0, 13).reshape(3, 4) ** 2
 OTHER = torch.tensor([[3.0, 1.0, 7.0, 2.0], [9.0, 4.0, 8.0, 6.0], [2.0, 0.0, 5.0, 1.5]])
@@ -23,6 +23,12 @@ def rim(x):
     return x
 
 
+def third(x):
+    x = x.clone()
+    x[:, 2] += x[:, 0]
+    return x
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -34,7 +40,11 @@ def rim(x):
         (lambda x: x.roll(1, 0), "one place aside along axis 0"),
         (lambda x: x.mT.reshape(x.shape), "in other places"),
         (rim, "only the outermost"),
-        (lambda x: x * torch.tensor([1.0, 1.0, 1.01, 1.0]), "within 0.9 %"),
+        (lambda x: x * torch.tensor([0.99, 1.01, 1.01, 0.99]), "within 1 %"),
+        (lambda x: 1 - x, "1 minus what is expected"),
+        (lambda x: x * x, "the square of"),
+        (lambda x: x.sqrt(), "the square root of"),
+        (third, "only index 2 is wrong"),
         (lambda x: torch.cat([x, x[:1] + 100]), "along axis 0 you have too many"),
         (lambda x: x[:, 1:], "along axis 1 you have too few"),
     ],
@@ -50,7 +60,7 @@ def test_what_holds_in_one_case_alone_is_not_said():
     assert (
         seen(lambda x: x + torch.arange(4) % 3, ONE[:1]) is None
     )  # along an axis of one place nothing moves
-    assert seen(lambda x: x.sqrt()) is None and seen(lambda x: x) is None
+    assert seen(lambda x: x.sin()) is None and seen(lambda x: x) is None
 
 
 def test_zeros_where_something_belongs_and_the_other_way_round():
@@ -58,6 +68,22 @@ def test_zeros_where_something_belongs_and_the_other_way_round():
     assert "zero in places where something belongs" in seen(lambda x: x * (x > 60), sparse)
     assert "not zero everywhere it should be" in seen(lambda x: x + (x == 0) * ONE, sparse)
     assert seen(torch.zeros_like, ONE) is None  # then nothing is right
+
+
+def test_formulas_and_ends_of_lists():
+    lists = [torch.rand(n, generator=torch.Generator().manual_seed(n)) + 0.2 for n in (4, 6)]
+    assert "on its head" in seen(lambda x: 1 / x, *lists)
+    assert "cut to whole" in pattern([(10 * each, (10 * each).trunc()) for each in lists], 1e-5)
+    assert "Only the last number" in seen(lambda x: torch.cat([x[:-1], 3 * x[-1:] + 1]), *lists)
+    assert "Only the first number" in seen(lambda x: torch.cat([3 * x[:1] + 1, x[1:]]), *lists)
+
+
+def test_the_examples_that_fail_are_named():
+    assert examples([("plain", False), ("a tie", True)], True) == (
+        "1 of 2 examples are right. Wrong: a tie. What is different there?"
+    )
+    assert examples([("plain", False), ("a tie", False)], True).startswith("All examples pass")
+    assert examples([("plain", True), ("a tie", True)], False) is None
 
 
 def test_of_several_values_the_wrong_one_is_named():

@@ -21,7 +21,7 @@ from segcore.checks.compare import Difference, agrees, difference
 from segcore.checks.exercise import Case, Exercise, Mistake
 from segcore.checks.hints import HINTS, error_hint, error_text, is_stub, signature_fault
 from segcore.checks.ladder import Trial
-from segcore.checks.patterns import pattern
+from segcore.checks.patterns import examples, pattern
 from segcore.checks.sandbox import Outcome, call, guarded, sealed
 from segcore.checks.show import clean
 
@@ -218,8 +218,16 @@ def _explain(report: Report, trials: list[Trial], failed: Trial) -> None:
     elif outcome.error is not None:
         card.hint(error_hint(outcome.error))
     else:
-        seen = pattern(_pairs(trials), report.exercise.tolerance) if fault.kind in _NUMBERS else None
-        card.hint(seen or HINTS[fault.kind])
+        card.hint(_seen(report.exercise, trials) if fault.kind in _NUMBERS else HINTS[fault.kind])
+
+
+def _seen(exercise: Exercise, trials: list[Trial]) -> str:
+    """A hint for wrong numbers that no known mistake explains."""
+    if found := pattern(_pairs(trials), exercise.tolerance):
+        return found
+    noted = [(trial.case.note, trial.fault is not None) for trial in trials if trial.case.note]
+    others = any(trial.fault is not None for trial in trials if not trial.case.note)
+    return examples(noted, others) or HINTS["value"]
 
 
 def _pairs(trials: list[Trial]) -> list[tuple[Any, Any]]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from segcore.checks.compare import agrees
 from segcore.checks.show import number
 
-__all__ = ["pattern"]
+__all__ = ["examples", "pattern"]
 
 Pair = tuple[Any, Any]
 
@@ -91,6 +91,24 @@ def _scaled(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
     return None
 
 
+def _formula(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
+    """One formula that leads from every expected number to the one that came."""
+    one, two = (torch.cat([pair[k].flatten() for pair in pairs]) for k in (0, 1))
+    if not (one.isfinite() & two.isfinite()).all() or len(one[one != 0].unique()) < 3:
+        return None
+    if _close(two, 1 - one, tolerance):
+        return "Everywhere yours is 1 minus what is expected: the other share."
+    if _close(two, one.trunc(), tolerance):
+        return "The right numbers, cut to whole ones: // and .long() drop what stands behind the point."
+    if (one > 0).all() and _close(two, 1 / one, tolerance):
+        return "Everywhere yours is 1 divided by what is expected: the fraction stands on its head."
+    if (one >= 0).all() and _close(two, one.square(), tolerance):
+        return "Everywhere yours is the square of what is expected."
+    if (one >= 0).all() and _close(two, one.sqrt(), tolerance):
+        return "Everywhere yours is the square root of what is expected."
+    return None
+
+
 def _moved(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
     if any(one.numel() < 3 or one.ndim == 0 for one, _ in pairs):
         return None
@@ -133,6 +151,26 @@ def _border(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
     if all(_close(two[..., 1:-1, 1:-1], one[..., 1:-1, 1:-1], tolerance) for one, two in pairs):
         return "Inside all is right; only the outermost rows and columns differ. What happens at the border?"
     return None
+
+
+def _index(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
+    """Places along the last axis that alone are wrong: one coordinate of a box, the end of a list."""
+    off = [~torch.isclose(two, one, tolerance, tolerance, True) for one, two in pairs]
+    if len(off) < 2 or len({each.ndim for each in off}) > 1 or off[0].ndim == 0:
+        return None
+    if off[0].ndim == 1:
+        for at, name in ((0, "first"), (-1, "last")):
+            if all(len(each) > 2 and bool(each[at]) and int(each.sum()) == 1 for each in off):
+                return f"Only the {name} number is wrong, in every case."
+        return None
+    sizes = {each.shape[-1] for each in off}
+    if len(sizes) > 1 or not 2 <= max(sizes) <= 8:
+        return None
+    bad = torch.stack([each.flatten(0, -2).any(0) for each in off]).any(0)
+    if bool(bad.all()):
+        return None
+    places = " and ".join(str(place) for place in bad.nonzero().flatten().tolist())
+    return f"Along the last axis only index {places} is wrong; the others are right in every case."
 
 
 def _near(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
@@ -179,5 +217,22 @@ def _close(one: Tensor, two: Tensor, tolerance: float) -> bool:
     return one.shape == two.shape and bool(torch.isclose(one, two, tolerance, tolerance, True).all())
 
 
-_VALUES: tuple[Look, ...] = (_scaled, _moved, _zeros, _border, _near)
+_VALUES: tuple[Look, ...] = (_scaled, _formula, _moved, _index, _zeros, _border, _near)
 _SHAPES: tuple[Look, ...] = (_longer,)
+
+
+def examples(noted: Sequence[tuple[str, bool]], others_wrong: bool) -> str | None:
+    """Which examples fail, where most of them pass: what those try is what is not understood.
+
+    Args:
+        noted: What each example tries, and whether it came out wrong.
+        others_wrong: Whether a random case did.
+    """
+    wrong = [note for note, bad in noted if bad]
+    if not wrong and others_wrong:
+        return "All examples pass; only random cases fail. What do those have that the examples lack?"
+    if not wrong or 2 * len(wrong) > len(noted):
+        return None
+    notes = "; ".join(wrong[:2]) + ("; ..." if len(wrong) > 2 else "")
+    right = len(noted) - len(wrong)
+    return f"{right} of {len(noted)} examples are right. Wrong: {notes}. What is different there?"
