@@ -106,6 +106,12 @@ COLORS = Exercise(
             "You average over the channels as well. Each channel has a mean of its own.",
         ),
         Mistake(
+            "one number a segment",
+            lambda image, labels: mean_colors(image, labels).mean(1),
+            "You give one number for each segment. Each channel has a mean of its own, so a row has C "
+            "numbers: over which axes do you average?",
+        ),
+        Mistake(
             "last pixel",
             _last_pixel,
             "Each row is the colour of the segment's last pixel. With colors[labels] = ... every pixel "
@@ -254,6 +260,24 @@ ASSIGN = Exercise(
             lambda lab, centers, side, compactness: assign(lab, centers, side, compactness).clamp(min=0),
             "A pixel that no window reaches gets centre 0. argmin always finds something: where nothing "
             "was there to be found, −1 is asked.",
+        ),
+        Mistake(
+            "window twice as large",
+            _windowed(lambda dy, dx, side: (dy.abs() <= 2 * side) & (dx.abs() <= 2 * side)),
+            "Your window reaches 2S to each side. It is 2S wide in all: how far does it reach from its "
+            "centre?",
+        ),
+        Mistake(
+            "weight upside down",
+            _measured(lambda color, dy, dx, side, m: color + (side / m) ** 2 * (dy**2 + dx**2)),
+            "The weight of place is upside down. A larger compactness m makes place count more, not less.",
+        ),
+        Mistake(
+            "half a pixel added",
+            _measured(
+                lambda color, dy, dx, side, m: color + (m / side) ** 2 * ((dy + 0.5) ** 2 + (dx + 0.5) ** 2)
+            ),
+            "Your pixels lie half a pixel off. In this task pixel (y, x) has just these coordinates.",
         ),
         Mistake(
             "side forgotten",
@@ -440,6 +464,12 @@ MERGE = Exercise(
             "its own size.",
         ),
         Mistake(
+            "fixed threshold",
+            _merged(bound=lambda inner, sizes, k: torch.as_tensor(k)),
+            "You compare every edge with k alone. The bound depends on the two components: on Int and on "
+            "size.",
+        ),
+        Mistake(
             "only the two ends",
             _merged(whole=False),
             "Only the two ends of an edge get the new number. Every node of the component must come along.",
@@ -578,6 +608,12 @@ ERROR = Exercise(
             _summed(lambda shared: (shared * (shared < shared.sum(1, keepdim=True))).sum() / shared.sum()),
             "You count every pixel of a segment that leaks. Only the smaller part of it counts for each "
             "region.",
+        ),
+        Mistake(
+            "numbers compared",
+            lambda labels, truth: (labels != truth).float().mean(),
+            "You compare the numbers of segments and regions. These are names only: segment 3 has nothing "
+            "to do with region 3.",
         ),
         Mistake(
             "mean of the segments' errors",
