@@ -90,7 +90,7 @@ class SuperpixelsWidget(CourseWidget):
 
     data = traitlets.Dict(read_only=True).tag(sync=True)
     photo = traitlets.Enum((*PHOTOGRAPHS, "scene", ""), default_value="cat").tag(sync=True)
-    segments = traitlets.Int(200).tag(sync=True)
+    segments = traitlets.Int(100).tag(sync=True)
     compactness = traitlets.Float(10.0).tag(sync=True)
     iterations = traitlets.Int(MOST_ROUNDS).tag(sync=True)
     at = traitlets.List(traitlets.Int(), default_value=[128, 84]).tag(sync=True)
@@ -102,9 +102,11 @@ class SuperpixelsWidget(CourseWidget):
 
     @traitlets.validate("segments", "compactness", "iterations")
     def _check_number(self, proposal: Any) -> float:
-        low, high = {"segments": (1, MOST_SEGMENTS), "compactness": (0.1, 100), "iterations": (0, MOST_ROUNDS)}[
-            name := proposal["trait"].name
-        ]
+        low, high = {
+            "segments": (1, MOST_SEGMENTS),
+            "compactness": (0.1, 100),
+            "iterations": (0, MOST_ROUNDS),
+        }[name := proposal["trait"].name]
         if not low <= proposal["value"] <= high:
             raise traitlets.TraitError(f"{name} must be from {low} to {high}; got {proposal['value']}")
         return proposal["value"]
@@ -122,7 +124,9 @@ class SuperpixelsWidget(CourseWidget):
     def image(self) -> Tensor:
         """The picture: float32 ``(3, 240, 320)``. The reader's own stays in the page: an error."""
         if not self.photo:
-            raise ValueError("the reader's own photograph stays in the page; set photo to 'cat', 'cup' or 'scene'")
+            raise ValueError(
+                "the reader's own photograph stays in the page; set photo to 'cat', 'cup' or 'scene'"
+            )
         data = base64.b64decode(self.data["pictures"][self.photo]["image"])
         pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
         return torch.from_numpy(pixels.copy()).permute(2, 0, 1) / 255
