@@ -1,7 +1,7 @@
 """The widget of chapter 1: SLIC live over a photograph, in the page.
 
-Two photographs that ship with scikit-image and a scene of the course's own, whose true outlines are known, travel
-in the page at 320 by 240 pixels, as WebP. The reader's own photograph stays where it is: in their browser.
+Two photographs that ship with scikit-image and a scene of the course's own, whose true outlines are known,
+travel in the page at 320 by 240 pixels, as WebP. The reader's own photograph never leaves their browser.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ from segcore.widgets.base import CourseWidget
 __all__ = ["SuperpixelsWidget"]
 
 WIDTH, HEIGHT = 320, 240
-QUALITY = 75
+QUALITY = 70
 # Of each photograph the part that is shown: left, top, right, bottom.
 PHOTOGRAPHS = {"cat": ("chelsea", (40, 0, 440, 300)), "cup": ("coffee", (40, 0, 573, 400))}
-MOST_SEGMENTS = 1000
-MOST_ROUNDS = 10
+LIMITS = {"segments": (1, 1000), "compactness": (0.1, 100), "iterations": (0, 10)}
 VIEWS = ("outlines", "mosaic")
 
 
@@ -89,11 +88,11 @@ class SuperpixelsWidget(CourseWidget):
     _title = "Superpixels on a photograph, round by round"
 
     data = traitlets.Dict(read_only=True).tag(sync=True)
-    photo = traitlets.Enum((*PHOTOGRAPHS, "scene", ""), default_value="cat").tag(sync=True)
-    segments = traitlets.Int(100).tag(sync=True)
+    photo = traitlets.Enum((*PHOTOGRAPHS, "scene", ""), default_value="cup").tag(sync=True)
+    segments = traitlets.Int(80).tag(sync=True)
     compactness = traitlets.Float(10.0).tag(sync=True)
-    iterations = traitlets.Int(MOST_ROUNDS).tag(sync=True)
-    at = traitlets.List(traitlets.Int(), default_value=[128, 84]).tag(sync=True)
+    iterations = traitlets.Int(10).tag(sync=True)
+    at = traitlets.List(traitlets.Int(), default_value=[196, 132]).tag(sync=True)
     view = traitlets.Enum(VIEWS, default_value=VIEWS[0]).tag(sync=True)
 
     @traitlets.default("data")
@@ -102,11 +101,8 @@ class SuperpixelsWidget(CourseWidget):
 
     @traitlets.validate("segments", "compactness", "iterations")
     def _check_number(self, proposal: Any) -> float:
-        low, high = {
-            "segments": (1, MOST_SEGMENTS),
-            "compactness": (0.1, 100),
-            "iterations": (0, MOST_ROUNDS),
-        }[name := proposal["trait"].name]
+        name = proposal["trait"].name
+        low, high = LIMITS[name]
         if not low <= proposal["value"] <= high:
             raise traitlets.TraitError(f"{name} must be from {low} to {high}; got {proposal['value']}")
         return proposal["value"]

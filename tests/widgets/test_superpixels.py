@@ -117,14 +117,16 @@ def test_a_constant_image_is_a_grid(shared_widget: Any):
     assert found.max() == 11
 
 
-DECODED = """async (root, name) => {
-  const bytes = Uint8Array.from(atob(root.segcore.model.get("data").pictures[name].image), (c) => c.charCodeAt(0));
+IMAGE = """const imageOf = async (root, name) => {
+  const text = atob(root.segcore.model.get("data").pictures[name].image);
+  const bytes = Uint8Array.from(text, (letter) => letter.charCodeAt(0));
   const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/webp" }));
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
   canvas.getContext("2d").drawImage(bitmap, 0, 0);
-  return Array.from(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data);
-}"""
+  return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+};"""
+DECODED = f"async (root, name) => {{ {IMAGE} return Array.from((await imageOf(root, name)).data); }}"
 
 
 @pytest.mark.parametrize("photo", ["cat", "cup", "scene"])
@@ -174,28 +176,23 @@ def test_scores_equal_the_librarys(shared_widget: Any):
     opened.assert_quiet()
 
 
-TIMES = """async (root, photo) => {
-  const { slic } = root.segcore.module;
-  const bytes = Uint8Array.from(atob(root.segcore.model.get("data").pictures.cat.image), (c) => c.charCodeAt(0));
-  const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/webp" }));
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
-  canvas.getContext("2d").drawImage(bitmap, 0, 0);
-  const image = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+TIMES = f"""async (root) => {{
+  {IMAGE}
+  const image = await imageOf(root, "cat");
   const times = [];
-  for (let n = 0; n < 12; n++) {
+  for (let n = 0; n < 12; n++) {{
     const begin = performance.now();
-    slic(image, { count: 200, compactness: 10, rounds: 10 });
+    root.segcore.module.slic(image, {{ count: 200, compactness: 10, rounds: 10 }});
     times.push(performance.now() - begin);
     await new Promise((done) => setTimeout(done));
-  }
+  }}
   return times;
-}"""
+}}"""
 
 
 def test_ten_rounds_take_a_blink(shared_widget: Any):
-    """Of a photograph of 320 by 240 pixels. The issue's goal of 50 ms is for a quiet machine: seen with -s."""
-    times = shared_widget(SuperpixelsWidget).root.evaluate(TIMES, None)
+    """Of a photograph of 320 by 240 pixels; some 50 ms on a quiet machine: seen with -s."""
+    times = shared_widget(SuperpixelsWidget).root.evaluate(TIMES)
     print({"ten rounds, ms": [round(time) for time in times]})
     assert min(times) < 400
 
@@ -307,8 +304,10 @@ def test_a_transparent_photograph_lies_on_white(open_widget: Any):
     opened.page.wait_for_function("document.querySelector('.time').textContent.includes('80 × 60')")
     settle(opened)
     corner = opened.page.evaluate(
-        """() => { const canvas = document.querySelector('.surface.mosaic canvas');
-        const pen = canvas.getContext('2d'); return Array.from(pen.getImageData(canvas.width - 5, 5, 1, 1).data) }"""
+        """() => {
+          const canvas = document.querySelector(".surface.mosaic canvas");
+          return Array.from(canvas.getContext("2d").getImageData(canvas.width - 5, 5, 1, 1).data);
+        }"""
     )
     assert corner == [255, 255, 255, 255]
 
@@ -321,7 +320,7 @@ def test_what_is_no_picture_is_refused(open_widget: Any):
         {"name": "notes.png", "mimeType": "image/png", "buffer": b"not a picture"}
     )
     opened.page.get_by_text("This file cannot be read as a picture").wait_for()
-    assert heading(opened) == before and opened.get("photo") == "cat"
+    assert heading(opened) == before and opened.get("photo") == "cup"
     opened.assert_quiet()
 
 
@@ -359,7 +358,8 @@ MOVES = """async (root) => {
   const [box, times] = [canvas.getBoundingClientRect(), []];
   let last = await new Promise(requestAnimationFrame);
   for (let n = 0; n < 110; n++) {
-    const [x, y] = [box.left + (0.1 + 0.8 * n / 110) * box.width, box.top + box.height * (0.5 + 0.3 * Math.sin(n / 9))];
+    const x = box.left + (0.1 + (0.8 * n) / 110) * box.width;
+    const y = box.top + (0.5 + 0.3 * Math.sin(n / 9)) * box.height;
     canvas.dispatchEvent(new PointerEvent("pointermove", { clientX: x, clientY: y, bubbles: true }));
     const now = await new Promise(requestAnimationFrame);
     times.push(now - last);
