@@ -3,7 +3,7 @@ import { button, choice, key, slider, trials } from "./kit/controls.js";
 import { element, setText, uniqueId } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget } from "./kit/figure.js";
 import { clamp, fixed, grouped, plural, tidy } from "./kit/numbers.js";
-import { enlarge, openImage, outlineRect, unpackBytes } from "./kit/pictures.js";
+import { enlarge, openImage, outlineRect, strokeAll, unpackBytes } from "./kit/pictures.js";
 import { onArrows, pointIn } from "./kit/pointer.js";
 
 // SLIC over a photograph: centres on a grid, pixels that choose among the nine near ones, centres that move to their pixels.
@@ -478,7 +478,8 @@ function surface(figure, name, title, make) {
   const small = element("canvas");
   const canvas = element("canvas", { tabindex: "0", role: "application", "aria-roledescription": "picture to point at" });
   const head = element("p", { class: "segcore-label" });
-  const node = element("div", { class: `surface ${name}` }, head, canvas);
+  const room = element("div", { class: "room" }, canvas);
+  const node = element("div", { class: `surface ${name}` }, head, room);
   const place = (event) => {
     const { width, height } = small;
     const [x, y] = pointIn(canvas, event, canvas.clientWidth / width).map(Math.floor);
@@ -504,7 +505,7 @@ function surface(figure, name, title, make) {
     }
     const unit = Math.min(node.clientWidth / photo.width, (0.75 * node.clientWidth) / photo.height);
     const pen = enlarge(canvas, small, unit * photo.width);
-    drawPiece(pen, labels, figure.piece, photo.width, unit);
+    drawPiece(pen, labels, figure.piece, { width: photo.width, unit, look: figure.look });
     setText(head, title(view));
     canvas.setAttribute("aria-label", `${head.textContent}. ${sizeWords(figure)} The arrow keys move to other pieces.`);
   }
@@ -520,7 +521,7 @@ const pointed = (figure) => {
 const sizeWords = ({ piece }) => `The piece pointed at has ${plural(piece.size, "pixel")}.`;
 
 // Its outline, its centre, and a dashed frame around the pixels that had the choice to join it.
-function drawPiece(pen, labels, { label, at, tiles }, width, unit) {
+function drawPiece(pen, labels, { label, at, tiles }, { width, unit, look }) {
   pen.save();
   pen.beginPath();
   const line = (x1, y1, x2, y2) => {
@@ -537,21 +538,15 @@ function drawPiece(pen, labels, { label, at, tiles }, width, unit) {
     if (y === height - 1 || labels[n + width] !== label) line(x, y + 1, x + 1, y + 1);
   }
   pen.lineCap = "round";
-  for (const [ink, thickness] of [["#000000", 4.5], ["#ffffff", 2.5]]) {
-    pen.strokeStyle = ink;
-    pen.lineWidth = thickness;
-    pen.stroke();
-  }
+  strokeAll(pen, [look.text, 4.5], [look.page, 2.5]);
   pen.setLineDash([6, 4]);
-  outlineRect(pen, ...tiles.map((value) => value * unit), ["#000000", 3.5], ["#ffffff", 1.5]);
+  outlineRect(pen, ...tiles.map((value) => value * unit), [look.text, 3.5], [look.page, 1.5]);
   pen.setLineDash([]);
   pen.beginPath();
   pen.arc((at[0] + 0.5) * unit, (at[1] + 0.5) * unit, 4, 0, 2 * Math.PI);
-  pen.fillStyle = "#ffffff";
+  pen.fillStyle = look.page;
   pen.fill();
-  pen.lineWidth = 1.5;
-  pen.strokeStyle = "#000000";
-  pen.stroke();
+  strokeAll(pen, [look.text, 1.5]);
   pen.restore();
 }
 
@@ -561,7 +556,7 @@ function buildControls(figure) {
   const compactness = slider("Compactness", { min: 0, max: WEIGHTS.length - 1 }, (n) => set({ compactness: WEIGHTS[n] }));
   const iterations = slider("Rounds", { min: 0, max: ROUNDS }, (n) => set({ iterations: n }));
   const photo = choice("Picture", PHOTOS, figure.state.photo, (value) => set({ photo: value }));
-  const file = element("input", { type: "file", accept: "image/*", class: "segcore-hidden", tabindex: "-1", "aria-hidden": "true",
+  const file = element("input", { type: "file", accept: "image/*", hidden: true,
     onchange: () => own(figure, file.files[0]).then(() => (file.value = "")) });
   const browse = button("Your own \u2026", () => file.click(), { title: "It stays in this page" });
   const view = choice("Show", [["outlines", "Outlines"], ["mosaic", "Mean colours"]], figure.state.view, (value) => set({ view: value }));
@@ -626,6 +621,7 @@ function build(figure) {
       text: "Each pixel joins the nearest centre, near in colour and in place; then each centre moves to the middle of its pixels." }),
     trials(figure, TRIALS, rest).node, pictures, marks, parts.controls.node, parts.marks.node, parts.time);
   parts.pictures = pictures;
+  parts.strays.hidden = parts.marks.node.hidden = figure.state.photo !== "scene"; // nothing moves once the picture is there
   return parts;
 }
 
@@ -655,6 +651,7 @@ export default widget({
     photo: oneOf("cat", "cup", "scene"), segments: whole(1, 1000), compactness: number(0.1, 100), iterations: whole(0, ROUNDS),
     at: listOf(whole(0, 319), 2), view: oneOf("outlines", "mosaic"),
   },
+  colours: ["page", "text"],
   build,
   draw,
 });
