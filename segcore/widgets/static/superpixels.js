@@ -1,6 +1,6 @@
 import { css, hexToRgb } from "./kit/colours.js";
 import { button, choice, key, slider, trials } from "./kit/controls.js";
-import { element, setText, uniqueId } from "./kit/elements.js";
+import { element, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget } from "./kit/figure.js";
 import { clamp, fixed, grouped, plural, tidy } from "./kit/numbers.js";
 import { enlarge, openImage, outlineRect, strokeAll, unpackBytes } from "./kit/pictures.js";
@@ -608,7 +608,7 @@ function build(figure) {
     marks: buildMarks(),
     time: element("p", { class: "time segcore-label" }),
   };
-  const pictures = element("div", { class: "pictures", id: uniqueId("superpixels") }, parts.outlines.node, parts.mosaic.node);
+  const pictures = element("div", { class: "pictures", dataset: { view: figure.state.view } }, parts.outlines.node, parts.mosaic.node);
   droppable(figure, pictures);
   const rest = (_, { piece }) => (piece
     ? `The piece that you point at has ${plural(piece.size, "pixel")}. Only pixels in the dashed frame, nine tiles, could choose its centre, the dot.`
