@@ -346,7 +346,7 @@ def _moved(centers: Tensor, features: Tensor, origin: Tensor, tiles: tuple[int, 
 
 def _chosen(factors: Tensor, features: Tensor, tiles: tuple[int, int]) -> Tensor:
     """The number of the nearest centre for each pixel of each tile, ``(T, P)``."""
-    pieces = zip(*(_in_pieces(each, features) for each in (factors, features)), strict=True)
+    pieces = zip(*(_in_pieces(x, features) for x in (factors, features)), strict=True)
     nearest = torch.cat([(part @ feature).min(1).indices for part, feature in pieces])
     number = torch.arange(len(features), device=features.device).reshape(*tiles, 1)
     return _around(number)[..., 0].gather(1, nearest)
