@@ -169,8 +169,9 @@ def _index(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
     bad = torch.stack([each.flatten(0, -2).any(0) for each in off]).any(0)
     if bool(bad.all()):
         return None
-    places = " and ".join(str(place) for place in bad.nonzero().flatten().tolist())
-    return f"Along the last axis only index {places} is wrong; the others are right in every case."
+    places = [str(place) for place in bad.nonzero().flatten().tolist()]
+    words = f"index {places[0]} is" if len(places) == 1 else f"indices {' and '.join(places)} are"
+    return f"Along the last axis only {words} wrong; the others are right in every case."
 
 
 def _near(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
