@@ -131,7 +131,7 @@ def test_a_second_try_is_alone(tmp_path):
     pytest.importorskip("pytest_rerunfailures")
     pytest.importorskip("fcntl")
     given = (ROOT / "tests" / "widgets" / "conftest.py").read_text()
-    hooks = given[given.index("HERE = ") : given.index('@pytest.fixture(scope="session")')]
+    hooks = given[given.index("\nHERE = ") : given.index('@pytest.fixture(scope="session")')]
     head = "import os, fcntl, pytest\nfrom collections import Counter\nfrom pathlib import Path\n"
     head += "from collections.abc import Iterator\n"
     (tmp_path / "conftest.py").write_text(head + hooks)

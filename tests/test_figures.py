@@ -160,7 +160,7 @@ def test_an_author_may_say_how_many_columns_and_how_high():
     viz.on_a_phone(grid, columns=2, down=True)
     found = heights()
     assert found["panel 0"] < found["panel 1"] == found["panel 3"], "the empty place is kept"
-    for wrong, message in [({"columns": 0}, "at least 1"), ({"height": 0}, "more than 0 inches")]:
+    for wrong, message in [({"columns": 0}, "at least 1"), ({"height": 0}, "above 0")]:
         with pytest.raises(ValueError, match=message):
             viz.on_a_phone(figure, **wrong)
 

@@ -21,6 +21,7 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tools" / "ext"), str(Path(__fil
 
 import lab_author  # noqa: E402
 import lab_generate  # noqa: E402
+import lab_shown  # noqa: E402
 import readers_work  # noqa: E402
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook  # noqa: E402
 from readers_work import snapshot  # noqa: E402
@@ -61,6 +62,7 @@ def clone(tmp_path, monkeypatch):
     lab_generate.write(root / "book" / f"{SLUG}.md", f"# RoIAlign\n\n```{{lab-card}} {SLUG}\n```\n")
     lab_generate.write(root / "_toc.yml", TOC)
     lab_generate.generate(SLUG, root)
+    lab_shown.generate_shown(SLUG, root)
     return root
 
 
