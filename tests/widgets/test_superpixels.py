@@ -6,7 +6,6 @@ import base64
 import io
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import traitlets
@@ -168,7 +167,7 @@ def test_scores_equal_the_librarys(shared_widget: Any):
         found, edges, strays = opened.root.evaluate(SCORES, asked)
         accuracy = superpixels.achievable_segmentation_accuracy(labels, truth).item()
         recall = superpixels.boundary_recall(labels, truth).item()
-        assert found["recall"] == pytest.approx(recall, nan_ok=True) or np.isnan(recall)
+        assert found["recall"] == pytest.approx(recall, nan_ok=True)
         assert found["error"] == pytest.approx(superpixels.undersegmentation_error(labels, truth).item())
         assert found["accuracy"] == pytest.approx(accuracy)
         assert 1 - sum(strays) / len(strays) == pytest.approx(accuracy)
@@ -191,7 +190,7 @@ TIMES = f"""async (root) => {{
 
 
 def test_ten_rounds_take_a_blink(shared_widget: Any):
-    """Of a photograph of 320 by 240 pixels; some 50 ms on a quiet machine: seen with -s."""
+    """Of a photograph of 320 by 240 pixels; some 60 ms on a quiet machine: seen with -s."""
     times = shared_widget(SuperpixelsWidget).root.evaluate(TIMES)
     print({"ten rounds, ms": [round(time) for time in times]})
     assert min(times) < 400
