@@ -37,7 +37,7 @@ SUPPORT = {
 }
 FRONT = {"index", "how_to", "notation", "glossary", "benchmarks", "bibliography"}
 # Who may import whom: nothing imports upward.
-LOWER = {*sys.stdlib_module_names, "numpy", "scipy", "segcore", "torch", "torchvision"}
+LOWER = {*sys.stdlib_module_names, "maxflow", "numpy", "scipy", "segcore", "torch", "torchvision"}
 
 
 def names(folder: str, pattern: str) -> set[str]:
