@@ -7,35 +7,24 @@ travel in the page at 320 by 240 pixels, as WebP. The reader's own photograph ne
 from __future__ import annotations
 
 import base64
-import io
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import torch
 import traitlets
-from PIL import Image
 from torch import Tensor
 
 from segcore.superpixels import slic
 from segcore.widgets.base import CourseWidget
+from segcore.widgets.packing import unpack_webp, webp
 
 __all__ = ["SuperpixelsWidget"]
 
 WIDTH, HEIGHT = 320, 240
-QUALITY = 70
 # Of each photograph the part that is shown: left, top, right, bottom.
 PHOTOGRAPHS = {"cat": ("chelsea", (40, 0, 440, 300)), "cup": ("coffee", (40, 0, 573, 400))}
 LIMITS = {"segments": (1, 1000), "compactness": (0.1, 100), "iterations": (0, 10)}
 VIEWS = ("outlines", "mosaic")
-
-
-def _webp(pixels: np.ndarray[Any, Any], box: tuple[int, int, int, int] | None = None) -> str:
-    """A picture ``(H, W, 3)`` or a part of it, at the figure's size."""
-    stream = io.BytesIO()
-    picture = Image.fromarray(pixels).crop(box or (0, 0, WIDTH, HEIGHT))
-    picture.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS).save(stream, "WEBP", quality=QUALITY, method=6)
-    return base64.b64encode(stream.getvalue()).decode("ascii")
 
 
 def _runs(labels: Tensor) -> str:
@@ -55,14 +44,10 @@ def _pictures() -> dict[str, dict[str, str]]:
     from segcore.data.images import photograph
     from segcore.data.scenes import make_scenes
 
-    def pixels(image: Tensor) -> np.ndarray[Any, Any]:
-        return (image * 255).round().byte().permute(1, 2, 0).numpy()
-
-    found = {
-        name: {"image": _webp(pixels(photograph(file)), box)} for name, (file, box) in PHOTOGRAPHS.items()
-    }
-    scene = make_scenes(1, (HEIGHT, WIDTH), seed=1, objects=(4, 5), difficulty="shape", antialias=True)[0]
-    found["scene"] = {"image": _webp(pixels(scene.image)), "truth": _runs(scene.instances)}
+    size = (HEIGHT, WIDTH)
+    found = {name: {"image": webp(photograph(file), size, box)} for name, (file, box) in PHOTOGRAPHS.items()}
+    scene = make_scenes(1, size, seed=1, objects=(4, 5), difficulty="shape", antialias=True)[0]
+    found["scene"] = {"image": webp(scene.image, size), "truth": _runs(scene.instances)}
     return found
 
 
@@ -123,9 +108,7 @@ class SuperpixelsWidget(CourseWidget):
             raise ValueError(
                 "the reader's own photograph stays in the page; set photo to 'cat', 'cup' or 'scene'"
             )
-        data = base64.b64decode(self.data["pictures"][self.photo]["image"])
-        pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-        return torch.from_numpy(pixels.copy()).permute(2, 0, 1) / 255
+        return unpack_webp(self.data["pictures"][self.photo]["image"])
 
     @property
     def truth(self) -> Tensor | None:

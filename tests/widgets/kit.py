@@ -10,6 +10,7 @@ import statistics
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 import traitlets
 
 import segcore.widgets
@@ -39,6 +40,15 @@ def widget_classes() -> list[type[CourseWidget]]:
         if "_slug" in each.__dict__ and each.__module__.startswith("segcore.widgets."):
             classes.add(each)
     return sorted(classes, key=lambda each: each._slug)
+
+
+def disc(shape: tuple[int, int], points: list[tuple[int, int]], size: int) -> set[int]:
+    """The pixels that a round brush touches at these points, numbered along the rows."""
+    rows, columns = torch.meshgrid(*(torch.arange(n) for n in shape), indexing="ij")
+    inside = torch.zeros(shape, dtype=torch.bool)
+    for x, y in points:
+        inside |= (rows - y) ** 2 + (columns - x) ** 2 <= size**2 / 4
+    return set(inside.flatten().nonzero()[:, 0].tolist())
 
 
 def other_value(widget: CourseWidget, skip: tuple[str, ...] = ()) -> tuple[str, Any]:

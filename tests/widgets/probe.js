@@ -7,7 +7,7 @@ import { element, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget, yesNo } from "./kit/figure.js";
 import { argmax, conv2d, gridOf, maxPool, pad, resizeBilinear, rowsOf } from "./kit/maps.js";
 import { brief, fixed, grouped, parseNumber, placeWords, plural, signed, tidy } from "./kit/numbers.js";
-import { edgePath, fitCanvas, unpackMask } from "./kit/pictures.js";
+import { edgePath, fitCanvas, strokePixels, unpackMask } from "./kit/pictures.js";
 import { player } from "./kit/player.js";
 import { draggable, onArrows, pointIn, walkCells } from "./kit/pointer.js";
 
@@ -17,6 +17,7 @@ export const words = (n) => [fixed(-0.04, 1), signed(2, 1), tidy(2.50), grouped(
 export const read = parseNumber;
 export const write = brief;
 export const reads = (colour) => contrast(colour, [255, 255, 255]);
+export const brushed = strokePixels;
 export const scale = (n) => viridis(n);
 export const filtered = (rows, kernel, stride, dilation) => rowsOf(conv2d(gridOf(rows), gridOf(kernel), stride, dilation));
 export const pooled = (rows, size, stride) => rowsOf(maxPool(gridOf(rows), size, stride));

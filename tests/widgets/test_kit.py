@@ -11,6 +11,8 @@ import traitlets
 from segcore.widgets import base
 from segcore.widgets.base import STATIC, CourseWidget
 
+from .kit import disc
+
 MODULE = (Path(__file__).parent / "probe.js").read_text(encoding="utf-8")
 
 
@@ -260,3 +262,22 @@ def test_arithmetic_of_maps_against_torch(probe, open_widget):
         found = opened.call("resized", x.flatten().tolist(), 3, 4, 5, *size)
         torch.testing.assert_close(torch.tensor(found).double(), expected.flatten())
     assert opened.call("best", x.flatten().tolist(), 3, 4, 5) == x.argmax(0).flatten().tolist()
+
+
+def test_a_stroke_is_a_disc_that_moves_without_gaps(probe, open_widget):
+    opened = open_widget(probe())
+    shape = {"height": 12, "width": 20}
+    for size, count in ((1, 1), (3, 9), (5, 21), (9, 69)):
+        assert len(opened.call("brushed", [10, 6], [10, 6], size, {"height": 20, "width": 20})) == count
+        for line in (
+            [(3, 5)],
+            [(3, 5), (4, 5), (5, 5), (6, 5)],
+            [(0, 0), (1, 1), (2, 2)],
+            [(19, 11), (19, 10)],
+        ):
+            found = opened.call("brushed", line[0], line[-1], size, shape)
+            assert len(found) == len(set(found))
+            assert set(found) == disc((12, 20), line, size)
+    far = opened.call("brushed", [-3, 5], [25, 9], 1, shape)
+    assert {n % 20 for n in far} == set(range(20)), "no column is left out"
+    assert opened.call("brushed", [-9, -9], [-9, -9], 5, shape) == []

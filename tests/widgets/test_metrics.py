@@ -21,7 +21,7 @@ from segcore.metrics import (
 )
 from segcore.widgets.metrics import IGNORE, MetricsWidget, labels_of, rows_of
 
-from .kit import measure_frames
+from .kit import disc, measure_frames
 
 NAMES = ["background", "tree", "car", "person"]
 
@@ -156,33 +156,6 @@ def test_examples_are_made_from_the_truth(open_widget: Any):
     for block in (1, 4, 8):
         rows, cols = ((torch.arange(n) // block * block + block // 2).clamp(max=n - 1) for n in labels.shape)
         assert opened.call("coarsen", flat(labels), shape, block) == flat(labels[rows][:, cols])
-
-
-def disc(shape: tuple[int, int], points: list[tuple[int, int]], size: int) -> set[int]:
-    rows, columns = torch.meshgrid(*(torch.arange(n) for n in shape), indexing="ij")
-    inside = torch.zeros(shape, dtype=torch.bool)
-    for x, y in points:
-        inside |= (rows - y) ** 2 + (columns - x) ** 2 <= size**2 / 4
-    return set(inside.flatten().nonzero()[:, 0].tolist())
-
-
-def test_a_stroke_is_a_disc_that_moves_without_gaps(open_widget: Any):
-    opened = open_widget(MetricsWidget())
-    shape = {"height": 12, "width": 20}
-    for size, count in ((1, 1), (3, 9), (5, 21), (9, 69)):
-        assert len(opened.call("strokePixels", [10, 6], [10, 6], size, {"height": 20, "width": 20})) == count
-        for line in (
-            [(3, 5)],
-            [(3, 5), (4, 5), (5, 5), (6, 5)],
-            [(0, 0), (1, 1), (2, 2)],
-            [(19, 11), (19, 10)],
-        ):
-            found = opened.call("strokePixels", line[0], line[-1], size, shape)
-            assert len(found) == len(set(found))
-            assert set(found) == disc((12, 20), line, size)
-    far = opened.call("strokePixels", [-3, 5], [25, 9], 1, shape)
-    assert {n % 20 for n in far} == set(range(20)), "no column is left out"
-    assert opened.call("strokePixels", [-9, -9], [-9, -9], 5, shape) == []
 
 
 def test_selection_says_which_pixels_a_number_counts(open_widget: Any):

@@ -200,13 +200,13 @@ def test_ten_rounds_take_a_blink(shared_widget: Any):
 
 
 def heading(opened: Any, which: str = "outlines") -> str:
-    return opened.page.locator(f".surface.{which} p").inner_text()
+    return opened.page.locator(f".segcore-surface.{which} p").inner_text()
 
 
 def wait_done(opened: Any) -> None:
     settle(opened)  # what was just asked for is begun
     opened.page.wait_for_function(
-        "!document.querySelector('.surface.outlines p').textContent.match(/^$|…/)", timeout=20_000
+        "!document.querySelector('.segcore-surface.outlines p').textContent.match(/^$|…/)", timeout=20_000
     )
     settle(opened)
 
@@ -225,7 +225,7 @@ def test_it_shows_the_librarys_pieces(open_widget: Any):
 def test_rounds_sliders_and_scores(open_widget: Any):
     opened = open_widget(SuperpixelsWidget())
     wait_done(opened)
-    assert not opened.page.locator(".marks").is_visible()
+    assert not opened.page.locator(".segcore-marks").is_visible()
     opened.page.get_by_role("button", name="Round by round").click()
     wait_done(opened)
     assert heading(opened) == "154 superpixels after 0 rounds" and opened.get("iterations") == 0
@@ -248,7 +248,7 @@ def test_pointing_finds_the_piece(open_widget: Any):
     widget = SuperpixelsWidget()
     opened = open_widget(widget)
     wait_done(opened)
-    canvas = opened.page.locator(".surface.outlines canvas")
+    canvas = opened.page.locator(".outlines canvas")
     box = canvas.bounding_box()
     opened.page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.75)
     wait_done(opened)
@@ -305,7 +305,7 @@ def test_a_transparent_photograph_lies_on_white(open_widget: Any):
     settle(opened)
     corner = opened.page.evaluate(
         """() => {
-          const canvas = document.querySelector(".surface.mosaic canvas");
+          const canvas = document.querySelector(".segcore-surface.mosaic canvas");
           return Array.from(canvas.getContext("2d").getImageData(canvas.width - 5, 5, 1, 1).data);
         }"""
     )
@@ -345,7 +345,7 @@ def test_a_file_can_be_dropped(open_widget: Any):
 def test_on_a_phone_one_picture_at_a_time(open_widget: Any):
     opened = open_widget(SuperpixelsWidget(), **PHONE)
     wait_done(opened)
-    one, other = (opened.page.locator(f".surface.{name}") for name in ("outlines", "mosaic"))
+    one, other = (opened.page.locator(f".segcore-surface.{name}") for name in ("outlines", "mosaic"))
     assert one.is_visible() and not other.is_visible()
     opened.page.locator("label", has_text="Mean colours").click()
     settle(opened)
@@ -354,7 +354,7 @@ def test_on_a_phone_one_picture_at_a_time(open_widget: Any):
 
 
 MOVES = """async (root) => {
-  const canvas = root.querySelector(".surface.outlines canvas");
+  const canvas = root.querySelector(".outlines canvas");
   const [box, times] = [canvas.getBoundingClientRect(), []];
   let last = await new Promise(requestAnimationFrame);
   for (let n = 0; n < 110; n++) {

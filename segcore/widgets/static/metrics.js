@@ -2,9 +2,10 @@ import { hatchPattern, hexToRgb } from "./kit/colours.js";
 import { button, choice, heading, slider, trials } from "./kit/controls.js";
 import { element, setText } from "./kit/elements.js";
 import { whole, widget } from "./kit/figure.js";
-import { clamp, fixed, grouped, placeWords, plural, same } from "./kit/numbers.js";
-import { edgePath, fitCanvas, strokeAll } from "./kit/pictures.js";
-import { arrowOf, draggable, pointIn, walkCells } from "./kit/pointer.js";
+import { fixed, grouped, placeWords, plural, same } from "./kit/numbers.js";
+import { paintable } from "./kit/painting.js";
+import { edgePath, fitCanvas, strokeAll, strokePixels } from "./kit/pictures.js";
+import { walkCells } from "./kit/pointer.js";
 import { boundaryF1, boundaryPixels, classCounts, confusionMatrix, IGNORE, iou, nanMean } from "./kit/scores.js";
 
 // Paint a prediction over a truth: the confusion matrix and every score that is read from it.
@@ -48,24 +49,6 @@ export function scores(prediction, truth, { height, width, count, tolerance }) {
       meanBoundary: nanMean(classes.map((k) => k.boundary)),
     },
   };
-}
-
-// A disc moved from one pixel to another, as a list of the pixels that it touches.
-export function strokePixels([x1, y1], [x2, y2], size, { height, width }) {
-  const steps = Math.max(Math.abs(x2 - x1), Math.abs(y2 - y1), 1);
-  const reach = Math.floor(size / 2);
-  const touched = new Set();
-  for (let step = 0; step <= steps; step++) {
-    const [x, y] = [Math.round(x1 + ((x2 - x1) * step) / steps), Math.round(y1 + ((y2 - y1) * step) / steps)];
-    for (let dy = -reach; dy <= reach; dy++) {
-      for (let dx = -reach; dx <= reach; dx++) {
-        const [column, row] = [x + dx, y + dy];
-        const inside = column >= 0 && row >= 0 && column < width && row < height;
-        if (inside && dx * dx + dy * dy <= (size * size) / 4) touched.add(row * width + column);
-      }
-    }
-  }
-  return [...touched];
 }
 
 // What a prediction may be, given the truth.
@@ -321,7 +304,6 @@ function buildPicture(figure, which) {
   const node = element("section", { class: `picture ${which}` }, element("header", {}, heading(title), errors), canvas);
   const view = { node, canvas, which, unit: 1, small: element("canvas") };
   addPainting(figure, view);
-  addKeys(figure, view);
   view.update = () => {
     canvas.setAttribute("aria-label",
       `${title}, ${figure.width} pixels wide and ${figure.height} high. Arrow keys move the brush, space paints, digits choose the class.`);
@@ -347,67 +329,25 @@ function paint(figure, which, from, to) {
 
 function addPainting(figure, view) {
   const { canvas, which } = view;
-  const pixel = (event) => pointIn(canvas, event, view.unit).map(Math.floor);
-  const inside = ([x, y]) => x >= 0 && y >= 0 && x < figure.width && y < figure.height;
-  const drag = draggable(canvas, {
-    start(event) {
-      const at = pixel(event);
+  paintable(canvas, {
+    size: () => figure,
+    unit: () => view.unit,
+    cursor: () => (figure.cursor?.which === which ? figure.cursor.at : null),
+    begin(at) {
       figure.pinned = null;
       figure.begin();
       paint(figure, which, at, at);
-      figure.moveCursor({ which, at });
-      return { last: at };
     },
-    move(grip, event) {
-      const now = pixel(event);
-      if (!same(now, grip.last)) paint(figure, which, grip.last, now);
-      grip.last = now;
-      figure.moveCursor(inside(now) ? { which, at: now } : null);
-    },
+    line: (from, to) => paint(figure, which, from, to),
     end: () => figure.commit(),
+    moved: (at, keys) => figure.moveCursor(at && { which, at, ...(keys && { keys }) }),
+    key(event) {
+      const digit = Number(event.key) - 1;
+      if (!(digit >= 0 && digit <= figure.names.length)) return false;
+      figure.choose(digit === figure.names.length ? IGNORE : digit);
+      return true;
+    },
   });
-  canvas.addEventListener("pointermove", (event) => {
-    if (drag.active || event.pointerType === "touch") return;
-    const now = pixel(event);
-    figure.moveCursor(inside(now) ? { which, at: now } : null);
-  });
-  canvas.addEventListener("pointerleave", () => { if (!drag.active) figure.moveCursor(null); });
-}
-
-function addKeys(figure, view) {
-  const { canvas, which } = view;
-  let down = false;
-  const lift = () => {
-    if (down) figure.commit();
-    down = false;
-  };
-  const at = () => (figure.cursor?.which === which ? figure.cursor.at : [figure.width >> 1, figure.height >> 1]);
-  canvas.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const move = arrowOf(event)?.map((step) => step * (event.shiftKey ? 5 : 1));
-    const digit = Number(event.key) - 1;
-    if (move) {
-      const from = at();
-      const to = [clamp(from[0] + move[0], 0, figure.width - 1), clamp(from[1] + move[1], 0, figure.height - 1)];
-      if (down) paint(figure, which, from, to);
-      figure.moveCursor({ which, at: to, keys: true });
-    } else if (event.key === " " || event.key === "Enter") {
-      if (!down) {
-        down = true;
-        figure.begin();
-        paint(figure, which, at(), at());
-        figure.moveCursor({ which, at: at(), keys: true });
-      }
-    } else if (digit >= 0 && digit <= figure.names.length) figure.choose(digit === figure.names.length ? IGNORE : digit);
-    else return;
-    event.preventDefault();
-  });
-  canvas.addEventListener("keyup", (event) => { if (event.key === " " || event.key === "Enter") lift(); });
-  canvas.addEventListener("blur", () => {
-    lift();
-    if (figure.cursor?.keys) figure.moveCursor(null);
-  });
-  canvas.addEventListener("focus", () => { if (canvas.matches(":focus-visible")) figure.moveCursor({ which, at: at(), keys: true }); });
 }
 
 // ---- Drawing the pictures

@@ -1,10 +1,11 @@
-import { css, hexToRgb } from "./kit/colours.js";
-import { button, choice, key, slider, trials } from "./kit/controls.js";
+import { hexToRgb } from "./kit/colours.js";
+import { choice, key, marks, slider, trials } from "./kit/controls.js";
 import { element, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget } from "./kit/figure.js";
 import { clamp, fixed, grouped, plural, tidy } from "./kit/numbers.js";
-import { enlarge, openImage, outlineRect, strokeAll, unpackBytes } from "./kit/pictures.js";
-import { onArrows, pointIn } from "./kit/pointer.js";
+import { meanColours, outlineRect, strokeAll, totals, unpackBytes } from "./kit/pictures.js";
+import { photographs, pointable, pointed, surface } from "./kit/photographs.js";
+import { overlaps } from "./kit/scores.js";
 
 // SLIC over a photograph: centres on a grid, pixels that choose among the nine near ones, centres that move to their pixels.
 // Arithmetic first, as pure functions; what is drawn comes below. A picture is { data, height, width }: red, green, blue and
@@ -206,17 +207,6 @@ function renumbered(labels) {
   return { labels: parts, count };
 }
 
-// Of each label: how many pixels, and the sums of their first three values, of which each pixel has `step`.
-function totals(values, step, labels, count) {
-  const [sizes, sums] = [new Float64Array(count), new Float64Array(3 * count)];
-  for (let n = 0; n < labels.length; n++) {
-    const label = labels[n];
-    sizes[label] += 1;
-    for (let k = 0; k < 3; k++) sums[3 * label + k] += values[step * n + k];
-  }
-  return [sizes, sums];
-}
-
 // Groups of parts after each small one has joined the neighbour most like it.
 function joined(sizes, sums, pairs, smallest) {
   const choice = Int32Array.from(sizes, (_, n) => n);
@@ -247,12 +237,6 @@ export function slic(image, { count, compactness, rounds, connected = true }) {
   return connected ? connect(run, run.side ** 2 / 4) : compact(run.labels);
 }
 
-// The picture with the mean colour of its segment in each pixel: three numbers a segment.
-export function meanColours({ data }, labels, count) {
-  const [sizes, sums] = totals(data, 4, labels, count);
-  return sums.map((sum, n) => sum / sizes[Math.floor(n / 3)]);
-}
-
 // Pixels of which a neighbour has another label.
 export function boundaries(labels, { height, width }) {
   const found = new Uint8Array(labels.length);
@@ -261,14 +245,6 @@ export function boundaries(labels, { height, width }) {
     if (n >= width && labels[n] !== labels[n - width]) found[n] = found[n - width] = 1;
   }
   return found;
-}
-
-// How many pixels each segment shares with each region of the truth: a row for each segment.
-function overlaps(labels, truth) {
-  const [segments, regions] = [labels, truth].map((map) => map.reduce((most, label) => Math.max(most, label), 0) + 1);
-  const shared = new Uint32Array(segments * regions);
-  for (let n = 0; n < labels.length; n++) shared[labels[n] * regions + truth[n]] += 1;
-  return Array.from({ length: segments }, (_, label) => shared.subarray(label * regions, (label + 1) * regions));
 }
 
 const bestOf = (counts) => counts.indexOf(Math.max(...counts));
@@ -331,10 +307,7 @@ const TRIALS = [
 
 const nearest = (list, value) => list.reduce((best, one, n) => (Math.abs(Math.log(one / value)) < Math.abs(Math.log(list[best] / value)) ? n : best), 0);
 
-// ---- Pictures: three that travel in the page, and the reader's own
-
-// A canvas's pixels.
-const pixelsOf = (canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+// ---- Pictures
 
 // Runs of equal labels: two bytes for the length, one for the label.
 export function unpackRuns(text, size) {
@@ -347,48 +320,13 @@ export function unpackRuns(text, size) {
   return labels;
 }
 
-// A photograph at no more than AREA pixels, on white where it is transparent.
-async function openFile(file) {
-  const bitmap = await createImageBitmap(file);
-  const scale = Math.min(1, Math.sqrt(AREA / (bitmap.width * bitmap.height)));
-  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.floor(side * scale)));
-  const canvas = element("canvas", { width, height });
-  const pen = canvas.getContext("2d", { willReadFrequently: true });
-  pen.fillStyle = css([255, 255, 255]);
-  pen.fillRect(0, 0, width, height);
-  pen.imageSmoothingQuality = "high";
-  pen.drawImage(bitmap, 0, 0, width, height);
-  bitmap.close();
-  return pixelsOf(canvas);
+// The picture that is asked for and, if it has one, its truth; null until it is decoded.
+function shown(figure) {
+  const photo = figure.photos.now();
+  if (!photo) return null;
+  const { truth } = figure.model.get("data").pictures[figure.state.photo] ?? {};
+  return { photo, truth: truth && unpackRuns(truth, photo.width * photo.height) };
 }
-
-async function own(figure, file) {
-  if (!file) return;
-  try {
-    figure.own = await openFile(file);
-    figure.notice("");
-    figure.set({ photo: "" });
-    figure.mark("photo");
-    figure.say("Your photograph is cut into superpixels.");
-  } catch {
-    figure.notice("This file cannot be read as a picture. A JPEG, PNG or WebP can.");
-  }
-}
-
-function openPhotos(figure) {
-  const { pictures } = figure.model.get("data");
-  figure.photos = {};
-  for (const [name, { image, truth }] of Object.entries(pictures)) {
-    openImage(image, "image/webp").then((canvas) => {
-      const photo = pixelsOf(canvas);
-      figure.photos[name] = { photo, truth: truth && unpackRuns(truth, photo.width * photo.height) };
-      figure.mark("photo");
-    });
-  }
-}
-
-// The picture that is asked for; undefined until it is decoded.
-const shown = (figure) => (figure.state.photo || !figure.own ? figure.photos[figure.state.photo || "cat"] : { photo: figure.own });
 
 // ---- Rounds, a few in each frame
 
@@ -474,49 +412,17 @@ export function pieceAt({ labels, run, photo }, [x, y]) {
 }
 
 // One picture: pixels, and on them the piece that is pointed at.
-function surface(figure, name, title, make) {
-  const small = element("canvas");
-  const canvas = element("canvas", { tabindex: "0", role: "application", "aria-roledescription": "picture to point at" });
-  const head = element("p", { class: "segcore-label" });
-  const room = element("div", { class: "room" }, canvas);
-  const node = element("div", { class: `surface ${name}` }, head, room);
-  const place = (event) => {
-    const { width, height } = small;
-    const [x, y] = pointIn(canvas, event, canvas.clientWidth / width).map(Math.floor);
-    return [clamp(x, 0, width - 1), clamp(y, 0, height - 1)];
-  };
-  const hover = (at) => {
-    figure.hover = at;
-    figure.mark("at");
-  };
-  canvas.addEventListener("pointermove", (event) => hover(place(event)));
-  canvas.addEventListener("pointerleave", () => hover(null));
-  canvas.addEventListener("pointerdown", (event) => figure.set({ at: place(event) }));
-  onArrows(canvas, ([dx, dy]) => {
-    const [x, y] = pointed(figure);
-    figure.hover = null;
-    figure.set({ at: [clamp(x + 4 * dx, 0, small.width - 1), clamp(y + 4 * dy, 0, small.height - 1)] });
-  });
-  function draw(view, fresh) {
-    const { photo, labels } = view;
-    if (fresh) {
-      [small.width, small.height] = [photo.width, photo.height];
-      small.getContext("2d").putImageData(make(view), 0, 0);
-    }
-    const unit = Math.min(node.clientWidth / photo.width, (0.75 * node.clientWidth) / photo.height);
-    const pen = enlarge(canvas, small, unit * photo.width);
-    drawPiece(pen, labels, figure.piece, { width: photo.width, unit, look: figure.look });
-    setText(head, title(view));
-    canvas.setAttribute("aria-label", `${head.textContent}. ${sizeWords(figure)} The arrow keys move to other pieces.`);
+function buildSurface(figure, name, title, make) {
+  const view = surface(name);
+  pointable(figure, view);
+  function draw(now, fresh) {
+    if (fresh) view.show(make(now));
+    drawPiece(view.pen(), now.labels, figure.piece, { width: now.photo.width, unit: view.unit, look: figure.look });
+    setText(view.head, title(now));
+    view.canvas.setAttribute("aria-label", `${view.head.textContent}. ${sizeWords(figure)} The arrow keys move to other pieces.`);
   }
-  return { node, canvas, draw };
+  return { node: view.node, draw };
 }
-
-const pointed = (figure) => {
-  const { photo } = figure.job;
-  const [x, y] = figure.hover ?? figure.state.at;
-  return [Math.min(x, photo.width - 1), Math.min(y, photo.height - 1)];
-};
 
 const sizeWords = ({ piece }) => `The piece pointed at has ${plural(piece.size, "pixel")}.`;
 
@@ -555,71 +461,52 @@ function buildControls(figure) {
   const segments = slider("Superpixels", { min: 0, max: COUNTS.length - 1 }, (n) => set({ segments: COUNTS[n] }));
   const compactness = slider("Compactness", { min: 0, max: WEIGHTS.length - 1 }, (n) => set({ compactness: WEIGHTS[n] }));
   const iterations = slider("Rounds", { min: 0, max: ROUNDS }, (n) => set({ iterations: n }));
-  const photo = choice("Picture", PHOTOS, figure.state.photo, (value) => set({ photo: value }));
-  const file = element("input", { type: "file", accept: "image/*", hidden: true,
-    onchange: () => own(figure, file.files[0]).then(() => (file.value = "")) });
-  const browse = button("Your own \u2026", () => file.click(), { title: "It stays in this page" });
   const view = choice("Show", [["outlines", "Outlines"], ["mosaic", "Mean colours"]], figure.state.view, (value) => set({ view: value }));
   const node = element("div", { class: "controls" }, segments.node, compactness.node, iterations.node,
-    element("div", { class: "segcore-bar" }, photo.node, browse, file, element("div", { class: "views-choice" }, view.node)));
-  function draw({ segments: count, compactness: weight, iterations: rounds, photo: name, view: which }) {
+    element("div", { class: "segcore-bar" }, ...figure.photos.nodes, element("div", { class: "views-choice" }, view.node)));
+  function draw({ segments: count, compactness: weight, iterations: rounds, view: which }) {
     segments.set(nearest(COUNTS, count), grouped(count));
     compactness.set(nearest(WEIGHTS, weight), tidy(weight, 1));
     iterations.set(rounds);
-    photo.set(name || (figure.own ? "" : "cat"));
-    browse.setAttribute("aria-pressed", String(!name && Boolean(figure.own)));
+    figure.photos.draw();
     view.set(which);
   }
   return { node, draw };
 }
 
 // What the pieces are worth where the truth is known.
-function buildMarks() {
-  const rows = [["recall", "Boundary recall", "true outline that has one within 2 pixels"],
-    ["error", "Undersegmentation error", "pixels that leak over a true outline"],
-    ["accuracy", "Achievable accuracy", "right if each piece took its best region"]].map(([name, text, words]) => {
-    const value = element("b");
-    return { name, value, node: element("div", { class: "mark", title: words }, element("span", { class: "segcore-label", text }), value) };
-  });
-  const node = element("div", { class: "marks", role: "group", "aria-label": "Scores against the truth" }, ...rows.map((row) => row.node));
-  function draw(found) {
-    node.hidden = !found;
-    if (found) rows.forEach(({ name, value }) => setText(value, `${fixed(100 * found[name], 1)} %`));
-  }
-  return { node, draw };
-}
+const MARKS = [["recall", "Boundary recall", "true outline that has one within 2 pixels"],
+  ["error", "Undersegmentation error", "pixels that leak over a true outline"],
+  ["accuracy", "Achievable accuracy", "right if each piece took its best region"]];
 
-function droppable(figure, node) {
-  node.addEventListener("dragover", (event) => event.preventDefault());
-  node.addEventListener("drop", (event) => {
-    event.preventDefault();
-    own(figure, event.dataTransfer.files[0]);
-  });
-}
+const percents = (found) => Object.fromEntries(Object.entries(found).map(([name, value]) => [name, `${fixed(100 * value, 1)} %`]));
 
 function build(figure) {
-  openPhotos(figure);
+  figure.photos = photographs(figure, {
+    packed: Object.fromEntries(Object.entries(figure.model.get("data").pictures).map(([name, { image }]) => [name, image])),
+    options: PHOTOS, area: AREA, opened: () => figure.say("Your photograph is cut into superpixels."),
+  });
   const parts = {
-    outlines: surface(figure, "outlines", ({ count, run, done }) =>
+    outlines: buildSurface(figure, "outlines", ({ count, run, done }) =>
       `${plural(count, "superpixel")} after ${plural(run.round, "round")}${done ? "" : " \u2026"}`, outlined),
-    mosaic: surface(figure, "mosaic", ({ photo, count }) =>
+    mosaic: buildSurface(figure, "mosaic", ({ photo, count }) =>
       `Mean colours: ${plural(count, "number")} in place of ${grouped(photo.width * photo.height)}`, mosaic),
     controls: buildControls(figure),
-    marks: buildMarks(),
+    marks: marks("Scores against the truth", MARKS),
     time: element("p", { class: "time segcore-label" }),
   };
   const pictures = element("div", { class: "pictures", dataset: { view: figure.state.view } }, parts.outlines.node, parts.mosaic.node);
-  droppable(figure, pictures);
+  figure.photos.takeDrops(pictures);
   const rest = (_, { piece }) => (piece
     ? `The piece that you point at has ${plural(piece.size, "pixel")}. Only pixels in the dashed frame, nine tiles, could choose its centre, the dot.`
     : "");
-  const marks = key(["line outline", "where two pieces meet"], ["ring chosen", "the piece pointed at"], ["dot middle", "its centre"],
+  const legend = key(["line outline", "where two pieces meet"], ["ring chosen", "the piece pointed at"], ["dot middle", "its centre"],
     ["dashed tiles", "pixels that could join it"], ["stray", "on the wrong side of a true outline"]);
-  parts.strays = marks.lastChild;
+  parts.strays = legend.lastChild;
   figure.first(
     element("p", { class: "segcore-lead",
       text: "Each pixel joins the nearest centre, near in colour and in place; then each centre moves to the middle of its pixels." }),
-    trials(figure, TRIALS, rest).node, pictures, marks, parts.controls.node, parts.marks.node, parts.time);
+    trials(figure, TRIALS, rest).node, pictures, legend, parts.controls.node, parts.marks.node, parts.time);
   parts.pictures = pictures;
   parts.strays.hidden = parts.marks.node.hidden = figure.state.photo !== "scene"; // nothing moves once the picture is there
   return parts;
@@ -633,12 +520,12 @@ function draw(figure, changed) {
   const { view } = figure;
   if (!view) return; // the photograph is still being decoded
   parts.pictures.dataset.view = state.view;
-  figure.piece = pieceAt(view, pointed(figure));
+  figure.piece = pieceAt(view, pointed(figure, view.photo));
   parts.outlines.draw(view, fresh);
   parts.mosaic.draw(view, fresh);
   if (fresh && view.done) {
     parts.strays.hidden = !view.truth;
-    parts.marks.draw(view.truth ? scores(view.labels, view.truth, view.photo) : null);
+    parts.marks.set(view.truth ? percents(scores(view.labels, view.truth, view.photo)) : null);
     setText(parts.time, `${grouped(view.photo.width)} \u00d7 ${grouped(view.photo.height)} pixels, ${plural(state.iterations, "round")}: ${grouped(view.spent)} ms in this page.`);
     figure.say(`${plural(view.count, "superpixel")}. ${sizeWords(figure)}`);
   }

@@ -89,6 +89,20 @@ export function key(...entries) {
     ...entries.map(([mark, words]) => element("li", {}, element("i", { class: `segcore-mark ${mark}`, "aria-hidden": "true" }), words)));
 }
 
+// Scores in a row: [[name, label, title]]. `set` gets what each says, or null to hide them all.
+export function marks(label, rows) {
+  const values = new Map();
+  const node = element("div", { class: "segcore-marks", role: "group", "aria-label": label }, ...rows.map(([name, text, title]) => {
+    values.set(name, element("b"));
+    return element("div", { class: "mark", title }, element("span", { class: "segcore-label", text }), values.get(name));
+  }));
+  function set(texts) {
+    node.hidden = !texts;
+    if (texts) values.forEach((value, name) => setText(value, texts[name]));
+  }
+  return { node, set };
+}
+
 // A small heading with what to see below it.
 export const heading = (text, className = "") => element("h4", { class: `segcore-heading ${className}`, text });
 

@@ -121,3 +121,38 @@ export function frameCells(pen, { left, top, width = 1, height = 1 }, unit, colo
   outlineRect(pen, left * unit + inset, top * unit + inset, width * unit - 2 * inset, height * unit - 2 * inset, [colour, thickness]);
   pen.setLineDash([]);
 }
+
+// A disc moved from one pixel to another, as a list of the pixels that it touches.
+export function strokePixels([x1, y1], [x2, y2], size, { height, width }) {
+  const steps = Math.max(Math.abs(x2 - x1), Math.abs(y2 - y1), 1);
+  const reach = Math.floor(size / 2);
+  const touched = new Set();
+  for (let step = 0; step <= steps; step++) {
+    const [x, y] = [Math.round(x1 + ((x2 - x1) * step) / steps), Math.round(y1 + ((y2 - y1) * step) / steps)];
+    for (let dy = -reach; dy <= reach; dy++) {
+      for (let dx = -reach; dx <= reach; dx++) {
+        const [column, row] = [x + dx, y + dy];
+        const inside = column >= 0 && row >= 0 && column < width && row < height;
+        if (inside && dx * dx + dy * dy <= (size * size) / 4) touched.add(row * width + column);
+      }
+    }
+  }
+  return [...touched];
+}
+
+// Of each label: how many pixels, and the sums of their first three values, of which each pixel has `step`.
+export function totals(values, step, labels, count) {
+  const [sizes, sums] = [new Float64Array(count), new Float64Array(3 * count)];
+  for (let n = 0; n < labels.length; n++) {
+    const label = labels[n];
+    sizes[label] += 1;
+    for (let k = 0; k < 3; k++) sums[3 * label + k] += values[step * n + k];
+  }
+  return [sizes, sums];
+}
+
+// The picture with the mean colour of its segment in each pixel: three numbers a segment.
+export function meanColours({ data }, labels, count) {
+  const [sizes, sums] = totals(data, 4, labels, count);
+  return sums.map((sum, n) => sum / sizes[Math.floor(n / 3)]);
+}

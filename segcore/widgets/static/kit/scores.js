@@ -70,3 +70,11 @@ export function boundaryF1(prediction, truth, { height, width, count, tolerance 
     return { f1, precision, recall, predicted, truth: real, precise, recalled };
   });
 }
+
+// How many pixels each segment shares with each region of the truth: a row for each segment.
+export function overlaps(labels, truth) {
+  const [segments, regions] = [labels, truth].map((map) => map.reduce((most, label) => Math.max(most, label), 0) + 1);
+  const shared = new Uint32Array(segments * regions);
+  for (let n = 0; n < labels.length; n++) shared[labels[n] * regions + truth[n]] += 1;
+  return Array.from({ length: segments }, (_, label) => shared.subarray(label * regions, (label + 1) * regions));
+}

@@ -1,0 +1,121 @@
+// Photographs that travel in the page, and one of the reader's own, which never leaves it. The trait `photo` names the one
+// that is shown; "" is the reader's own.
+
+import { css } from "./colours.js";
+import { button, choice } from "./controls.js";
+import { element } from "./elements.js";
+import { clamp } from "./numbers.js";
+import { enlarge, openImage } from "./pictures.js";
+import { onArrows, pointIn } from "./pointer.js";
+
+// A canvas's pixels: red, green, blue and alpha of each.
+export const pixelsOf = (canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+
+// A file as pixels, at no more than `area` of them, on white where it is transparent.
+async function openFile(file, area) {
+  const bitmap = await createImageBitmap(file);
+  const scale = Math.min(1, Math.sqrt(area / (bitmap.width * bitmap.height)));
+  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.floor(side * scale)));
+  const canvas = element("canvas", { width, height });
+  const pen = canvas.getContext("2d", { willReadFrequently: true });
+  pen.fillStyle = css([255, 255, 255]);
+  pen.fillRect(0, 0, width, height);
+  pen.imageSmoothingQuality = "high";
+  pen.drawImage(bitmap, 0, 0, width, height);
+  bitmap.close();
+  return pixelsOf(canvas);
+}
+
+// `packed` holds the pictures as WebP in base64, `options` their names and labels; `opened` is what to do, and say, when
+// the reader has opened one of their own, which has `area` pixels at most. Gives the controls, `now()`, the pixels to show (undefined until they are
+// decoded), and `takeDrops(node)`.
+export function photographs(figure, { packed, options, area, opened }) {
+  const ready = {};
+  let own = null;
+  for (const [name, text] of Object.entries(packed)) {
+    openImage(text, "image/webp").then((canvas) => {
+      ready[name] = pixelsOf(canvas);
+      figure.mark("photo");
+    });
+  }
+  async function open(file) {
+    if (!file) return;
+    try {
+      own = await openFile(file, area);
+    } catch {
+      figure.notice("This file cannot be read as a picture. A JPEG, PNG or WebP can.");
+      return;
+    }
+    figure.notice("");
+    figure.set({ photo: "" });
+    figure.mark("photo");
+    opened();
+  }
+  const first = options[0][0];
+  const picker = choice("Picture", options, figure.state.photo, (value) => figure.set({ photo: value }));
+  const file = element("input", { type: "file", accept: "image/*", hidden: true,
+    onchange: () => open(file.files[0]).then(() => (file.value = "")) });
+  const browse = button("Your own \u2026", () => file.click(), { title: "It stays in this page" });
+  return {
+    nodes: [picker.node, browse, file],
+    now: () => (figure.state.photo || !own ? ready[figure.state.photo || first] : own),
+    draw() {
+      picker.set(figure.state.photo || (own ? "" : first));
+      browse.setAttribute("aria-pressed", String(!figure.state.photo && Boolean(own)));
+    },
+    takeDrops(node) {
+      node.addEventListener("dragover", (event) => event.preventDefault());
+      node.addEventListener("drop", (event) => {
+        event.preventDefault();
+        open(event.dataTransfer.files[0]);
+      });
+    },
+  };
+}
+
+// A title and below it a canvas in a room of four to three, which shows pixels as large as they fit: nothing moves when
+// another picture comes. `show(pixels)` changes them, `pen()` lays them down anew and gives the pen to draw on.
+export function surface(name, attributes = {}) {
+  const [canvas, small] = [element("canvas", attributes), element("canvas")];
+  const head = element("p", { class: "segcore-label" });
+  const room = element("div", { class: "segcore-room" }, canvas);
+  const view = { node: element("div", { class: `segcore-surface ${name}` }, head, room), canvas, head, small, unit: 1 };
+  view.show = (pixels) => {
+    [small.width, small.height] = [pixels.width, pixels.height];
+    small.getContext("2d").putImageData(pixels, 0, 0);
+  };
+  view.pen = () => {
+    view.unit = Math.min(room.clientWidth / small.width, (0.75 * room.clientWidth) / small.height);
+    return enlarge(canvas, small, view.unit * small.width);
+  };
+  return view;
+}
+
+// Point at a pixel of a surface: `figure.hover` follows the pointer, the trait `at` is what was clicked or walked to by keys.
+// `pointed(figure, size)` is the pixel that counts.
+export function pointable(figure, { canvas, small }) {
+  canvas.setAttribute("tabindex", "0");
+  canvas.setAttribute("role", "application");
+  canvas.setAttribute("aria-roledescription", "picture to point at");
+  const place = (event) => {
+    const [x, y] = pointIn(canvas, event, canvas.clientWidth / small.width).map(Math.floor);
+    return [clamp(x, 0, small.width - 1), clamp(y, 0, small.height - 1)];
+  };
+  const hover = (at) => {
+    figure.hover = at;
+    figure.mark("at");
+  };
+  canvas.addEventListener("pointermove", (event) => hover(place(event)));
+  canvas.addEventListener("pointerleave", () => hover(null));
+  canvas.addEventListener("pointerdown", (event) => figure.set({ at: place(event) }));
+  onArrows(canvas, ([dx, dy]) => {
+    const [x, y] = pointed(figure, small);
+    figure.hover = null;
+    figure.set({ at: [clamp(x + 4 * dx, 0, small.width - 1), clamp(y + 4 * dy, 0, small.height - 1)] });
+  });
+}
+
+export function pointed(figure, { height, width }) {
+  const [x, y] = figure.hover ?? figure.state.at;
+  return [Math.min(x, width - 1), Math.min(y, height - 1)];
+}
