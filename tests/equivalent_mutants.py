@@ -332,6 +332,20 @@ EQUIVALENT: dict[str, dict[str, list[str]]] = {
             "_distances: left out [(y - y0 - along * dy).abs()]",
         ],
     },
+    "12.3": {
+        "tensors of one axis: 0 and -1 name it": [
+            "_curve: one less [0]",
+        ],
+    },
+    "12.4": {
+        "tensors of one axis: 0 and -1 name it": [
+            "_curve: one less [0]",
+        ],
+        "only whether a truth was taken counts: its number is 0 or more, in any dtype": [
+            "greedy_match: one more [1]",
+            "greedy_match: dtype left out [torch.zeros(len(scores), dtype=torch.int64)]",
+        ],
+    },
     "13.1": {
         "the scale and the boxes are exchanged in a product; the larger of two": [
             "quantization_error: arguments 1 and 2 exchanged [_snap()(boxes, spatial_scale)]",
