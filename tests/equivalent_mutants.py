@@ -346,6 +346,11 @@ EQUIVALENT: dict[str, dict[str, list[str]]] = {
             "greedy_match: dtype left out [torch.zeros(len(scores), dtype=torch.int64)]",
         ],
     },
+    "12.5": {
+        "IoU is the same with both masks exchanged": [
+            "iou_after_shift: 1 and 2 exchanged [[masks, _moved(masks, dy, dx)]]",
+        ],
+    },
     "13.1": {
         "the scale and the boxes are exchanged in a product; the larger of two": [
             "quantization_error: arguments 1 and 2 exchanged [_snap()(boxes, spatial_scale)]",

@@ -696,9 +696,9 @@ def _ap_cases(generator: torch.Generator) -> list[Case]:
     blind: Image = (torch.zeros(0, 2), torch.zeros(0))
     late: Image = (torch.tensor([[0.625, 0.55], [0.8, 0.0]]), torch.tensor([0.9, 0.4]))
     cases = [
+        Case(([one, other], [0.5], quarters), "two images in one ranking"),
         Case(([one], [0.5], quarters), "one image, one threshold: both are right"),
         Case(([one], [0.5, 0.7], quarters), "at 0.7 the second one is wrong"),
-        Case(([one, other], [0.5], quarters), "two images in one ranking"),
         Case(([other, one, nobody], [0.5, 0.8], quarters), "an image without truths: it can only be wrong"),
         Case(([blind, one], [0.5], quarters), "an image without detections: its truths are missed"),
         Case(([nobody], [0.5, 0.6], quarters), "no truths at all"),
@@ -937,12 +937,12 @@ SHIFT = Exercise(
         Mistake(
             "only down",
             _shifted(lambda masks, dy, dx: _moved(masks, dy, 0)),
-            "You move rows only. What does dx do?",
+            "You move rows only. What does dx do to the columns?",
         ),
         Mistake(
             "only to the right",
             _shifted(lambda masks, dy, dx: _moved(masks, 0, dx)),
-            "You move columns only. What does dy do?",
+            "You move columns only. What does dy do to the rows?",
         ),
         Mistake(
             "border repeated",
