@@ -84,12 +84,12 @@ export function evaluate(detections, { width, height, truths, axes }, threshold)
 // ---- The figure --------------------------------------------------------------------------------------------------
 
 const LETTERS = ["A", "B", "C", "D", "E", "F"];
-const PLOT = { left: 34, top: 10, width: 250, height: 176 };
+const PLOT = { left: 34, top: 20, width: 252, height: 132 };
 const START = [[33, 30, 0.9], [84, 25, 0.8], [33, 73, 0.7], [93, 66, 0.6], [27, 25, 0.5], [66, 74, 0.4]];
 const REST = "Drag a detection, or change its score. Solid blue took a truth, dashed orange took none. The curve and AP follow.";
 const started = (changes, threshold = 0.5) => ({ detections: START.map((each, n) => changes[n] ?? each), threshold });
 const TRIALS = [
-  { label: "Stricter", values: [0.5, 0.6, 0.75, 0.9].map((threshold) => started({}, threshold)),
+  { label: "Stricter", values: [0.6, 0.75, 0.9].map((threshold) => started({}, threshold)),
     note: ({ threshold }) => `An IoU of ${fixed(threshold, 2)} is asked for. Press again: nothing moves, and one detection after the other turns wrong. AP of all ten thresholds stays.` },
   { label: "Twice found", values: started({ 4: [30, 28, 0.95] }),
     note: "E fits better than A and is surer: it takes the truth, and A comes too late. Make A surer than E again, by its score." },
@@ -97,7 +97,7 @@ const TRIALS = [
     note: "F lies on nothing and heads the ranking. Every precision behind it falls, and AP with them. Lower its score step by step." },
   { label: "Unsure and wrong", values: started({ 4: [60, 45, 0.03], 5: [66, 74, 0.02] }),
     note: "E and F are wrong and come last: AP at 0.5 is 1 all the same. Whatever stands behind the last hit costs nothing." },
-  { label: "One pixel", values: [93, 94, 95, 96].map((x) => started({ 3: [x, 66, 0.6] })),
+  { label: "One pixel", values: [94, 95, 96].map((x) => started({ 3: [x, 66, 0.6] })),
     note: (_, { result }) => `The small D is off by a few pixels, its IoU is ${fixed(result.ious[3][3], 2)}. Press again. Move B just as far: a large one hardly notices.` },
 ];
 
@@ -177,7 +177,7 @@ function buildCurve(figure) {
   const frame = shape("path", { class: "axes", d: `M${left} ${top}V${top + height}H${left + width}` });
   const names = [shape("text", { class: "tick", x: left + width / 2 + 44, y: top + height + 15, "text-anchor": "middle", text: "recall" }),
     shape("text", { class: "tick", x: left + 6, y: top + height - 8, text: "precision \u2191" })];
-  const node = shape("svg", { viewBox: "0 0 300 206", class: "plot", role: "img" }, area, frame, line, ...ticks, ...names, ...dots);
+  const node = shape("svg", { viewBox: "0 0 300 174", class: "plot", role: "img" }, area, frame, line, ...ticks, ...names, ...dots);
   function update() {
     const { points, order } = figure.result;
     const levels = [...new Set(points.map((each) => each.recall))].filter((recall) => recall > 0);
@@ -197,8 +197,7 @@ function buildCurve(figure) {
 
 function buildRanking(figure) {
   const items = LETTERS.map(() => element("li", {}, element("b", {}), element("span", {})));
-  const node = element("div", { class: "ranking" }, element("span", { class: "segcore-label", text: "Ranking, the surest first" }),
-    element("ol", {}, ...items));
+  const node = element("ol", { class: "ranking", "aria-label": "Ranking, the surest first" }, ...items);
   function update() {
     figure.result.order.forEach((d, n) => {
       const right = isRight(figure, d);
@@ -233,11 +232,11 @@ function build(figure) {
   const score = slider("Score", { min: 0.01, max: 0.99, step: 0.01 }, (value) =>
     change(figure, figure.state.picked, ([x, y]) => [x, y, Math.round(value * 100) / 100]));
   const [here, all] = [element("b", {}), element("b", {})];
-  const numbers = element("p", { class: "numbers" }, element("span", {}, "AP at this threshold ", here), element("span", {}, "AP, mean of ten ", all));
+  const numbers = element("p", { class: "numbers" }, element("span", {}, "AP at this IoU ", here), element("span", {}, "mean of ten ", all));
   const parts = { threshold, score, here, all, views: [buildScene, buildCurve, buildRanking, buildTable].map((make) => make(figure)),
     words: element("p", { class: "words" }) };
   const [scene, plot, order, table] = parts.views;
-  figure.first(element("p", { class: "segcore-lead", text: "Detections take truths, the surest first. What they take makes the curve." }),
+  figure.first(element("p", { class: "segcore-lead", text: "The surest detection takes a truth first." }),
     trials(figure, TRIALS, REST).node,
     element("div", { class: "pictures" },
       element("div", {}, scene.node, key(["truth", "truth"], ["right", "right"], ["wrong", "wrong"])), element("div", {}, plot.node, numbers)),
