@@ -168,7 +168,7 @@ function buildCurve(figure) {
   const at = (recall, precision) => [left + recall * width, top + (1 - precision) * height];
   const area = shape("path", { class: "area" });
   const line = shape("path", { class: "curve" });
-  const dots = LETTERS.map((letter) => shape("g", { class: "dot" }, shape("circle", { r: 4 }), shape("text", { text: letter, y: -7 })));
+  const dots = LETTERS.map((letter) => shape("g", { class: "dot" }, shape("circle", { r: 4 }), shape("text", { text: letter, x: 6, y: 14 })));
   const ticks = [0, 0.5, 1].flatMap((value) => {
     const [x, y] = at(value, value);
     return [shape("text", { class: "tick", x, y: top + height + 15, "text-anchor": "middle", text: String(value) }),
@@ -177,7 +177,7 @@ function buildCurve(figure) {
   const frame = shape("path", { class: "axes", d: `M${left} ${top}V${top + height}H${left + width}` });
   const names = [shape("text", { class: "tick", x: left + width / 2 + 44, y: top + height + 15, "text-anchor": "middle", text: "recall" }),
     shape("text", { class: "tick", x: left + 6, y: top + height - 8, text: "precision \u2191" })];
-  const node = shape("svg", { viewBox: "0 0 300 174", class: "plot", role: "img" }, area, frame, line, ...ticks, ...names, ...dots);
+  const node = shape("svg", { viewBox: "0 0 304 174", class: "plot", role: "img" }, area, frame, line, ...ticks, ...names, ...dots);
   function update() {
     const { points, order } = figure.result;
     const levels = [...new Set(points.map((each) => each.recall))].filter((recall) => recall > 0);
