@@ -1,0 +1,198 @@
+"""What every two-stage detector needs before it can learn: anchors, box coding, matching and sampling.
+
+A detector does not predict corners. It lays a fixed grid of *anchors* over the image and says of each by how
+much to move and to stretch it (:func:`encode`, :func:`decode`). To train, each anchor must be told which
+object it stands for (:func:`match_boxes`), and a few of the many are drawn so that the background does not
+drown the rest (:func:`draw_balanced`). All of it is Faster R-CNN's (Ren et al. 2015, after Girshick et al.
+2014); chapter 14 puts it to work.
+
+Left out: anchors that reach over the image's edge count like all others, and crowds are not told apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from segcore import inputs
+
+__all__ = ["BACKGROUND", "UNDECIDED", "decode", "draw_balanced", "encode", "make_anchors", "match_boxes"]
+
+BACKGROUND, UNDECIDED = -1, -2
+# Offsets are small and stretches smaller: in these units both have a size of about 1, as losses like it.
+UNITS = (0.1, 0.1, 0.2, 0.2)
+LARGEST_STRETCH = math.log(64)  # so that an untrained network makes no boxes of infinite size
+
+
+def make_anchors(size: tuple[int, int], stride: int, sides: Sequence[float], ratios: Sequence[float]) -> Tensor:
+    """Boxes of a few sizes and shapes around the centre of each cell of a feature map.
+
+    Args:
+        size: Cells of the map, (h, w).
+        stride: Pixels of the image for each cell.
+        sides: Square roots of the areas, in pixels.
+        ratios: Heights divided by widths.
+
+    Returns:
+        float32 ``(h w A, 4)`` as x1, y1, x2, y2, with A = len(sides) len(ratios): row by row, cell by cell,
+        and in a cell side by side, each with all ratios.
+
+    Raises:
+        ValueError: A size, side or ratio that is not above 0, or none of them.
+
+    Example:
+        >>> make_anchors((1, 2), stride=4, sides=[8], ratios=[1.0])
+        tensor([[-2., -2.,  6.,  6.],
+                [ 2., -2., 10.,  6.]])
+    """
+    height, width = inputs.pair(size, "size", axes="h, w")
+    inputs.whole(stride, "stride")
+    if not len(sides) or not len(ratios):
+        raise ValueError("expected at least one of sides and one of ratios, got none; give [32] and [1.0]")
+    side = torch.tensor([inputs.number(each, "sides", above=0) for each in sides])
+    ratio = torch.tensor([inputs.number(each, "ratios", above=0) for each in ratios]).sqrt()
+    half = torch.stack([side[:, None] / ratio, side[:, None] * ratio], dim=-1).reshape(-1, 2) / 2  # (A, 2)
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    centre = (torch.stack([x, y], dim=-1).reshape(-1, 1, 2) + 0.5) * stride  # (h w, 1, 2)
+    return torch.cat([centre - half, centre + half], dim=-1).reshape(-1, 4)
+
+
+def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
+    """What moves and stretches each anchor to its box: dx, dy, dw, dh.
+
+    The centre's shift is divided by the anchor's size, the size's change is a logarithm, and both are given
+    in units of 0.1 and 0.2.
+
+    Args:
+        boxes: ``(N, 4)`` as x1, y1, x2, y2, of positive width and height.
+        anchors: ``(N, 4)``, likewise.
+
+    Returns:
+        ``(N, 4)``; :func:`decode` turns it back.
+
+    Raises:
+        ValueError: Wrong shapes, or a box or anchor without area.
+
+    Example:
+        >>> encode(torch.tensor([[1.0, 0.0, 11.0, 20.0]]), torch.tensor([[0.0, 0.0, 10.0, 10.0]]))
+        tensor([[1.0000, 5.0000, 0.0000, 3.4657]])
+    """
+    inputs.same_shape(inputs.boxes(boxes, "boxes"), "boxes", inputs.boxes(anchors, "anchors"), "anchors")
+    centre, extent = _centre_extent(boxes)
+    base, size = _centre_extent(anchors)
+    for name, value in (("boxes", extent), ("anchors", size)):
+        if not value.is_meta and bool((value <= 0).any()):
+            row = int((value <= 0).any(1).nonzero()[0])
+            raise ValueError(f"expected {name} with an area, got none in {name}[{row}]; drop such {name} first")
+    return torch.cat([(centre - base) / size, (extent / size).log()], dim=1) / boxes.new_tensor(UNITS)
+
+
+def decode(deltas: Tensor, anchors: Tensor) -> Tensor:
+    """Anchors moved and stretched by what a network says, ``(N, 4)``: the inverse of :func:`encode`.
+
+    Args:
+        deltas: ``(N, 4)`` as dx, dy, dw, dh, in the units of :func:`encode`.
+        anchors: ``(N, 4)`` as x1, y1, x2, y2.
+
+    Returns:
+        Boxes ``(N, 4)``. No side grows more than 64 times.
+
+    Raises:
+        ValueError: Wrong shapes.
+
+    Example:
+        >>> decode(torch.tensor([[1.0, 5.0, 0.0, 3.4657]]), torch.tensor([[0.0, 0.0, 10.0, 10.0]])).round()
+        tensor([[ 1.,  0., 11., 20.]])
+    """
+    inputs.same_shape(
+        inputs.floating(deltas, "deltas", "N 4"), "deltas", inputs.boxes(anchors, "anchors"), "anchors"
+    )
+    base, size = _centre_extent(anchors)
+    step = deltas * deltas.new_tensor(UNITS)
+    centre = base + step[:, :2] * size
+    half = size * step[:, 2:].clamp(max=LARGEST_STRETCH).exp() / 2
+    return torch.cat([centre - half, centre + half], dim=1)
+
+
+def match_boxes(
+    candidates: Tensor, truths: Tensor, above: float, below: float, keep_best: bool = False
+) -> Tensor:
+    """Which object each candidate stands for.
+
+    A candidate stands for the object with which its IoU is largest, if that is at least `above`; it is
+    background if it is less than `below`; what lies between is left out of the training.
+
+    Args:
+        candidates: Anchors or proposals ``(N, 4)``.
+        truths: Objects ``(K, 4)``.
+        above: Least IoU of a match.
+        below: Where the background begins; at most `above`.
+        keep_best: Whether the candidates that fit an object best of all also stand for it, however poorly
+            they fit. Without this rule an object of a shape that no anchor has is never learnt.
+
+    Returns:
+        int64 ``(N,)``: the number of the object, or `BACKGROUND` (-1), or `UNDECIDED` (-2).
+
+    Raises:
+        ValueError: Wrong shapes, or thresholds out of order.
+
+    Example:
+        >>> truths = torch.tensor([[0.0, 0.0, 4.0, 4.0]])
+        >>> candidates = torch.tensor([[0.0, 0.0, 4.0, 4.0], [0.0, 0.0, 4.0, 8.0], [5.0, 5.0, 9.0, 9.0]])
+        >>> match_boxes(candidates, truths, above=0.7, below=0.3)
+        tensor([ 0, -2, -1])
+    """
+    inputs.boxes(candidates, "candidates"), inputs.boxes(truths, "truths")
+    if not 0 <= below <= above <= 1:
+        raise ValueError(f"expected 0 <= below <= above <= 1, got below={below} and above={above}; exchange them")
+    if not len(truths):
+        return torch.full((len(candidates),), BACKGROUND, device=candidates.device)
+    iou = box_iou(truths, candidates)  # (K, N)
+    value, which = iou.max(dim=0)
+    matched = which.masked_fill(value < above, UNDECIDED).masked_fill(value < below, BACKGROUND)
+    if keep_best and len(candidates):
+        best = iou.amax(dim=1, keepdim=True)
+        fits = ((iou == best) & (best > 0)).any(dim=0)
+        matched = torch.where(fits, torch.where(iou == best, iou, -1).argmax(dim=0), matched)
+    return matched
+
+
+def draw_balanced(matched: Tensor, count: int, share: float) -> tuple[Tensor, Tensor]:
+    """Draw a few candidates at random, some that stand for objects and some of the background.
+
+    Args:
+        matched: int64 ``(N,)``, as :func:`match_boxes` gives it.
+        count: How many in all, at most.
+        share: The largest share of them that may stand for objects; where there are fewer, background takes
+            their places.
+
+    Returns:
+        Rows of the drawn objects and rows of the drawn background, int64, from torch's own generator.
+
+    Raises:
+        ValueError: A count below 1, or a share that is not from 0 to 1.
+
+    Example:
+        >>> objects, background = draw_balanced(torch.tensor([-1, 0, -2, -1, 1, -1]), count=4, share=0.25)
+        >>> len(objects), len(background)
+        (1, 3)
+    """
+    inputs.whole(count, "count"), inputs.number(share, "share", least=0, most=1)
+    inputs.integer(matched, "matched", "N")
+    objects, background = (matched >= 0).nonzero()[:, 0], (matched == BACKGROUND).nonzero()[:, 0]
+    objects = _draw(objects, int(count * share))
+    return objects, _draw(background, count - len(objects))
+
+
+def _draw(rows: Tensor, most: int) -> Tensor:
+    """At most so many of them, at random."""
+    return rows[torch.randperm(len(rows), device=rows.device)[:most]]
+
+
+def _centre_extent(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Centres and sizes, each (N, 2) as x, y."""
+    return (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
