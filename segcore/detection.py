@@ -28,7 +28,9 @@ UNITS = (0.1, 0.1, 0.2, 0.2)
 LARGEST_STRETCH = math.log(64)  # so that an untrained network makes no boxes of infinite size
 
 
-def make_anchors(size: tuple[int, int], stride: int, sides: Sequence[float], ratios: Sequence[float]) -> Tensor:
+def make_anchors(
+    size: tuple[int, int], stride: int, sides: Sequence[float], ratios: Sequence[float]
+) -> Tensor:
     """Boxes of a few sizes and shapes around the centre of each cell of a feature map.
 
     Args:
@@ -87,7 +89,9 @@ def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
     for name, value in (("boxes", extent), ("anchors", size)):
         if not value.is_meta and bool((value <= 0).any()):
             row = int((value <= 0).any(1).nonzero()[0])
-            raise ValueError(f"expected {name} with an area, got none in {name}[{row}]; drop such {name} first")
+            raise ValueError(
+                f"expected {name} with an area, got none in {name}[{row}]; drop such {name} first"
+            )
     return torch.cat([(centre - base) / size, (extent / size).log()], dim=1) / boxes.new_tensor(UNITS)
 
 
@@ -148,7 +152,9 @@ def match_boxes(
     """
     inputs.boxes(candidates, "candidates"), inputs.boxes(truths, "truths")
     if not 0 <= below <= above <= 1:
-        raise ValueError(f"expected 0 <= below <= above <= 1, got below={below} and above={above}; exchange them")
+        raise ValueError(
+            f"expected 0 <= below <= above <= 1, got below={below} and above={above}; exchange them"
+        )
     if not len(truths):
         return torch.full((len(candidates),), BACKGROUND, device=candidates.device)
     iou = box_iou(truths, candidates)  # (K, N)

@@ -79,7 +79,9 @@ def mask_targets(masks: Tensor, boxes: Tensor, size: int | tuple[int, int]) -> T
         return torch.zeros(0, rows, columns, device=masks.device)
     border = F.pad(masks[:, None].float(), (1, 1, 1, 1))  # outside the image there is no object
     numbers = torch.arange(len(masks), device=masks.device, dtype=torch.float32)[:, None]
-    return roi_align(border, torch.cat([numbers, boxes.detach().float() + 1], 1), (rows, columns))[:, 0].clamp(0, 1)
+    return roi_align(border, torch.cat([numbers, boxes.detach().float() + 1], 1), (rows, columns))[
+        :, 0
+    ].clamp(0, 1)
 
 
 def mask_loss(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
@@ -312,7 +314,10 @@ class MaskHead(nn.Module):
 
     def __init__(self, in_channels: int, num_classes: int, width: int = 64, depth: int = 2) -> None:
         super().__init__()
-        in_channels, num_classes = inputs.whole(in_channels, "in_channels"), inputs.whole(num_classes, "num_classes")
+        in_channels, num_classes = (
+            inputs.whole(in_channels, "in_channels"),
+            inputs.whole(num_classes, "num_classes"),
+        )
         width, depth = inputs.whole(width, "width"), inputs.whole(depth, "depth")
         channels = [in_channels] + [width] * depth
         self.convs = nn.Sequential(*(_unit(a, b) for a, b in zip(channels, channels[1:])))
@@ -422,7 +427,9 @@ class MaskRCNN(nn.Module):
         """The best boxes of each image, overlapping ones dropped."""
         score, row = objectness.topk(min(4 * self.proposals, len(anchors)), dim=1)  # (N, P)
         image = torch.arange(len(row), device=row.device).repeat_interleave(row.shape[1])
-        moved = decode(deltas.gather(1, row[..., None].expand(-1, -1, 4)).flatten(0, 1), anchors[row.flatten()])
+        moved = decode(
+            deltas.gather(1, row[..., None].expand(-1, -1, 4)).flatten(0, 1), anchors[row.flatten()]
+        )
         boxes, score = clip_boxes_to_image(moved, size), score.flatten()
         wide = (boxes[:, 2:] - boxes[:, :2] >= 1).all(1)
         boxes, score, image = boxes[wide], score[wide], image[wide]
@@ -430,7 +437,7 @@ class MaskRCNN(nn.Module):
         return [boxes[kept[image[kept] == n]][: self.proposals] for n in range(len(row))]
 
     def _pool(self, features: Tensor, boxes: list[Tensor], size: int) -> Tensor:
-        return roi_align(features, boxes, size, spatial_scale=1 / STRIDE)
+        return roi_align(features, [each.detach() for each in boxes], size, spatial_scale=1 / STRIDE)
 
     def _head_losses(
         self, features: Tensor, proposals: list[Tensor], targets: list[dict[str, Tensor]]
@@ -467,7 +474,9 @@ class MaskRCNN(nn.Module):
         """What stands in each image: classes and boxes first, then the masks of those that are kept."""
         logits, deltas = (each.float() for each in self.box_head(self._pool(features, proposals, 7)))
         scores, found = logits.softmax(1).split([len(each) for each in proposals]), []
-        for boxes, score, delta in zip(proposals, scores, deltas.split([len(s) for s in scores]), strict=True):
+        for boxes, score, delta in zip(
+            proposals, scores, deltas.split([len(s) for s in scores]), strict=True
+        ):
             row, label = (score[:, 1:] > self.score_threshold).nonzero().unbind(1)
             label = label + 1  # 0 is the background
             box, score = clip_boxes_to_image(decode(delta[row, label], boxes[row]), size), score[row, label]
@@ -513,7 +522,9 @@ def _checked_targets(targets: Any, images: Tensor, num_classes: int) -> list[dic
     _as_many(images, "images", targets, "targets")  # type: ignore[arg-type]
     for n, target in enumerate(targets):
         if missing := {"boxes", "labels", "masks"} - set(target):
-            raise ValueError(f"expected targets[{n}] to have {', '.join(sorted(missing))}, got none; add them")
+            raise ValueError(
+                f"expected targets[{n}] to have {', '.join(sorted(missing))}, got none; add them"
+            )
         names = {field: f"targets[{n}]['{field}']" for field in ("boxes", "labels", "masks")}
         boxes = inputs.boxes(inputs.floating(target["boxes"], names["boxes"], "N 4"), names["boxes"])
         masks = inputs.masks(target["masks"], names["masks"])
@@ -527,9 +538,13 @@ def _checked_targets(targets: Any, images: Tensor, num_classes: int) -> list[dic
                 "resize the masks with the images"
             )
         if bool((labels == 0).any()):
-            raise ValueError(f"expected {names['labels']} from 1, got 0, the background; number classes from 1")
+            raise ValueError(
+                f"expected {names['labels']} from 1, got 0, the background; number classes from 1"
+            )
         if bool((boxes[:, 2:] <= boxes[:, :2]).any()):
-            raise ValueError(f"expected {names['boxes']} with an area, got one without; drop such objects first")
+            raise ValueError(
+                f"expected {names['boxes']} with an area, got one without; drop such objects first"
+            )
     return list(targets)
 
 

@@ -30,6 +30,7 @@ SUPPORT = {
     "inputs.py",
     "tracing.py",
     "windows.py",
+    "detection.py",
     "data",
     "checks",
     "widgets",

@@ -1,49 +1,844 @@
-"""Exercises of chapter 14: a placeholder, until it has its own."""
+"""Chapter 14's exercises: crop a mask's target, its loss, pasting, and what counts as one object."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from segcore.checks.exercise import Case, Exercise, Mistake, reaches_gradient
+from segcore.roi_align import roi_align, roi_pool
 
 __all__ = ["EXERCISES"]
 
 
-# 14.1 -----------------------------------------------------------------------------------------------
+def _disc(size: tuple[int, int], y: float, x: float, radius: float) -> Tensor:
+    """The pixels whose centres lie in a circle, bool (H, W)."""
+    rows, columns = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
+    return (rows + 0.5 - y) ** 2 + (columns + 0.5 - x) ** 2 <= radius**2
 
 
-def placeholder(values: Tensor) -> Tensor:
-    """The reference, written apart from `segcore.mask_rcnn`."""
-    return values * 0.5
+# 14.1 ----------------------------------------------------------------------------------------------
 
 
-def _cases(generator: torch.Generator) -> list[Case]:
+def mask_target(mask: Tensor, box: Tensor, size: int) -> Tensor:
+    """RoIAlign of the mask ``(H, W)`` with two samples a side: ``(size, size)``."""
+    return _target(mask, box, size)
+
+
+def _target(mask: Tensor, box: Tensor, size: int, samples: int = 2, aligned: bool = True) -> Tensor:
+    return roi_align(mask[None, None].float(), [box[None]], size, 1.0, samples, aligned)[0, 0]
+
+
+def _tight(mask: Tensor) -> Tensor:
+    y, x = mask.nonzero(as_tuple=True)
+    return torch.stack([x.min(), y.min(), x.max() + 1, y.max() + 1]).float()
+
+
+def _cut_and_resized(mode: str) -> Callable[..., Tensor]:
+    def wrong(mask: Tensor, box: Tensor, size: int) -> Tensor:
+        x1, y1, x2, y2 = box.round().int().tolist()
+        cut = mask[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)].float()
+        options = {} if mode == "nearest" else {"align_corners": False}
+        return F.interpolate(cut[None, None], size=(size, size), mode=mode, **options)[0, 0]
+
+    return wrong
+
+
+def _target_cases(generator: torch.Generator) -> list[Case]:
+    left = torch.zeros(4, 4, dtype=torch.bool)
+    left[:, :2] = True
+    corner = torch.zeros(5, 6, dtype=torch.bool)
+    corner[:2, 3:] = True
     cases = [
-        Case((torch.tensor([4.0, 2.0]),), "two even numbers"),
-        Case((torch.tensor([3.0]),), "an odd number"),
-        Case((torch.tensor([-4.0, -1.0]),), "numbers below zero"),
-        Case((torch.tensor([[1.0, 2.0], [0.0, 6.0]]),), "a matrix"),
+        Case((left, torch.tensor([1.0, 0.0, 3.0, 4.0]), 2), "the by-hand example"),
+        Case((left, torch.tensor([0.0, 0.0, 4.0, 4.0]), 2), "the whole image: its left half is object"),
+        Case((corner, torch.tensor([1.3, 0.4, 5.7, 4.1]), 3), "a box between the pixels"),
+        Case((corner, torch.tensor([2.0, 1.0, 5.5, 2.5]), 3), "a box that is wider than high"),
+        Case((left, torch.tensor([2.6, 1.0, 3.8, 3.0]), 2), "a box that misses the object"),
     ]
-    return cases + [Case((torch.randn(3, 4, generator=generator),)) for _ in range(3)]
+    for height, width, size in ((20, 30, 7), (24, 16, 5), (30, 30, 14), (18, 26, 4)):
+        places = torch.rand(3, generator=generator)
+        mask = _disc((height, width), height * (0.3 + 0.4 * float(places[0])), width * 0.5, 5.0)
+        corner_of = torch.rand(2, generator=generator) * torch.tensor([width, height]) * 0.3
+        sides = (0.4 + 0.25 * torch.rand(2, generator=generator)) * torch.tensor([width, height])
+        cases.append(Case((mask, torch.cat([corner_of, corner_of + sides]), size)))
+    return cases
 
 
-EXERCISES = (
-    Exercise(
-        "14.1",
-        "A placeholder",
-        placeholder,
-        _cases,
-        plan=(
-            "Take one number by hand: what do 4 and -1 become?",
-            "Do the same to all values at once; no loop is needed.",
+MASK_TARGET = Exercise(
+    "14.1",
+    "What the mask head should say",
+    mask_target,
+    _target_cases,
+    tolerance=1e-4,
+    any_float=True,
+    plan=(
+        "The mask is a feature map: one image, one channel, a cell for each pixel. Which shape does "
+        "`roi_align` want, and which dtype?",
+        "Scale 1, for a cell is a pixel. Two samples a side; check the by-hand example.",
+        "One box goes in, so one map comes out: take the two extra axes away again.",
+    ),
+    mistakes=(
+        Mistake(
+            "already decided",
+            lambda mask, box, size: (_target(mask, box, size) >= 0.5).float(),
+            "Your target is 0 or 1 everywhere. A cell that the outline crosses has a share between: keep it.",
         ),
-        properties=(reaches_gradient(0, lambda: (torch.rand(3),), "values"),),
-        mistakes=(
-            Mistake("doubled", lambda x: x * 2, "Is half of a number larger or smaller than the number?"),
-            Mistake("rounded", lambda x: (x / 2).floor(), "What is half of an odd number? Look at 3."),
-            Mistake("sign lost", lambda x: x.abs() / 2, "On which side of zero is half of a debt?"),
-            Mistake("half taken away", lambda x: x - 0.5, "Half of a number, or a half less than it?"),
+        Mistake(
+            "half a pixel off",
+            lambda mask, box, size: _target(mask, box, size, aligned=False),
+            "You read the mask half a pixel aside. Chapter 13: in which form of RoIAlign do pixel centres lie "
+            "at .5?",
+        ),
+        Mistake(
+            "one sample",
+            lambda mask, box, size: _target(mask, box, size, samples=1),
+            "You read each cell at its middle only. The task says two samples a side, four in a cell.",
+        ),
+        Mistake(
+            "as many samples as pixels",
+            lambda mask, box, size: _target(mask, box, size, samples=0),
+            "You let the box decide how many samples a cell has; that is torchvision's default. Here it is "
+            "two a side.",
+        ),
+        Mistake(
+            "the truth's own box",
+            lambda mask, box, size: _target(mask, _tight(mask), size),
+            "You crop along the box around the mask. The head sees what the proposal shows, so crop along "
+            "the box that is given.",
+        ),
+        Mistake(
+            "the whole image",
+            lambda mask, box, size: _target(
+                mask, torch.tensor([0.0, 0.0, mask.shape[1], mask.shape[0]]), size
+            ),
+            "You resize the mask of the whole image. The target shows what lies in the box, and nothing else.",
+        ),
+        Mistake(
+            "x and y swapped",
+            lambda mask, box, size: _target(mask, box[[1, 0, 3, 2]], size),
+            "Your box lies on its side. A box is x1, y1, x2, y2; x counts columns.",
+        ),
+        Mistake(
+            "the mask on its side",
+            lambda mask, box, size: _target(mask.T, box, size),
+            "Rows and columns of the mask are exchanged before the box is read.",
+        ),
+        Mistake(
+            "the target on its side",
+            lambda mask, box, size: _target(mask, box, size).T,
+            "Your target is right, but on its side: rows of the target go down the image.",
+        ),
+        Mistake(
+            "corner, width and height",
+            lambda mask, box, size: _target(mask, torch.cat([box[:2], box[:2] + box[2:]]), size),
+            "You take the last two numbers of the box for its width and height. They are its far corner.",
+        ),
+        Mistake(
+            "whole pixels, resized",
+            _cut_and_resized("bilinear"),
+            "You cut at whole pixels and resize. That rounds the box, as RoIPool does; read the mask where "
+            "the box is.",
+        ),
+        Mistake(
+            "whole pixels, nearest",
+            _cut_and_resized("nearest"),
+            "You cut at whole pixels and copy the nearest one. The box lies between pixels: read it by "
+            "bilinear samples.",
+        ),
+        Mistake(
+            "largest value",
+            lambda mask, box, size: roi_pool(mask[None, None].float(), [box[None]], size)[0, 0],
+            "You take the largest value of each cell, as RoIPool does. A cell is the mean of its samples.",
+        ),
+        Mistake(
+            "background marked",
+            lambda mask, box, size: 1 - _target(mask, box, size),
+            "You mark what is not the object. The target is 1 where the mask is True.",
+        ),
+        Mistake(
+            "a stride too many",
+            lambda mask, box, size: roi_align(mask[None, None].float(), [box[None]], size, 0.25)[0, 0],
+            "You divide the box by a stride. The mask has a cell for every pixel, so its scale is 1.",
+        ),
+        Mistake(
+            "sum of the samples",
+            lambda mask, box, size: 4 * _target(mask, box, size),
+            "Your cells hold the sum of four samples. A share lies between 0 and 1: take their mean.",
+        ),
+        Mistake(
+            "counted to 255",
+            lambda mask, box, size: 255 * _target(mask, box, size),
+            "Your shares go up to 255. The loss compares them with probabilities: from 0 to 1.",
         ),
     ),
 )
+
+
+# 14.2 ----------------------------------------------------------------------------------------------
+
+
+def mask_loss(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
+    """Mean binary cross-entropy of the channel of each object's class."""
+    own = logits[torch.arange(len(labels)), labels]
+    return F.binary_cross_entropy_with_logits(own, targets)
+
+
+def _own(logits: Tensor, labels: Tensor) -> Tensor:
+    return logits[torch.arange(len(labels)), labels]
+
+
+def _bce(probability: Tensor, targets: Tensor) -> Tensor:
+    return -(targets * probability.log() + (1 - targets) * (1 - probability).log()).mean()
+
+
+def _of_own(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+    """A mistake made with the right channel."""
+    return lambda logits, targets, labels: function(_own(logits, labels), targets)
+
+
+def _of_channel(choose: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+    """The right loss of a wrong channel."""
+
+    def wrong(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(choose(logits, labels), targets)
+
+    return wrong
+
+
+def _all_classes(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
+    wanted = torch.zeros_like(logits)
+    wanted[torch.arange(len(labels)), labels] = targets
+    return F.binary_cross_entropy_with_logits(logits, wanted)
+
+
+def _softmax(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
+    p = _own(logits.softmax(1), labels)
+    return _bce(p.clamp(1e-6, 1 - 1e-6), targets)
+
+
+def _dice(own: Tensor, targets: Tensor) -> Tensor:
+    p = own.sigmoid()
+    return 1 - 2 * (p * targets).sum() / (p.sum() + targets.sum())
+
+
+def _loss_cases(generator: torch.Generator) -> list[Case]:
+    by_hand = torch.tensor([2.0, 0.0]).reshape(1, 2, 1, 1)
+    two = torch.tensor([[[0.0, 1.0], [2.0, -1.0]], [[-2.0, 0.5], [1.0, 3.0]], [[1.5, 0.0], [-0.5, 2.5]]])
+    share = torch.tensor([[[1.0, 0.25], [0.0, 0.5]]])
+    sure = torch.tensor([[100.0, -100.0], [0.0, 0.0]]).reshape(1, 2, 1, 2)
+    cases = [
+        Case((by_hand, torch.ones(1, 1, 1), torch.tensor([1])), "the by-hand example"),
+        Case((by_hand, torch.zeros(1, 1, 1), torch.tensor([0])), "the other class, and nothing to find"),
+        Case((two[None], share, torch.tensor([2])), "targets that are shares"),
+        Case((sure, torch.tensor([[[0.0, 0.0]]]), torch.tensor([0])), "a logit of 100 that is wrong"),
+        Case(
+            (
+                torch.cat([two[None], two[None].flip(1)]),
+                torch.cat([share, 1 - share]),
+                torch.tensor([0, 1]),
+            ),
+            "two objects of two classes",
+        ),
+    ]
+    for count, classes, size in ((3, 4, 3), (6, 3, 7), (4, 5, 5), (2, 4, 6)):
+        logits = torch.randn(count, classes, size, size, generator=generator) * 2
+        targets = torch.rand(count, size, size, generator=generator)
+        labels = torch.randint(1, classes, (count,), generator=generator)
+        labels[0] = 1
+        cases.append(Case((logits, targets, labels)))
+    return cases
+
+
+MASK_LOSS = Exercise(
+    "14.2",
+    "One mask for each class",
+    mask_loss,
+    _loss_cases,
+    tolerance=1e-4,
+    any_float=True,
+    properties=(
+        reaches_gradient(
+            0, lambda: (torch.zeros(1, 3, 2, 2), torch.ones(1, 2, 2), torch.tensor([1])), "logits"
+        ),
+    ),
+    plan=(
+        "First pick, for each object, the channel of its class: from (N, C, M, M) to (N, M, M). Row n goes "
+        "with label n.",
+        "Each number is then a question by itself, yes or no. Squash it to a probability; compare it with "
+        "the target.",
+        "One call of torch does both from the logits and stays finite where a sigmoid would round to 1.",
+        "The mean runs over all cells of all objects.",
+    ),
+    mistakes=(
+        Mistake(
+            "all classes asked",
+            _all_classes,
+            "You also punish the other classes for what they say here. Only the mask of the object's own "
+            "class has a say.",
+        ),
+        Mistake(
+            "every class gets the target",
+            lambda logits, targets, labels: F.binary_cross_entropy_with_logits(
+                logits, targets[:, None].expand_as(logits)
+            ),
+            "You hold the target against every class. What does an object that is a cup say about the masks "
+            "of dogs?",
+        ),
+        Mistake(
+            "softmax over the classes",
+            _softmax,
+            "Your classes share one sum of 1, so they compete for each pixel. Here each class answers for "
+            "itself, by a sigmoid.",
+        ),
+        Mistake(
+            "softmax over the cells",
+            lambda logits, targets, labels: _bce(
+                _own(logits, labels).flatten(1).softmax(1).view_as(targets).clamp(1e-6, 1 - 1e-6), targets
+            ),
+            "Your cells share one sum of 1, as if a single one were the object. Each cell is a question by "
+            "itself.",
+        ),
+        Mistake(
+            "sum for mean",
+            _of_own(lambda own, t: F.binary_cross_entropy_with_logits(own, t, reduction="sum")),
+            "You add all cells up. A mean does not grow with the number of objects or with the size of the "
+            "mask.",
+        ),
+        Mistake(
+            "mean over objects only",
+            _of_own(lambda own, t: F.binary_cross_entropy_with_logits(own, t, reduction="sum") / len(own)),
+            "You divide by the number of objects only. The mean runs over all their cells, too.",
+        ),
+        Mistake(
+            "squashed twice",
+            _of_own(lambda own, t: F.binary_cross_entropy_with_logits(own.sigmoid(), t)),
+            "You take the sigmoid, and the function that you call takes it once more. Once is enough.",
+        ),
+        Mistake(
+            "log of nothing",
+            _of_own(lambda own, t: _bce(own.sigmoid(), t)),
+            "Small logits are right. At 100 the sigmoid rounds to 1, and the log of 0 is no number: work "
+            "from the logits.",
+        ),
+        Mistake(
+            "cut off near 0 and 1",
+            _of_own(lambda own, t: _bce(own.sigmoid().clamp(1e-6, 1 - 1e-6), t)),
+            "Small logits are right. At 100 you cut the probability off, and the loss is too small by far: "
+            "work from the logits.",
+        ),
+        Mistake(
+            "squared error",
+            _of_own(lambda own, t: F.mse_loss(own.sigmoid(), t)),
+            "You take squares of differences. The task asks for cross-entropy: the log of the probability "
+            "of what is true.",
+        ),
+        Mistake(
+            "only where the object is",
+            _of_own(lambda own, t: -(t * F.logsigmoid(own)).mean()),
+            "You score the cells of the object only. Then a mask that is 1 everywhere costs nothing: cells "
+            "outside count as well.",
+        ),
+        Mistake(
+            "targets rounded",
+            _of_own(lambda own, t: F.binary_cross_entropy_with_logits(own, (t >= 0.5).float())),
+            "You round the targets to 0 and 1. A cell on the outline has a share between: use it as it is.",
+        ),
+        Mistake(
+            "targets upside down",
+            _of_own(lambda own, t: F.binary_cross_entropy_with_logits(own, 1 - t)),
+            "You reward the background. Where the target is 1 a large logit must cost little.",
+        ),
+        Mistake(
+            "label one too small",
+            _of_channel(lambda logits, labels: _own(logits, labels - 1)),
+            "You take the channel before the label. Channel 0 belongs to class 0, and so on.",
+        ),
+        Mistake(
+            "the first object's class",
+            _of_channel(lambda logits, labels: logits[:, labels[0]]),
+            "You use one class for all objects. Each has its own label.",
+        ),
+        Mistake(
+            "every label for every object",
+            lambda logits, targets, labels: F.binary_cross_entropy_with_logits(
+                logits[:, labels], targets[:, None].expand(-1, len(labels), -1, -1)
+            ),
+            "You pick all labels for each object, which gives N times N masks. Pair row n with label n.",
+        ),
+        Mistake(
+            "the strongest class",
+            _of_channel(lambda logits, labels: logits.amax(1)),
+            "You take the largest logit over the classes. The class is known: it is the label.",
+        ),
+        Mistake(
+            "the mean of the classes",
+            _of_channel(lambda logits, labels: logits.mean(1)),
+            "You mix the masks of all classes. Only the label's channel is asked.",
+        ),
+        Mistake(
+            "Dice",
+            _of_own(_dice),
+            "That is the Dice loss of chapter 9. Here it is cross-entropy, cell by cell.",
+        ),
+        Mistake(
+            "the sign",
+            _of_own(lambda own, t: -F.binary_cross_entropy_with_logits(own, t)),
+            "Your loss falls when the masks get worse. A log of a probability is negative.",
+        ),
+    ),
+)
+
+
+# 14.3 ----------------------------------------------------------------------------------------------
+
+
+def paste_masks(masks: Tensor, boxes: Tensor, size: Sequence[int]) -> Tensor:
+    """Soft masks ``(N, h, w)`` in their boxes in an image ``(N, H, W)``; a mask is zero outside its box."""
+    down = _hats(boxes[:, 1], boxes[:, 3], masks.shape[1], size[0])
+    across = _hats(boxes[:, 0], boxes[:, 2], masks.shape[2], size[1])
+    return down @ masks @ across.mT
+
+
+def _hats(low: Tensor, high: Tensor, cells: int, pixels: int) -> Tensor:
+    """What each pixel takes from each cell along one axis, (N, pixels, cells)."""
+    part = (torch.arange(pixels) + 0.5 - low[:, None]) / (high - low)[:, None]
+    place = part * cells - 0.5
+    return (1 - (place[..., None] - torch.arange(cells)).abs()).clamp(min=0)
+
+
+def _paste(
+    masks: Tensor,
+    boxes: Tensor,
+    size: Sequence[int],
+    *,
+    centre: float = 0.5,
+    own_half: float = 0.5,
+    nearest: bool = False,
+    corners: bool = False,
+    clamp: bool = False,
+    hard: bool = False,
+) -> Tensor:
+    """`paste_masks` with options; every one that is set is a mistake."""
+    matrices = []
+    for axis, cells, pixels in ((1, masks.shape[1], size[0]), (0, masks.shape[2], size[1])):
+        low, high = boxes[:, axis, None], boxes[:, axis + 2, None]
+        part = (torch.arange(pixels) + centre - low) / (high - low)
+        place = part * (cells - 1) if corners else part * cells - own_half
+        inside = (part >= 0) & (part < 1)
+        if clamp:
+            place = place.clamp(0, cells - 1)
+        if nearest:
+            place = torch.floor(place + 0.5)
+        weights = (1 - (place[..., None] - torch.arange(cells)).abs()).clamp(min=0)
+        matrices.append(weights * inside[..., None] if hard else weights)
+    return matrices[0] @ masks @ matrices[1].mT
+
+
+def _paste_with(**options: Any) -> Callable[..., Tensor]:
+    return lambda masks, boxes, size: _paste(masks, boxes, size, **options)
+
+
+def _torchvisions(masks: Tensor, boxes: Tensor, size: Sequence[int]) -> Tensor:
+    from segcore.mask_rcnn import paste_masks as library
+
+    return library(masks, boxes, (size[0], size[1]), "torchvision")
+
+
+def _paste_cases(generator: torch.Generator) -> list[Case]:
+    one, four = torch.ones(1, 1, 2), torch.tensor([[[0.0, 0.2], [0.4, 1.0]]])
+    cases = [
+        Case((torch.tensor([[[0.0, 1.0]]]), torch.tensor([[1.0, 0.0, 5.0, 1.0]]), (1, 6)), "the by-hand row"),
+        Case((one, torch.tensor([[1.0, 1.0, 5.0, 3.0]]), (4, 6)), "all ones: it fades at the box's edge"),
+        Case((four, torch.tensor([[0.3, 1.2, 5.6, 3.9]]), (5, 7)), "a box between the pixels"),
+        Case((four, torch.tensor([[-1.8, 2.3, 3.1, 7.7]]), (6, 5)), "a box that reaches over the edges"),
+        Case(
+            (torch.cat([four, 1 - four]), torch.tensor([[0.0, 0.0, 3.0, 4.0], [1.0, 2.0, 5.0, 4.5]]), (5, 6)),
+            "two masks, each in its box",
+        ),
+    ]
+    for count, cells, size in ((2, (3, 5), (9, 14)), (3, (7, 7), (16, 11)), (1, (14, 14), (12, 12))):
+        masks = torch.rand(count, *cells, generator=generator)
+        corner = torch.rand(count, 2, generator=generator) * 4 - 1.3
+        extent = torch.rand(count, 2, generator=generator) * 5 + 2.2
+        cases.append(Case((masks, torch.cat([corner, corner + extent], 1), size)))
+    return cases
+
+
+PASTE = Exercise(
+    "14.3",
+    "From soft masks to the image",
+    paste_masks,
+    _paste_cases,
+    tolerance=1e-4,
+    any_float=True,
+    plan=(
+        "One axis, one box first. How far through the box does each pixel's centre lie, from 0 to 1? In the "
+        "by-hand row, column 2 lies at 0.375.",
+        "Times the cells, less one half: the place in indices of cells. Column 2 lies at …",
+        "What does a pixel take from cell j? 1 − … of their distance, and never less than 0. That is a "
+        "matrix with a row for each pixel.",
+        "Do it for all boxes at once: a new axis in front. Then two products, one from each side of the "
+        "mask.",
+    ),
+    mistakes=(
+        Mistake(
+            "clamped, cut at the box",
+            _paste_with(clamp=True, hard=True),
+            "That is lab 13's rule: the last cell's value up to the box's edge. Here the mask is zero "
+            "outside, and fades on both sides of the edge.",
+        ),
+        Mistake(
+            "clamped, never cut",
+            _paste_with(clamp=True),
+            "Yours repeats the outermost cell for ever. A cell that is not there gives nothing.",
+        ),
+        Mistake(
+            "cut at the box",
+            _paste_with(hard=True),
+            "Inside the box all is right. Just outside, the outermost cell still gives a little: it fades "
+            "over half a cell.",
+        ),
+        Mistake(
+            "pixel corners",
+            _paste_with(centre=0.0),
+            "You ask for the value at a pixel's corner. The pixel in column 3 is the place 3.5: its centre.",
+        ),
+        Mistake(
+            "the mask's half cell forgotten",
+            _paste_with(own_half=0.0),
+            "Cells have centres too. With two cells over the box, the first centre lies at a quarter of its "
+            "width, not at 0.",
+        ),
+        Mistake(
+            "half a cell twice",
+            _paste_with(own_half=1.0),
+            "Your masks lie half a cell aside: the half was taken off twice.",
+        ),
+        Mistake(
+            "corners aligned",
+            _paste_with(corners=True),
+            "Yours puts the centres of the outermost cells on the edges of the box. The cells fill the box.",
+        ),
+        Mistake(
+            "nearest cell",
+            _paste_with(nearest=True),
+            "Each pixel of yours copies one cell. Between two cell centres the value goes over from one to "
+            "the other.",
+        ),
+        Mistake(
+            "x and y swapped",
+            lambda masks, boxes, size: _paste(masks, boxes[:, [1, 0, 3, 2]], size),
+            "A box is x1, y1, x2, y2. Rows of the image go with y, columns with x.",
+        ),
+        Mistake(
+            "size as width, height",
+            lambda masks, boxes, size: _paste(masks, boxes, (size[1], size[0])),
+            "size is (height, width): with (4, 6) there are four rows of six pixels.",
+        ),
+        Mistake(
+            "corner, width and height",
+            lambda masks, boxes, size: _paste(masks, torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1), size),
+            "You take the last two numbers of a box for its width and height. They are its far corner.",
+        ),
+        Mistake(
+            "boxes cut to whole numbers",
+            lambda masks, boxes, size: _paste(masks, boxes.trunc(), size),
+            "You drop what comes after the point in the boxes' numbers. A mask may begin between two pixels.",
+        ),
+        Mistake(
+            "boxes rounded",
+            lambda masks, boxes, size: _paste(masks, torch.floor(boxes + 0.5), size),
+            "You round the boxes to whole pixels. A mask may begin between two pixels.",
+        ),
+        Mistake(
+            "torchvision's way",
+            _torchvisions,
+            "That is how torchvision pastes: it rounds the box first. Map each pixel's centre into the box "
+            "as it is.",
+        ),
+        Mistake(
+            "already decided",
+            lambda masks, boxes, size: (_paste(masks, boxes, size) >= 0.5).float(),
+            "You decide for each pixel at once. The result stays soft; the threshold comes afterwards.",
+        ),
+        Mistake(
+            "one picture for all",
+            lambda masks, boxes, size: _paste(masks, boxes, size).amax(0, keepdim=True),
+            "You draw all masks into one picture. Each object keeps a picture of its own.",
+        ),
+        Mistake(
+            "the first box for all",
+            lambda masks, boxes, size: _paste(masks, boxes[:1].expand(len(masks), 4), size),
+            "You put every mask into the first box. Mask n belongs to box n.",
+        ),
+        Mistake(
+            "masks on their side",
+            lambda masks, boxes, size: _paste(masks.mT, boxes, size),
+            "Your masks lie on their side. A mask's rows go down the box.",
+        ),
+        Mistake(
+            "squashed once more",
+            lambda masks, boxes, size: _paste(masks.sigmoid(), boxes, size),
+            "Your values are squashed once more. The masks hold shares already.",
+        ),
+        Mistake(
+            "from the image's corner",
+            lambda masks, boxes, size: _paste(masks, torch.cat([0 * boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1), size),
+            "All your masks begin in the image's corner. A mask begins where its box begins.",
+        ),
+        Mistake(
+            "the image for the box",
+            lambda masks, boxes, size: _paste(
+                masks, torch.tensor([0.0, 0.0, size[1], size[0]]).expand(len(masks), 4), size
+            ),
+            "You stretch the masks over the whole image. A mask fills its box.",
+        ),
+    ),
+)  # fmt: skip
+
+
+# 14.4 ----------------------------------------------------------------------------------------------
+
+
+def distinct(masks: Tensor, scores: Tensor, score_threshold: float, iou_threshold: float) -> Tensor:
+    """Rows of the masks that stand for objects of their own, surest first: int64 ``(K,)``."""
+    return _distinct(masks, scores, score_threshold, iou_threshold)
+
+
+def _mask_iou(one: Tensor, two: Tensor) -> float:
+    return float((one & two).sum() / (one | two).sum())
+
+
+def _over_smaller(one: Tensor, two: Tensor) -> float:
+    return float((one & two).sum() / torch.minimum(one.sum(), two.sum()))
+
+
+def _box_iou(one: Tensor, two: Tensor) -> float:
+    a, b = _tight(one), _tight(two)
+    low, high = torch.maximum(a[:2], b[:2]), torch.minimum(a[2:], b[2:])
+    shared = (high - low).clamp(min=0).prod()
+    return float(shared / ((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - shared))
+
+
+def _distinct(
+    masks: Tensor,
+    scores: Tensor,
+    score_threshold: float,
+    iou_threshold: float,
+    overlap: Callable[[Tensor, Tensor], float] = _mask_iou,
+) -> Tensor:
+    kept: list[int] = []
+    for row in sorted(range(len(scores)), key=lambda row: -scores[row]):  # equal ones stay in their order
+        if scores[row] >= score_threshold and masks[row].any():
+            new = all(overlap(masks[row], masks[other]) <= iou_threshold for other in kept)
+            kept = [*kept, row] if new else kept
+    return torch.tensor(kept, dtype=torch.int64)
+
+
+def _suppress(
+    order: Callable[[Tensor], Tensor] = lambda s: s.argsort(descending=True, stable=True),
+    sure: Callable[[Tensor, float], Tensor] = lambda s, t: s >= t,
+    crowded: Callable[[float, float], bool] = lambda iou, t: iou > t,
+    all_before: bool = False,
+    empty: bool = False,
+    overlap: Callable[[Tensor, Tensor], float] = _mask_iou,
+) -> Callable[..., Tensor]:
+    """`distinct` with one thing turned wrong."""
+
+    def wrong(masks: Tensor, scores: Tensor, score_threshold: float, iou_threshold: float) -> Tensor:
+        kept: list[int] = []
+        before: list[int] = []
+        for row in order(scores).tolist():
+            if not sure(scores[row], score_threshold) or not (empty or masks[row].any()):
+                continue
+            others = before if all_before else kept
+            before = [*before, row]
+            if not any(crowded(overlap(masks[row], masks[other]), iou_threshold) for other in others):
+                kept.append(row)
+        return torch.tensor(kept, dtype=torch.int64)
+
+    return wrong
+
+
+def _positions(masks: Tensor, scores: Tensor, score_threshold: float, iou_threshold: float) -> Tensor:
+    order = scores.argsort(descending=True, stable=True)
+    return torch.argsort(order)[_distinct(masks, scores, score_threshold, iou_threshold)]
+
+
+def _only_neighbours(masks: Tensor, scores: Tensor, score_threshold: float, iou_threshold: float) -> Tensor:
+    kept: list[int] = []
+    for row in scores.argsort(descending=True, stable=True).tolist():
+        if scores[row] >= score_threshold and masks[row].any():
+            if not kept or _mask_iou(masks[row], masks[kept[-1]]) <= iou_threshold:
+                kept.append(row)
+    return torch.tensor(kept, dtype=torch.int64)
+
+
+def _bars(*spans: tuple[int, int]) -> Tensor:
+    """Masks of one row of eight pixels: from ... to."""
+    masks = torch.zeros(len(spans), 1, 8, dtype=torch.bool)
+    for mask, (start, stop) in zip(masks, spans, strict=True):
+        mask[0, start:stop] = True
+    return masks
+
+
+def _rows_differ(expected: Tensor, got: Any) -> str | None:
+    try:
+        rows = torch.as_tensor(got)
+    except (TypeError, ValueError, RuntimeError):
+        return "Expected the numbers of the rows that are kept."
+    if rows.dtype == torch.bool or (rows.is_floating_point() and rows.numel()):
+        return "Expected whole numbers: the rows that are kept, surest first."
+    if rows.shape != expected.shape:
+        return f"Expected {len(expected)} rows, {expected.tolist()}; came: {rows.tolist()}."
+    if rows.tolist() != expected.tolist():
+        return f"Expected the rows {expected.tolist()}; came: {rows.tolist()}."
+    if not isinstance(got, Tensor) or rows.dtype != torch.int64:
+        return "The rows are right; return them as a tensor of int64."
+    return None
+
+
+def _distinct_cases(generator: torch.Generator) -> list[Case]:
+    def case(masks: Tensor, scores: Sequence[float], low: float, most: float, note: str) -> Case:
+        return Case((masks, torch.tensor(scores), low, most), note)
+
+    ell = torch.zeros(2, 4, 4, dtype=torch.bool)
+    ell[0, :, 0] = ell[0, 3] = True
+    ell[1, :3, 1:] = True
+    cases = [
+        case(_bars((0, 4), (1, 5), (5, 8)), (0.6, 0.9, 0.5), 0.3, 0.5, "the by-hand example"),
+        case(_bars((0, 4), (2, 6), (4, 8)), (0.9, 0.8, 0.7), 0.3, 0.3, "who was dropped drops nobody"),
+        case(_bars((0, 2), (3, 5), (6, 8)), (0.5, 0.25, 0.125), 0.25, 0.5, "just the score that is asked"),
+        case(_bars((0, 4), (0, 2), (4, 8)), (0.9, 0.8, 0.7), 0.3, 0.5, "an IoU of just the threshold"),
+        case(_bars((0, 4), (0, 4), (4, 8)), (0.5, 0.5, 0.5), 0.3, 0.5, "equal scores: the earlier row first"),
+        case(_bars((0, 4), (2, 2), (4, 8)), (0.5, 0.9, 0.6), 0.3, 0.5, "a mask without a pixel is nothing"),
+        case(_bars((0, 8), (0, 3), (5, 6)), (0.9, 0.8, 0.7), 0.3, 0.5, "small ones inside a large one"),
+        case(ell, (0.9, 0.8), 0.3, 0.4, "boxes overlap, masks do not"),
+        case(_bars((0, 3), (4, 8)), (0.2, 0.1), 0.3, 0.5, "nothing is sure enough"),
+    ]
+    for count, size in ((8, (10, 12)), (12, (16, 16)), (6, (12, 9))):
+        places = torch.rand(count, 3, generator=generator)
+        masks = torch.stack(
+            [_disc(size, float(y) * size[0], float(x) * size[1], 2 + 3 * float(r)) for y, x, r in places]
+        )
+        scores = torch.rand(count, generator=generator)
+        cases.append(Case((masks, scores, 0.25, 0.2 + 0.2 * float(places[0, 0]))))
+    return cases
+
+
+DISTINCT = Exercise(
+    "14.4",
+    "What counts as one object",
+    distinct,
+    _distinct_cases,
+    compare=_rows_differ,
+    plan=(
+        "Order the rows by score, the largest first; a stable sort leaves equal ones in their order.",
+        "Go through them. Who is not sure enough, or has no pixel, is passed over.",
+        "Count what it shares with each mask that was *kept* so far, and what the two cover together.",
+        "If none of these ratios is above the threshold, keep the row. At the end make one tensor of the "
+        "numbers, also when there are none.",
+    ),
+    mistakes=(
+        Mistake(
+            "all earlier ones count",
+            _suppress(all_before=True),
+            "A mask that you dropped still drops others. Compare with those that were kept.",
+        ),
+        Mistake(
+            "only the last one kept",
+            _only_neighbours,
+            "You compare with the mask that was kept last. It may lie on any of those that were kept.",
+        ),
+        Mistake(
+            "just the threshold drops",
+            _suppress(crowded=lambda iou, t: iou >= t),
+            "At an IoU of just the threshold you drop the mask. The task says: more than that.",
+        ),
+        Mistake(
+            "just the score is too little",
+            _suppress(sure=lambda s, t: s > t),
+            "A score of just the threshold is enough. Look at how the task says it: at least.",
+        ),
+        Mistake(
+            "the least sure first",
+            _suppress(order=lambda s: s.argsort(stable=True)),
+            "You begin with the lowest score. Of two masks of one object the surer one must stay.",
+        ),
+        Mistake(
+            "in the order given",
+            _suppress(order=lambda s: torch.arange(len(s))),
+            "You go through the rows as they come. Of two masks of one object the surer one must stay.",
+        ),
+        Mistake(
+            "equal ones backwards",
+            _suppress(order=lambda s: s.flip(0).argsort(descending=True, stable=True).mul(-1).add(len(s) - 1)),
+            "Where scores are equal, the earlier row goes first. Is your sort stable?",
+        ),
+        Mistake(
+            "no score asked",
+            _suppress(sure=lambda s, t: s >= -1),
+            "You keep rows however low their score is. What does score_threshold say?",
+        ),
+        Mistake(
+            "nothing is dropped",
+            _suppress(crowded=lambda iou, t: False),
+            "You keep two masks of the same object. What does iou_threshold say?",
+        ),
+        Mistake(
+            "whatever touches",
+            _suppress(crowded=lambda iou, t: iou > 0),
+            "You drop every mask that shares a pixel with another. Neighbours may overlap a little.",
+        ),
+        Mistake(
+            "empty ones kept",
+            _suppress(empty=True, crowded=lambda iou, t: iou > t),
+            "You keep a mask without a single pixel. Its IoU is 0 / 0; it is no object.",
+        ),
+        Mistake(
+            "over the smaller mask",
+            _suppress(overlap=_over_smaller),
+            "You divide by the smaller mask's pixels, so a small object inside a large one is dropped. IoU "
+            "divides by the pixels of both together.",
+        ),
+        Mistake(
+            "over both areas",
+            _suppress(overlap=lambda one, two: float((one & two).sum() / (one.sum() + two.sum()))),
+            "You divide by the sum of the two areas. What they share counts once in the union.",
+        ),
+        Mistake(
+            "boxes for masks",
+            _suppress(overlap=_box_iou),
+            "You compare the boxes. Two objects may share a box and no pixel: compare the masks.",
+        ),
+        Mistake(
+            "thresholds exchanged",
+            lambda masks, scores, low, most: _distinct(masks, scores, most, low),
+            "You ask the scores for the IoU's threshold and the other way round. Look at their order.",
+        ),
+        Mistake(
+            "by number, not by score",
+            lambda masks, scores, low, most: _distinct(masks, scores, low, most).sort().values,
+            "The right rows, in the wrong order. The surest comes first.",
+        ),
+        Mistake(
+            "places in the sorted list",
+            _positions,
+            "You return where the kept ones stand in your sorted list. Asked are their rows in `masks`.",
+        ),
+        Mistake(
+            "true and false",
+            lambda masks, scores, low, most: torch.zeros(len(masks), dtype=torch.bool).index_fill(
+                0, _distinct(masks, scores, low, most), True
+            ),
+            "You return true or false for each row, which loses the order. Return the rows, surest first.",
+        ),
+    ),
+)  # fmt: skip
+
+EXERCISES = (MASK_TARGET, MASK_LOSS, PASTE, DISTINCT)
