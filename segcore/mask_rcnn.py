@@ -17,6 +17,7 @@ random weights. Left out: crowds, and images of different sizes in a batch.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
@@ -85,10 +86,10 @@ def mask_targets(masks: Tensor, boxes: Tensor, size: int | tuple[int, int]) -> T
 
 
 def mask_loss(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
-    """Mean binary cross-entropy of each object's mask, taken from the channel of its class alone.
+    r"""Mean binary cross-entropy of each object's mask, taken from the channel of its class alone.
 
-    .. math:: L = -\frac{1}{N M^2} \\sum_n \\sum_{ij} t \\log \\sigma(z) + (1 - t) \\log(1 - \\sigma(z)),
-        \\qquad z = z_{n, y_n, i, j}.
+    .. math:: L = -\frac{1}{N M^2} \sum_n \sum_{ij} t \log \sigma(z) + (1 - t) \log(1 - \sigma(z)),
+        \qquad z = z_{n, y_n, i, j}.
 
     The other channels get no gradient: an object of one class says nothing about the masks of the others.
 
@@ -238,7 +239,7 @@ class MergedPyramid(nn.Module):
         self.stem = nn.ModuleList([_unit(3, width // 4), _unit(width // 4, width // 2)])
         channels = (width, width, 2 * width)
         self.stages = nn.ModuleList()
-        for before, after in zip((width // 2, *channels), channels):
+        for before, after in itertools.pairwise((width // 2, *channels)):
             self.stages.append(nn.Sequential(_unit(before, after), _unit(after, after)))
         self.laterals = nn.ModuleList(nn.Conv2d(each, width, 1) for each in channels)
         self.smooth = _unit(width, width)
@@ -248,7 +249,7 @@ class MergedPyramid(nn.Module):
         x = images * 2 - 1
         for unit in self.stem:
             x = F.max_pool2d(unit(x), 2, ceil_mode=True)
-        maps = []
+        maps: list[Tensor] = []
         for stage in self.stages:
             maps.append(stage(F.max_pool2d(x, 2, ceil_mode=True) if maps else x))
             x = maps[-1]
@@ -260,7 +261,7 @@ class MergedPyramid(nn.Module):
 
 
 class ProposalHead(nn.Module):
-    """Says of each anchor whether there is an object, and how to move the anchor onto it (Ren et al. 2015)."""
+    """Says of each anchor whether there is an object, and how to move it there (Ren et al. 2015)."""
 
     def __init__(self, width: int, anchors: int) -> None:
         super().__init__()
@@ -320,7 +321,7 @@ class MaskHead(nn.Module):
         )
         width, depth = inputs.whole(width, "width"), inputs.whole(depth, "depth")
         channels = [in_channels] + [width] * depth
-        self.convs = nn.Sequential(*(_unit(a, b) for a, b in zip(channels, channels[1:])))
+        self.convs = nn.Sequential(*(_unit(a, b) for a, b in itertools.pairwise(channels)))
         self.up = nn.ConvTranspose2d(width, width, 2, stride=2)
         self.score = nn.Conv2d(width, num_classes, 1)
 
@@ -484,10 +485,10 @@ class MaskRCNN(nn.Module):
             box, label, score = box[wide], label[wide], score[wide]
             kept = batched_nms(box, score, label, 0.5)[: self.detections]  # class by class; best first
             found.append({"boxes": box[kept], "labels": label[kept], "scores": score[kept]})
-        boxes, label = [each["boxes"] for each in found], torch.cat([each["labels"] for each in found])
-        masks = self.mask_head(self._pool(features, boxes, 14)).float().sigmoid()
+        last, label = [each["boxes"] for each in found], torch.cat([each["labels"] for each in found])
+        masks = self.mask_head(self._pool(features, last, 14)).float().sigmoid()
         own = masks[torch.arange(len(label), device=label.device), label]
-        for each, soft in zip(found, own.split([len(b) for b in boxes]), strict=True):
+        for each, soft in zip(found, own.split([len(b) for b in last]), strict=True):
             pasted = paste_masks(soft, each["boxes"], (size[0], size[1]))
             each |= {"masks": pasted >= 0.5, "soft": soft}
         return found
@@ -532,9 +533,9 @@ def _checked_targets(targets: Any, images: Tensor, num_classes: int) -> list[dic
         _as_many(boxes, names["boxes"], labels, names["labels"])
         _as_many(boxes, names["boxes"], masks, names["masks"])
         if masks.shape[1:] != images.shape[2:]:
-            size = inputs.size_of(images.shape[2:])
+            size, came = inputs.size_of(images.shape[2:]), inputs.size_of(masks.shape[1:])
             raise ValueError(
-                f"expected {names['masks']} of the images' size, {size}, got {inputs.size_of(masks.shape[1:])}; "
+                f"expected {names['masks']} of the images' size, {size}, got {came}; "
                 "resize the masks with the images"
             )
         if bool((labels == 0).any()):

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 from torchvision.models.detection import roi_heads as peer
 
 from segcore.data.scenes import make_scenes
@@ -344,22 +345,35 @@ def test_it_trains_by_fit_and_leaves_the_targets_alone(scenes, targets):
         assert all(torch.equal(now[key], then[key]) for key in then)
 
 
+def changed(number, field, change):
+    def made(targets):
+        return [
+            each | {field: change(each[field])} if n == number else each for n, each in enumerate(targets)
+        ]
+
+    return made
+
+
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
         (lambda t: None, ValueError, "expected targets in training mode, got none"),
         (lambda t: t[:3], ValueError, "expected as many targets as images, 4, got 3"),
         (lambda t: t[0], TypeError, "expected targets as a list of dicts"),
-        (lambda t: [*t[:3], {k: v for k, v in t[3].items() if k != "masks"}], ValueError, r"targets\[3\] to have masks"),
-        (lambda t: [t[0] | {"masks": t[0]["masks"][:, :9]}, *t[1:]], ValueError, r"targets\[0\]\['masks'\] of the images'"),
-        (lambda t: [t[0] | {"masks": t[0]["masks"].float()}, *t[1:]], ValueError, r"targets\[0\]\['masks'\] in bool"),
-        (lambda t: [t[0], t[1] | {"labels": t[1]["labels"][:1]}, *t[2:]], ValueError, r"as many targets\[1\]\['labels'\]"),
-        (lambda t: [t[0], t[1] | {"labels": t[1]["labels"] * 0}, *t[2:]], ValueError, r"targets\[1\]\['labels'\] from 1"),
-        (lambda t: [t[0], t[1] | {"labels": t[1]["labels"] + 3}, *t[2:]], ValueError, r"targets\[1\]\['labels'\] from 0 to 3"),
-        (lambda t: [t[0] | {"boxes": t[0]["boxes"] * torch.tensor([1, 1, 0, 0])}, *t[1:]], ValueError, r"targets\[0\]\['boxes'\]"),
-        (lambda t: [t[0] | {"boxes": t[0]["boxes"] * torch.nan}, *t[1:]], ValueError, r"finite targets\[0\]\['boxes'\]"),
+        (lambda t: [*t[:3], {"boxes": t[3]["boxes"]}], ValueError, r"targets\[3\] to have labels, masks"),
+        (changed(0, "masks", lambda x: x[:, :9]), ValueError, r"targets\[0\]\['masks'\] of the images'"),
+        (changed(0, "masks", Tensor.float), ValueError, r"targets\[0\]\['masks'\] in bool"),
+        (changed(1, "labels", lambda x: x[:1]), ValueError, r"as many targets\[1\]\['labels'\]"),
+        (changed(1, "labels", lambda x: x * 0), ValueError, r"targets\[1\]\['labels'\] from 1"),
+        (changed(1, "labels", lambda x: x + 3), ValueError, r"targets\[1\]\['labels'\] from 0 to 3"),
+        (
+            changed(0, "boxes", lambda x: x[:, [0, 1, 0, 1]]),
+            ValueError,
+            r"targets\[0\]\['boxes'\] with an area",
+        ),
+        (changed(0, "boxes", lambda x: x * torch.nan), ValueError, r"finite targets\[0\]\['boxes'\]"),
     ],
-)  # fmt: skip
+)
 def test_targets_that_do_not_fit_are_named(scenes, targets, change, error, words):
     with pytest.raises(error, match=words):
         MaskRCNN(4, width=16)(scenes.image, change(targets))

@@ -91,8 +91,8 @@ MASK_TARGET = Exercise(
         Mistake(
             "half a pixel off",
             lambda mask, box, size: _target(mask, box, size, aligned=False),
-            "You read the mask half a pixel aside. Chapter 13: in which form of RoIAlign do pixel centres lie "
-            "at .5?",
+            "You read the mask half a pixel aside. In which form of chapter 13's RoIAlign do pixel centres "
+            "lie at .5?",
         ),
         Mistake(
             "one sample",
@@ -116,7 +116,7 @@ MASK_TARGET = Exercise(
             lambda mask, box, size: _target(
                 mask, torch.tensor([0.0, 0.0, mask.shape[1], mask.shape[0]]), size
             ),
-            "You resize the mask of the whole image. The target shows what lies in the box, and nothing else.",
+            "You resize the mask of the whole image. The target shows what lies in the box, no more.",
         ),
         Mistake(
             "x and y swapped",
@@ -542,7 +542,9 @@ PASTE = Exercise(
         ),
         Mistake(
             "corner, width and height",
-            lambda masks, boxes, size: _paste(masks, torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1), size),
+            lambda masks, boxes, size: _paste(
+                masks, torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1), size
+            ),
             "You take the last two numbers of a box for its width and height. They are its far corner.",
         ),
         Mistake(
@@ -588,7 +590,9 @@ PASTE = Exercise(
         ),
         Mistake(
             "from the image's corner",
-            lambda masks, boxes, size: _paste(masks, torch.cat([0 * boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1), size),
+            lambda masks, boxes, size: _paste(
+                masks, torch.cat([0 * boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1), size
+            ),
             "All your masks begin in the image's corner. A mask begins where its box begins.",
         ),
         Mistake(
@@ -673,9 +677,9 @@ def _positions(masks: Tensor, scores: Tensor, score_threshold: float, iou_thresh
 def _only_neighbours(masks: Tensor, scores: Tensor, score_threshold: float, iou_threshold: float) -> Tensor:
     kept: list[int] = []
     for row in scores.argsort(descending=True, stable=True).tolist():
-        if scores[row] >= score_threshold and masks[row].any():
-            if not kept or _mask_iou(masks[row], masks[kept[-1]]) <= iou_threshold:
-                kept.append(row)
+        sure = scores[row] >= score_threshold and masks[row].any()
+        if sure and (not kept or _mask_iou(masks[row], masks[kept[-1]]) <= iou_threshold):
+            kept.append(row)
     return torch.tensor(kept, dtype=torch.int64)
 
 
@@ -777,7 +781,7 @@ DISTINCT = Exercise(
         ),
         Mistake(
             "equal ones backwards",
-            _suppress(order=lambda s: s.flip(0).argsort(descending=True, stable=True).mul(-1).add(len(s) - 1)),
+            _suppress(order=lambda s: len(s) - 1 - s.flip(0).argsort(descending=True, stable=True)),
             "Where scores are equal, the earlier row goes first. Is your sort stable?",
         ),
         Mistake(
