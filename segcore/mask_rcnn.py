@@ -181,7 +181,8 @@ def _paste_index(low: Tensor, high: Tensor, cells: int, pixels: int, method: str
     middle, half = (low + high) / 2, (high - low) / 2 * ((cells + 2) / cells)
     low, high = (middle - half).trunc(), (middle + half).trunc() + 1  # one pixel longer
     part = (pixel - low) / (high - low)
-    index = (part * (cells + 2) - 0.5).clamp(0, cells + 1) - 1  # the border's cells are -1 and `cells`
+    # The border's cells are number -1 and number `cells`.
+    index = (part * (cells + 2) - 0.5).clamp(0, cells + 1) - 1
     return torch.where((part > 0) & (part < 1), index, -2)
 
 
