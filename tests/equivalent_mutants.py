@@ -386,4 +386,15 @@ EQUIVALENT: dict[str, dict[str, list[str]]] = {
             "_place: turned [part < 1]",
         ],
     },
+    "14.1": {
+        "the last of one is the first": [
+            "_target: one less [0]",
+            "_target: one less [0] #2",
+        ],
+    },
+    "14.4": {
+        "IoU is the same both ways": [
+            "_distinct: arguments 1 and 2 exchanged [overlap(masks[row], masks[other])]",
+        ],
+    },
 }

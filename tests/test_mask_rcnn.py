@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor
 from torchvision.models.detection import roi_heads as peer
 
 from segcore.data.scenes import make_scenes
+from segcore.instance_metrics import evaluate_instances
 from segcore.mask_rcnn import (
     MaskHead,
     MaskRCNN,
@@ -26,6 +29,7 @@ from segcore.mask_rcnn import (
 from segcore.train import batches, fit
 
 SEEDS = (0, 1, 2)
+ROOT = Path(__file__).parents[1]
 
 
 def random_boxes(count, size, generator):
@@ -384,3 +388,24 @@ def test_the_network_refuses_what_is_no_image():
         MaskRCNN(4, width=16).eval()(torch.rand(3, 32, 32))
     with pytest.raises(ValueError, match="expected num_classes of at least 2"):
         MaskRCNN(1)
+
+
+def test_the_weights_are_those_of_the_results():
+    results = json.loads((ROOT / "book" / "results" / "mask_rcnn.json").read_text(encoding="utf-8"))
+    trained = results["runs"][results["seeds"].index(0)]["colour"]
+    network = mask_rcnn_for_scenes()
+    assert not network.training and next(network.parameters()).dtype == torch.float32
+    assert sum(p.numel() for p in network.parameters()) == trained["parameters"] <= 600_000
+    scenes = make_scenes(64, 96, seed=1)
+    with torch.no_grad():
+        found = [each for part in scenes.image.split(8) for each in network(part)]
+    table = evaluate_instances(found, instance_targets(scenes.instances, scenes.object_classes))
+    assert table["AP50"] == pytest.approx(trained["AP50_64"], abs=0.01)
+    assert table["AP50"] >= 0.85
+
+
+def test_the_weights_come_with_the_library_and_are_small():
+    weights = ROOT / "segcore" / "data" / "weights" / "mask_rcnn.pt"
+    assert weights.stat().st_size <= 1_300_000
+    state = torch.load(weights, weights_only=True)
+    assert all(w.dtype in (torch.float16, torch.int64) and w.isfinite().all() for w in state.values())
