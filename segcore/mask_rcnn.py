@@ -172,14 +172,21 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int], method: str
     return _paste_windows(masks.detach().to(dtype), down, across).to(masks.dtype)
 
 
-def _paste_index(low: Tensor, high: Tensor, cells: int, pixels: int, method: str) -> Tensor:
+def _paste_index(
+    low: Tensor,
+    high: Tensor,
+    cells: int,
+    pixels: int,
+    method: str,
+) -> Tensor:
     """Where the centre of each pixel along one axis lies in the masks, in indices of cells, (N, pixels)."""
     pixel = torch.arange(pixels, device=low.device, dtype=low.dtype) + 0.5
     low, high = low[:, None], high[:, None]
     if method == "exact":
         return (pixel - low) / (high - low) * cells - 0.5
     middle, half = (low + high) / 2, (high - low) / 2 * ((cells + 2) / cells)
-    low, high = (middle - half).trunc(), (middle + half).trunc() + 1  # one pixel longer
+    # Cut to whole pixels, and one pixel longer.
+    low, high = (middle - half).trunc(), (middle + half).trunc() + 1
     part = (pixel - low) / (high - low)
     # The border's cells are number -1 and number `cells`.
     index = (part * (cells + 2) - 0.5).clamp(0, cells + 1) - 1
@@ -188,7 +195,8 @@ def _paste_index(low: Tensor, high: Tensor, cells: int, pixels: int, method: str
 
 def _hats(index: Tensor, cells: int) -> Tensor:
     """The share that each place takes of each cell, (..., cells); nothing from cells that are not there."""
-    return (1 - (index[..., None] - torch.arange(cells, device=index.device)).abs()).clamp(min=0)
+    cell = torch.arange(cells, device=index.device)
+    return (1 - (index[..., None] - cell).abs()).clamp(min=0)
 
 
 def _paste_windows(masks: Tensor, down: Tensor, across: Tensor) -> Tensor:
@@ -447,7 +455,8 @@ class MaskRCNN(nn.Module):
         """Losses of the second stage on a sample of the proposals."""
         drawn, labels, wanted, objects, cut = [], [], [], [], []
         for boxes, target in zip(proposals, targets, strict=True):
-            boxes = torch.cat([boxes, target["boxes"]])  # so that there are good ones from the beginning on
+            # The true boxes come along, so that there are good ones from the beginning on.
+            boxes = torch.cat([boxes, target["boxes"]])
             matched = match_boxes(boxes, target["boxes"], 0.5, 0.5)
             here, elsewhere = draw_balanced(matched, 32, 0.25)
             of = matched[here]  # the object that each stands for
@@ -457,12 +466,14 @@ class MaskRCNN(nn.Module):
             wanted.append(encode(target["boxes"][of], boxes[here]))
             cut.append(mask_targets(target["masks"][of], boxes[here], 28))
         label = torch.cat(labels)
-        logits, deltas = (each.float() for each in self.box_head(self._pool(features, drawn, 7)))
+        logits, deltas = self.box_head(self._pool(features, drawn, 7))
+        logits, deltas = logits.float(), deltas.float()
         rows = label.nonzero()[:, 0]
         moved = deltas[rows, label[rows]]
+        off = F.smooth_l1_loss(moved, torch.cat(wanted), reduction="sum")
         losses = {
             "classes": F.cross_entropy(logits, label),
-            "boxes": F.smooth_l1_loss(moved, torch.cat(wanted), reduction="sum") / max(1, len(label)),
+            "boxes": off / max(1, len(label)),
             "masks": features.sum() * 0,
         }
         if len(rows):
