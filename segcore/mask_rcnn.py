@@ -112,15 +112,17 @@ def mask_loss(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
         >>> mask_loss(logits, torch.zeros(1, 2, 2), torch.tensor([2]))
         tensor(0.6931)
     """
-    inputs.floating(logits, "logits", "N C h w"), inputs.floating(targets, "targets", "N h w")
+    inputs.floating(logits, "logits", "N C h w")
+    inputs.floating(targets, "targets", "N h w")
     inputs.label_map(labels, "labels", logits.shape[1], None, "N")
     _as_many(logits, "logits", labels, "labels")
     if not len(logits):
         return logits.sum()
     own = logits[torch.arange(len(labels), device=logits.device), labels]  # (N, M, M)
-    inputs.same_shape(targets, "targets", own, "the mask of one class", "make them with mask_targets")
-    if not targets.is_meta and not bool(((targets >= 0) & (targets <= 1)).all()):
-        raise ValueError("expected targets from 0 to 1, got others; they are shares, not logits")
+    cure = "make them with mask_targets"
+    inputs.same_shape(targets, "targets", own, "the mask of one class", cure)
+    if not targets.is_meta and bool(((targets < 0) | (targets > 1) | targets.isnan()).any()):
+        raise ValueError("expected targets from 0 to 1, got others; they are shares")
     return F.binary_cross_entropy_with_logits(own, targets)
 
 
@@ -324,13 +326,11 @@ class MaskHead(nn.Module):
 
     def __init__(self, in_channels: int, num_classes: int, width: int = 64, depth: int = 2) -> None:
         super().__init__()
-        in_channels, num_classes = (
-            inputs.whole(in_channels, "in_channels"),
-            inputs.whole(num_classes, "num_classes"),
-        )
-        width, depth = inputs.whole(width, "width"), inputs.whole(depth, "depth")
-        channels = [in_channels] + [width] * depth
-        self.convs = nn.Sequential(*(_unit(a, b) for a, b in itertools.pairwise(channels)))
+        in_channels = inputs.whole(in_channels, "in_channels")
+        num_classes = inputs.whole(num_classes, "num_classes")
+        channels = [in_channels] + [inputs.whole(width, "width")] * inputs.whole(depth, "depth")
+        units = [_unit(a, b) for a, b in itertools.pairwise(channels)]
+        self.convs = nn.Sequential(*units)
         self.up = nn.ConvTranspose2d(width, width, 2, stride=2)
         self.score = nn.Conv2d(width, num_classes, 1)
 
