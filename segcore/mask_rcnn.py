@@ -324,7 +324,13 @@ class MaskHead(nn.Module):
         torch.Size([2, 4, 28, 28])
     """
 
-    def __init__(self, in_channels: int, num_classes: int, width: int = 64, depth: int = 2) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        width: int = 64,
+        depth: int = 2,
+    ) -> None:
         super().__init__()
         in_channels = inputs.whole(in_channels, "in_channels")
         num_classes = inputs.whole(num_classes, "num_classes")

@@ -96,7 +96,7 @@ def coins(network: MaskRCNN, image: Tensor) -> dict[str, int]:
     truth = coin_masks()
     small = F.interpolate(image[None], scale_factor=0.5, mode="bilinear", antialias=True)
     found = detected(network, small)[0][0]
-    large = F.interpolate(found["masks"].float()[None], truth.shape[1:], mode="bilinear")[0] >= 0.5
+    large = F.interpolate(found["masks"].float()[:, None], truth.shape[1:], mode="bilinear")[:, 0] >= 0.5
     kept: list[int] = []
     for row in range(len(large)):  # best first
         if found["scores"][row] >= SURE and large[row].any():
