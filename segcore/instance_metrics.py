@@ -290,19 +290,20 @@ def _take(iou: Tensor, ignored: Tensor, crowd: Tensor, thresholds: Tensor) -> Te
         int64 ``(B, A, T, D)``, -1 where none was taken.
     """
     batch, detections, truths = iou.shape
-    # The larger IoU is the better one, of equal ones the last, and all that count are better than the rest.
+    shape = batch, ignored.shape[1], len(thresholds), truths
+    # Worth more: a larger IoU, of equal ones the last; and all that count before the rest.
     worth = iou.argsort(dim=-1, stable=True).argsort(dim=-1)
     counts = torch.where(ignored, 0, truths)
-    free = iou.new_ones(batch, ignored.shape[1], len(thresholds), truths, dtype=torch.bool)
-    taken = torch.full((detections, *free.shape[:3]), -1)
+    again = crowd[:, None, None].expand(shape)
+    free, taken = torch.ones(shape, dtype=torch.bool), torch.full((detections, *shape[:3]), -1)
     for surest in range(detections):
         fits = free & (iou[:, surest, None] >= thresholds[:, None])[:, None]
         value = (worth[:, surest, None] + counts)[:, :, None]
-        best, which = torch.where(fits, value, -1).max(-1)
-        hit = best >= 0
-        taken[surest] = torch.where(hit, which, -1)
-        again = crowd[:, None, None].expand_as(free).gather(-1, which[..., None])
-        free.scatter_(-1, which[..., None], again | (~hit[..., None] & free.gather(-1, which[..., None])))
+        best, which = torch.where(fits, value, -1).max(dim=-1)
+        taken[surest] = which.where(best >= 0, -1)
+        place = which[..., None]
+        stays = (best < 0)[..., None] & free.gather(-1, place)
+        free.scatter_(-1, place, stays | again.gather(-1, place))
     return taken.permute(1, 2, 3, 0)
 
 
@@ -382,11 +383,13 @@ def _average_precision(right: Tensor, wrong: Tensor, positives: Tensor) -> Tenso
         float64 ``(A, T)``, NaN where no truth counts.
     """
     hits = right.permute(1, 2, 0).cumsum(-1).double()  # (A, T, N)
-    precision = hits / (hits + wrong.permute(1, 2, 0).cumsum(-1)).clamp(min=1)
-    highest = precision.flip(-1).cummax(-1).values.flip(-1)  # at this recall or a higher one
-    recalls = torch.tensor(RECALLS, dtype=torch.float64).expand(*hits.shape[:2], -1).contiguous()
-    first = torch.searchsorted(hits / positives[..., None], recalls)
-    return torch.where(positives > 0, F.pad(highest, (0, 1)).gather(-1, first).mean(-1), math.nan)
+    misses = wrong.permute(1, 2, 0).cumsum(-1)
+    precision = hits / (hits + misses).clamp(min=1)
+    highest = precision.flip(-1).cummax(-1).values.flip(-1)  # at this recall or more
+    recalls = hits.new_tensor(RECALLS).expand(*hits.shape[:2], -1).contiguous()
+    first = torch.searchsorted(hits / positives[..., None], recalls)  # to reach it
+    mean = F.pad(highest, (0, 1)).gather(-1, first).mean(-1)
+    return torch.where(positives > 0, mean, math.nan)
 
 
 @dataclass(frozen=True)
