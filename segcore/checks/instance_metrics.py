@@ -41,6 +41,11 @@ def _counted(formula: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Callable[[T
     return lambda a, b: formula(*_counts(a, b))
 
 
+def _any(masks: Tensor) -> Tensor:
+    """Pixels that any mask of a stack has."""
+    return masks.any(0)
+
+
 def _filled(masks: Tensor) -> Tensor:
     """The box around each mask instead of the mask."""
     down, across = masks.any(2), masks.any(1)
@@ -172,6 +177,34 @@ PAIRS = Exercise(
             "That is one minus the IoU: 0 for masks that are alike. Turn it round.",
         ),
         Mistake(
+            "without the shared",
+            _counted(lambda shared, size, other: shared / (size + other - 2 * shared).clamp(min=1)),
+            "You take the shared pixels off twice: what is left is what only one of the two has. They "
+            "belong to the union once.",
+        ),
+        Mistake(
+            "union of all masks",
+            lambda a, b: _counts(a, b)[0] / (_any(a) | _any(b)).sum().clamp(min=1),
+            "You divide by what any mask of the two stacks has. Each pair has a union of its own.",
+        ),
+        Mistake(
+            "sizes of all masks",
+            lambda a, b: _counts(a, b)[0] / (a.sum() + b.sum() - _counts(a, b)[0]).clamp(min=1),
+            "You add up the pixels of all masks of a stack. Count each mask by itself: over which axes?",
+        ),
+        Mistake(
+            "agreement of pixels",
+            lambda a, b: (a[:, None] == b[None]).double().mean((-1, -2)),
+            "You count pixels on which both agree, and there the background counts too. Only pixels that "
+            "one of the two has belong to the union.",
+        ),
+        Mistake(
+            "product of bools",
+            lambda a, b: a.flatten(1) @ b.flatten(1).T,
+            "Bools cannot be multiplied as matrices. Turn both into numbers that can count, and not into "
+            "bytes.",
+        ),
+        Mistake(
             "cut to yes and no",
             lambda a, b: (pairwise_iou(a, b) >= 0.5).double(),
             "You decide already whether the two belong together. The IoU itself is asked.",
@@ -266,6 +299,26 @@ def _first_that_fits(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
     return taken
 
 
+def _truths_side(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
+    owners = torch.full((ious.shape[1],), -1)
+    for d, g in enumerate(greedy_match(ious, scores, threshold).tolist()):
+        if g >= 0:
+            owners[g] = d
+    return owners
+
+
+def _iou_taken(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
+    taken = greedy_match(ious, scores, threshold)
+    return torch.tensor([float(ious[d, g]) if g >= 0 else -1.0 for d, g in enumerate(taken.tolist())])
+
+
+def _stops(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
+    taken = greedy_match(ious, scores, threshold)
+    order = scores.argsort(descending=True, stable=True)
+    missed = (taken[order] < 0).cumsum(0) > 0
+    return torch.full_like(taken, -1).scatter(0, order, taken[order].where(~missed, -1))
+
+
 def _match_cases(generator: torch.Generator) -> list[Case]:
     def case(rows: list[list[float]], scores: list[float], threshold: float, note: str) -> Case:
         return Case((torch.tensor(rows), torch.tensor(scores), threshold), note)
@@ -277,6 +330,7 @@ def _match_cases(generator: torch.Generator) -> list[Case]:
         case([[0.5, 0.75, 0.75], [0.0, 0.75, 0.75]], [0.4, 0.4], 0.5, "equal IoUs and equal scores"),
         case([[0.25, 0.375], [0.25, 0.625]], [0.9, 0.1], 0.5, "who took nothing leaves the truth free"),
         case([[0.25, 0.375], [0.25, 0.625]], [0.9, 0.1], 0.3, "the same at another threshold"),
+        case([[0.25, 0.0], [0.0, 0.75]], [0.9, 0.5], 0.5, "the surest takes nothing, the next one does"),
         Case((torch.zeros(3, 0), torch.tensor([0.5, 0.2, 0.9]), 0.5), "no truths"),
         Case((torch.zeros(0, 2), torch.zeros(0), 0.5), "no detections"),
     ]
@@ -385,6 +439,34 @@ MATCH = Exercise(
             _best_assignment,
             "You look for the pairs that are best for all. The rule here is greedy: the surest detection "
             "takes what is best for itself.",
+        ),
+        Mistake(
+            "threshold on the score",
+            lambda ious, scores, threshold: greedy_match(ious, scores, threshold).where(
+                scores >= threshold, -1
+            ),
+            "You leave out detections whose score is below the threshold. The threshold asks for the IoU; "
+            "scores only set the order.",
+        ),
+        Mistake(
+            "the threshold of the IoU on the score alone",
+            lambda ious, scores, threshold: greedy_match(ious, scores, 0.01).where(scores >= threshold, -1),
+            "You compare scores with the threshold. It is the IoU that must be large enough.",
+        ),
+        Mistake(
+            "the truths' side",
+            _truths_side,
+            "You say for each truth who took it. For each detection, say which truth it took.",
+        ),
+        Mistake(
+            "IoU for the number",
+            _iou_taken,
+            "You return the IoU of the match. Which truth was taken is asked: its column.",
+        ),
+        Mistake(
+            "stops at the first miss",
+            _stops,
+            "After the first detection that takes nothing you stop. Those behind it may still find a truth.",
         ),
         Mistake(
             "yes and no",
@@ -603,6 +685,63 @@ CURVE = Exercise(
             "recall is asked.",
         ),
         Mistake(
+            "highest so far",
+            _read_off(lambda p, r, least: _first(p.cummax(0).values[r >= least]) if len(p) else 0.0),
+            "Your running maximum runs from the surest down. It must come from the other end: the best at "
+            "this recall or farther right.",
+        ),
+        Mistake(
+            "recalls of its own",
+            lambda right, truths, recalls: interpolated_precision(
+                right, truths, torch.arange(101, dtype=torch.float64) / 100
+            ),
+            "You read the curve at recalls of your own. Those that are asked for are an argument.",
+        ),
+        Mistake(
+            "eleven recalls",
+            lambda right, truths, recalls: interpolated_precision(
+                right, truths, torch.arange(11, dtype=torch.float64) / 10
+            ),
+            "You read the curve at eleven recalls of your own. Those that are asked for are an argument.",
+        ),
+        Mistake(
+            "1 at recall 0",
+            lambda right, truths, recalls: interpolated_precision(right, truths, recalls).where(
+                recalls > 0, 1.0
+            ),
+            "At recall 0 you write in a 1. There too it is the highest precision of the curve.",
+        ),
+        Mistake(
+            "NaN beyond the end",
+            lambda right, truths, recalls: interpolated_precision(right, truths, recalls).where(
+                recalls <= right.sum() / truths, math.nan
+            ),
+            "Where no point reaches the recall you leave NaN. Nobody found so much: it is 0.",
+        ),
+        Mistake(
+            "the curve itself",
+            lambda right, truths, recalls: _curve(right, truths)[0],
+            "You return the precision after each detection. One number for each recall that is asked is "
+            "wanted.",
+        ),
+        Mistake(
+            "over the misses",
+            _with_curve(
+                lambda right, truths: (
+                    right.double().cumsum(0) / (~right).cumsum(0).clamp(min=1),
+                    _curve(right, truths)[1],
+                )
+            ),
+            "You divide the hits by the misses. Precision is the share of all so far, hits and misses.",
+        ),
+        Mistake(
+            "no point left",
+            lambda right, truths, recalls: torch.stack(
+                [_curve(right, truths)[0][_curve(right, truths)[1] >= least].max() for least in recalls]
+            ),
+            "Beyond the last recall no point is left, and nothing has no maximum. What should come out?",
+        ),
+        Mistake(
             "averaged",
             lambda right, truths, recalls: interpolated_precision(right, truths, recalls).mean(),
             "You average already. One number for each recall is asked.",
@@ -688,6 +827,19 @@ def _mean_threshold(images: Sequence[Image], thresholds: Sequence[float], recall
     return average_precisions(images, middle, recalls)
 
 
+def _detections(images: Sequence[Image]) -> int:
+    return sum(len(scores) for _, scores in images)
+
+
+def _shares(
+    images: Sequence[Image], thresholds: Sequence[float], count: Callable[[Sequence[Image]], int]
+) -> Tensor:
+    if _truths(images) == 0:
+        return torch.full((len(thresholds),), math.nan, dtype=torch.float64)
+    hits = [sum(int((greedy_match(*each, t) >= 0).sum()) for each in images) for t in thresholds]
+    return torch.tensor(hits, dtype=torch.float64) / max(1, count(images))
+
+
 def _ap_cases(generator: torch.Generator) -> list[Case]:
     quarters = torch.arange(5, dtype=torch.float64) / 4
     one: Image = (torch.tensor([[0.75, 0.0], [0.0, 0.625]]), torch.tensor([0.9, 0.6]))
@@ -705,7 +857,7 @@ def _ap_cases(generator: torch.Generator) -> list[Case]:
         Case(([late], [0.5, 0.7], quarters), "at 0.7 the first one takes nothing, and the second can"),
     ]
     for sizes, thresholds in (
-        (((4, 3), (5, 4), (3, 2)), [0.5, 0.75]),
+        (((4, 3), (5, 4), (3, 2)), [0.75, 0.5]),
         (((6, 2), (0, 2), (4, 3), (7, 4)), [0.5, 0.55, 0.6, 0.9]),
         (((8, 7), (3, 0), (9, 6)), [0.4, 0.65]),
         (((5, 3),) * 3, [0.5 + 0.05 * k for k in range(10)]),
@@ -825,6 +977,53 @@ AVERAGE = Exercise(
             "You leave out images without truths. What is detected there is wrong, and it counts.",
         ),
         Mistake(
+            "scores not looked at",
+            lambda images, thresholds, recalls: average_precisions(
+                [(ious, torch.ones_like(scores)) for ious, scores in images], thresholds, recalls
+            ),
+            "Your answer does not depend on the scores. They say who chooses first, and the order of the "
+            "curve.",
+        ),
+        Mistake(
+            "later image first",
+            lambda images, thresholds, recalls: average_precisions(images[::-1], thresholds, recalls),
+            "Of equal scores in two images you put the later image first. The earlier one comes first.",
+        ),
+        Mistake(
+            "share of the detections",
+            lambda images, thresholds, recalls: _shares(images, thresholds, _detections),
+            "You return the share of detections that are right. That is one precision, not the mean over "
+            "the curve.",
+        ),
+        Mistake(
+            "share of the truths",
+            lambda images, thresholds, recalls: _shares(images, thresholds, _truths),
+            "You return the share of truths that were found. That is recall; AP is the mean of precision "
+            "over the curve.",
+        ),
+        Mistake(
+            "first image only",
+            lambda images, thresholds, recalls: average_precisions(images[:1], thresholds, recalls),
+            "You look at the first image alone. Go through all, and join them in one ranking.",
+        ),
+        Mistake(
+            "last image only",
+            lambda images, thresholds, recalls: average_precisions(images[-1:], thresholds, recalls),
+            "You keep the last image alone: each one writes over the one before. Join them.",
+        ),
+        Mistake(
+            "first threshold for all",
+            lambda images, thresholds, recalls: average_precisions(
+                images, [thresholds[0]] * len(thresholds), recalls
+            ),
+            "Each threshold gets the AP of the first one. Match anew for each.",
+        ),
+        Mistake(
+            "thresholds turned round",
+            lambda images, thresholds, recalls: average_precisions(images, thresholds, recalls).flip(0),
+            "The numbers are right, but they stand in the opposite order of the thresholds.",
+        ),
+        Mistake(
             "truth 0 is nobody",
             _averaged(right=lambda image, threshold: greedy_match(*image, threshold) > 0),
             "Who took truth 0 is wrong in yours. Only −1 means that nothing was taken.",
@@ -874,7 +1073,7 @@ def _shift_cases(generator: torch.Generator) -> list[Case]:
     square = torch.zeros(1, 6, 6, dtype=torch.bool)
     square[0, 1:4, 1:4] = True
     bar = torch.zeros(2, 3, 6, dtype=torch.bool)
-    bar[0, 1, :4], bar[1, :, 5] = True, True
+    bar[0, :2, :4], bar[1, :, 5] = True, True
     cases = [
         Case((square, 0, 1), "a square of three by three, moved by one: 6 of 12"),
         Case((square, 1, 0), "down instead"),
@@ -990,6 +1189,43 @@ SHIFT = Exercise(
             "You average over the masks. One IoU for each is asked.",
         ),
         Mistake(
+            "up for down",
+            _shifted(lambda masks, dy, dx: _moved(masks, -dy, dx)),
+            "You move up for a positive dy. Rows are counted downwards: at the border that makes a "
+            "difference.",
+        ),
+        Mistake(
+            "left for right",
+            _shifted(lambda masks, dy, dx: _moved(masks, dy, -dx)),
+            "You move left for a positive dx. At the border that makes a difference.",
+        ),
+        Mistake(
+            "by one, whatever is asked",
+            _shifted(lambda masks, dy, dx: _moved(masks, (dy > 0) - (dy < 0), (dx > 0) - (dx < 0))),
+            "You move by one pixel, however far is asked. dy and dx say how many.",
+        ),
+        Mistake(
+            "old pixels kept",
+            _shifted(lambda masks, dy, dx: _moved(masks, dy, dx) | (masks & ~_seen(masks, dy, dx))),
+            "Where nothing comes in, your moved mask still has the old pixels. Begin with an empty one, not "
+            "with a copy.",
+        ),
+        Mistake(
+            "filled from outside",
+            _shifted(lambda masks, dy, dx: _moved(masks, dy, dx) | ~_seen(masks, dy, dx)),
+            "What comes in from outside is True in yours. Beyond the image there is no object.",
+        ),
+        Mistake(
+            "shared only",
+            _shifted(score=lambda a, b: (a & b).sum((1, 2)).double()),
+            "You return the number of pixels that old and new share. What is it to be divided by?",
+        ),
+        Mistake(
+            "the formula of a square",
+            lambda masks, dy, dx: _square(masks, dy, dx),
+            "You use the formula of a square. Masks have any shape: count their pixels.",
+        ),
+        Mistake(
             "lost pixels forgiven",
             lambda masks, dy, dx: _lost_forgiven(masks, dy, dx),
             "You compare only the part of the image that both cover. Pixels that left the image are lost, "
@@ -999,9 +1235,20 @@ SHIFT = Exercise(
 )
 
 
+def _seen(masks: Tensor, dy: int, dx: int) -> Tensor:
+    """Where the moved image lies."""
+    return _moved(torch.ones_like(masks), dy, dx)
+
+
+def _square(masks: Tensor, dy: int, dx: int) -> Tensor:
+    side = _areas(masks).sqrt()
+    shared = (side - abs(dy)).clamp(min=0) * (side - abs(dx)).clamp(min=0)
+    return shared / (2 * side**2 - shared)
+
+
 def _lost_forgiven(masks: Tensor, dy: int, dx: int) -> Tensor:
     """Scored only where the moved image lies."""
-    seen = _moved(torch.ones_like(masks), dy, dx)
+    seen = _seen(masks, dy, dx)
     moved = _moved(masks, dy, dx)
     shared: Any = (masks & moved & seen).sum((1, 2)).double()
     return shared / ((masks | moved) & seen).sum((1, 2))
