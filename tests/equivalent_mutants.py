@@ -397,4 +397,10 @@ EQUIVALENT: dict[str, dict[str, list[str]]] = {
             "_distinct: arguments 1 and 2 exchanged [overlap(masks[row], masks[other])]",
         ],
     },
+    "15.3": {
+        "segments left over in either map count alike": [
+            "quality: arguments 3 and 4 exchanged [_rows(overlap, matched, extra, missed)]",
+            "extra and missed exchanged",
+        ],
+    },
 }
