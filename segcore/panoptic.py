@@ -28,16 +28,37 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from segcore import inputs
+from segcore.encoder_decoders import UNet
 
-__all__ = ["Matching", "from_segments", "match_segments", "merge", "panoptic_quality"]
+__all__ = [
+    "SCENE_CLASSES",
+    "SCENE_STUFF",
+    "SCENE_THINGS",
+    "Matching",
+    "from_segments",
+    "match_segments",
+    "merge",
+    "panoptic_quality",
+    "scene_maps",
+    "semantic_for_scenes",
+]
 
 VOID = 255
+
+Groups = tuple[set[int], set[int]]  # things and stuff
+
+SCENE_CLASSES = ("floor", "sphere", "box", "cylinder", "wall")
+"""The course's scenes as panoptic maps: names of the classes 0 to 4."""
+
+SCENE_THINGS, SCENE_STUFF = (1, 2, 3), (0, 4)
+SCENE_WIDTH, SCENE_DEPTH = 8, 3  # of the U-Net that comes with the library
 
 _LARGEST = 1 << 31  # in size, of a class
 
@@ -204,23 +225,27 @@ def merge(
     threshold = inputs.number(score_threshold, "score_threshold")
     least = inputs.number(overlap, "overlap", least=0, most=1)
     smallest = inputs.whole(stuff_area, "stuff_area", 0)
-
-    classes, numbers = torch.full_like(semantic, void), torch.zeros_like(semantic)
-    free = torch.ones_like(semantic, dtype=torch.bool)
-    count = 0
-    for n in scores.argsort(descending=True, stable=True).tolist():
-        mine = masks[n] & free
-        area, all_of_it = int(mine.sum()), int(masks[n].sum())
-        if scores[n] < threshold or area == 0 or area < least * all_of_it:
-            continue
-        count += 1
-        classes[mine], numbers[mine] = labels[n], count
-        free &= ~mine
-    for each in semantic.unique().tolist():
-        region = (semantic == each) & free
-        if each not in known and int(region.sum()) >= smallest:
-            classes[region] = each
+    order = [n for n in scores.argsort(descending=True, stable=True).tolist() if scores[n] >= threshold]
+    classes, numbers, free = _lay(masks[order], labels[order], void, least)
+    for kind in set(semantic.unique().tolist()) - known:
+        region = (semantic == kind) & free
+        if region.sum() >= smallest:
+            classes[region] = kind
     return torch.stack([classes, numbers], dim=-1)
+
+
+def _lay(masks: Tensor, labels: Tensor, void: int, least: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Masks laid down one after the other: classes, instances, and what is still free; (H, W) each."""
+    free = torch.ones_like(masks.sum(0), dtype=torch.bool)
+    classes, numbers = torch.where(free, void, 0), torch.zeros_like(free, dtype=torch.int64)
+    count = 0
+    for mask, label in zip(masks, labels, strict=True):
+        mine = mask & free
+        if mine.any() and mine.sum() >= least * mask.sum():
+            count += 1
+            classes[mine], numbers[mine] = label, count
+            free = free & ~mine
+    return classes, numbers, free
 
 
 def from_segments(ids: Tensor, segments: Iterable[Mapping[str, int]], void: int = VOID) -> Tensor:
@@ -266,13 +291,98 @@ def from_segments(ids: Tensor, segments: Iterable[Mapping[str, int]], void: int 
     return table[place]
 
 
+# --- The course's scenes ---
+
+
+def scene_maps(labels: Tensor, instances: Tensor, normals: Tensor) -> Tensor:
+    """Rendered scenes as panoptic maps: objects are things, floor and wall are stuff.
+
+    What the scenes' label map calls background is floor where its normal points up, and wall elsewhere.
+
+    Args:
+        labels: int64 (N, H, W), 0 is background, 1 to 3 are objects.
+        instances: int64 (N, H, W), 0 where there is no object.
+        normals: (N, 3, H, W), camera axes; y points down.
+
+    Returns:
+        int64 (N, H, W, 2): class, an index into `SCENE_CLASSES`, and instance.
+
+    Raises:
+        TypeError: One is no tensor.
+        ValueError: Shapes or dtypes differ from these.
+
+    Example:
+        >>> from segcore.data.scenes import make_scenes
+        >>> scenes = make_scenes(2, size=64, seed=3)
+        >>> maps = scene_maps(scenes.labels, scenes.instances, scenes.normals)
+        >>> maps.shape, [SCENE_CLASSES[k] for k in maps[0, ..., 0].unique()]
+        (torch.Size([2, 64, 64, 2]), ['floor', 'sphere', 'cylinder', 'wall'])
+    """
+    inputs.label_map(labels, "labels", len(SCENE_THINGS) + 1, None, "N H W")
+    inputs.same_shape(inputs.integer(instances, "instances", "N H W"), "instances", labels, "labels")
+    inputs.same_shape(inputs.image(normals, "normals", 3)[:, 0], "normals[:, 0]", labels, "labels")
+    wall = (labels == 0) & (normals[:, 1] >= 0)
+    return torch.stack([torch.where(wall, SCENE_STUFF[1], labels), instances], dim=-1)
+
+
+def semantic_for_scenes() -> UNet:
+    """A U-Net that knows the five classes of the course's scenes, trained on 96×96 scenes, seed 0.
+
+    Its weights come with the library, in half precision; ``benchmarks/trainings/panoptic.py`` makes them.
+
+    Returns:
+        The network in evaluation mode, on the processor: images (N, 3, H, W) to logits (N, 5, H, W), where H
+        and W are multiples of 8.
+
+    Raises:
+        FileNotFoundError: The library was installed without its weights.
+
+    Example:
+        >>> semantic_for_scenes()(torch.rand(1, 3, 96, 96)).shape
+        torch.Size([1, 5, 96, 96])
+    """
+    path = files("segcore") / "data" / "weights" / "panoptic.pt"
+    if not path.is_file():
+        raise FileNotFoundError("the weights lie in segcore/data/weights; install the library whole")
+    network = UNet(3, len(SCENE_CLASSES), SCENE_WIDTH, SCENE_DEPTH)
+    with path.open("rb") as file:
+        weights = torch.load(file, map_location="cpu", weights_only=True)
+    network.load_state_dict({name: w.float() if w.is_floating_point() else w for name, w in weights.items()})
+    return network.eval()
+
+
 # --- From pixels to segments to matches ---
 
 
 def _match(
-    prediction: Tensor, target: Tensor, groups: tuple[set[int], set[int]], void: int, names: tuple[str, str]
+    prediction: Tensor,
+    target: Tensor,
+    groups: Groups,
+    void: int,
+    names: tuple[str, str],
 ) -> Matching:
-    """Count once how many pixels each pair of segments shares; the rest is arithmetic of few numbers."""
+    """Which segments match: arithmetic of few numbers, once the shared pixels are counted."""
+    predicted, true, a, b, shared = _shared(prediction, target, groups, void, names)
+    area = _sums(a, shared, len(predicted) + 1)
+    true_area = _sums(b, shared, len(true) + 1)
+    unknown = b == len(true)  # the last segment of each map is its void
+    on_void = _sums(a[unknown], shared[unknown], len(predicted) + 1)
+
+    both = (a < len(predicted)) & ~unknown
+    a, b, shared = a[both], b[both], shared[both]
+    union = area[a] - on_void[a] + true_area[b] - shared
+    match = (2 * shared > union) & (predicted[a, 0] == true[b, 0])
+    a, b, iou = a[match], b[match], _ratio(shared[match], union[match])
+
+    ignored = 2 * on_void[:-1] > area[:-1]
+    ignored[a] = False
+    return Matching(predicted, true, torch.stack([a, b], dim=1), iou, ignored)
+
+
+def _shared(
+    prediction: Tensor, target: Tensor, groups: Groups, void: int, names: tuple[str, str]
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Segments of both maps, the pairs of them that meet, as two lists, and how many pixels each shares."""
     for value, name in zip((prediction, target), names, strict=True):
         _whole_map(value, name, "H W 2")
     inputs.same_shape(prediction, names[0], target, names[1], "resize the prediction, to nearest pixels")
@@ -280,21 +390,14 @@ def _match(
     starts, lengths = _runs(prediction, target)
     predicted, here = _segments(prediction, starts, groups, void, names[0])
     true, there = _segments(target, starts, groups, void, names[1])
-
     pair, place = (here * (len(true) + 1) + there).unique(return_inverse=True)
     shared = _sums(place, lengths, len(pair))
-    a, b = pair // (len(true) + 1), pair % (len(true) + 1)  # the last segment of each map is its void
-    on_void = _sums(a[b == len(true)], shared[b == len(true)], len(predicted) + 1)
-    area, true_area = _sums(a, shared, len(predicted) + 1), _sums(b, shared, len(true) + 1)
+    return predicted, true, pair // (len(true) + 1), pair % (len(true) + 1), shared
 
-    both = (a < len(predicted)) & (b < len(true))
-    a, b, shared = a[both], b[both], shared[both]
-    union = area[a] - on_void[a] + true_area[b] - shared
-    match = (2 * shared > union) & (predicted[a, 0] == true[b, 0])
-    ignored = 2 * on_void[:-1] > area[:-1]
-    ignored[a[match]] = False
-    iou = shared[match].to(torch.float32 if shared.device.type == "mps" else torch.float64) / union[match]
-    return Matching(predicted, true, torch.stack([a[match], b[match]], dim=1), iou, ignored)
+
+def _ratio(one: Tensor, other: Tensor) -> Tensor:
+    """In double precision, which Apple's GPUs lack."""
+    return one.to(torch.float32 if one.device.type == "mps" else torch.float64) / other
 
 
 def _runs(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -309,7 +412,7 @@ def _runs(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _segments(
-    panoptic: Tensor, pixels: Tensor, groups: tuple[set[int], set[int]], void: int, name: str
+    panoptic: Tensor, pixels: Tensor, groups: Groups, void: int, name: str
 ) -> tuple[Tensor, Tensor]:
     """Class and instance of each segment but void, (S, 2), sorted; and which holds some pixels: S is void."""
     kinds, kind = panoptic[..., 0].reshape(-1)[pixels].long().unique(return_inverse=True)
@@ -397,7 +500,7 @@ def _form(value: Tensor | Sequence[Tensor]) -> str:
     return f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else f"a list of {len(value)}"
 
 
-def _classes(things: Collection[int], stuff: Collection[int], void: int) -> tuple[set[int], set[int]]:
+def _classes(things: Collection[int], stuff: Collection[int], void: int) -> Groups:
     """Things and stuff, once no class is both and none is void."""
     none = inputs.whole(void, "void", -_LARGEST)
     groups = _whole_numbers(things, "things"), _whole_numbers(stuff, "stuff")

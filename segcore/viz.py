@@ -44,6 +44,7 @@ __all__ = [
     "show_labels",
     "show_masks",
     "show_normals",
+    "show_panoptic",
     "use_style",
 ]
 
@@ -440,6 +441,51 @@ def show_normals(normals: Tensor, ax: Axes | None = None, title: str | None = No
     rgba = np.dstack([*(0.5 + 0.5 * towards), known.astype(float)])
     ax = _axes(ax, title, length.shape)
     ax.imshow(rgba.clip(0, 1), extent=_extent(length), interpolation="nearest")
+    return ax
+
+
+def show_panoptic(
+    panoptic: Tensor,
+    classes: Sequence[str] | None = None,
+    colors: Sequence[str] | None = None,
+    legend: bool = False,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw a panoptic map: a colour for each class, shades and outlines for instances; void is hatched.
+
+    Args:
+        panoptic: integer (H, W, 2), class (255 is void) and instance; instance 0 gets no outline.
+        classes: names by class index, for the legend.
+        colors: colours by class index; `class_colors` if None.
+        legend: whether to add the legend.
+        ax: where to draw; a new figure if None.
+        title: the heading.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ValueError: wrong shape or dtype, or a class without a name or colour.
+
+    Example:
+        >>> maps = torch.tensor([[[0, 0], [1, 1], [1, 2]]])
+        >>> len(show_panoptic(maps).collections)  # the outlines of two instances
+        2
+    """
+    values = inputs.tensor(_tensor(panoptic), "panoptic", "H W 2")
+    ax = show_labels(values[..., 0], classes, legend=legend, colors=colors, ax=ax, title=title)
+    numbers = _label_array(values[..., 1])
+    light = np.array([0.0, 0.45, 0.2, 0.65])[numbers % 4] * (
+        (numbers > 0) & (_label_array(values[..., 0]) != IGNORE)
+    )
+    ax.imshow(
+        np.dstack([np.ones((*numbers.shape, 3)), light]), extent=_extent(numbers), interpolation="nearest"
+    )
+    for kind, number in sorted({tuple(pair) for pair in values.reshape(-1, 2).tolist()}):
+        if number and kind != IGNORE:
+            edges = _outline((values == values.new_tensor([kind, number])).all(-1).numpy())
+            ax.add_collection(LineCollection(edges, colors="#15191e", linewidths=1.1, capstyle="round"))
     return ax
 
 

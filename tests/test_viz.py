@@ -31,6 +31,9 @@ SHOWN = {
     "keypoints": lambda ax: viz.show_keypoints(SCENE.image, SCENE.keypoints, KEYPOINTS, ax, "title"),
     "heatmap": lambda ax: viz.show_heatmap(SCENE.depth, "depth in m", ax=ax, title="title"),
     "normals": lambda ax: viz.show_normals(SCENE.normals, ax, "title"),
+    "panoptic": lambda ax: viz.show_panoptic(
+        torch.stack([SCENE.labels, SCENE.instances], -1), CLASSES, ax=ax, title="title"
+    ),
 }
 # Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB.
 BLINDNESS = {

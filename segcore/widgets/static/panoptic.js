@@ -5,7 +5,7 @@ import { listOf, whole, widget } from "./kit/figure.js";
 import { clamp, fixed, same, tidy } from "./kit/numbers.js";
 import { edgePath, enlarge, picture, strokeAll } from "./kit/pictures.js";
 import { arrowOf, draggable, pointIn } from "./kit/pointer.js";
-import { nanMean } from "./kit/scores.js";
+import { nanMean, overlaps } from "./kit/scores.js";
 
 // Predicted segments to deform, and their panoptic quality. Arithmetic first, as pure functions; what is drawn comes below.
 //
@@ -69,14 +69,10 @@ function means(rows) {
 // lies there by more than half is ignored; void of the prediction gets no relief.
 export function quality(prediction, truth, { things = THINGS, stuff = STUFF, empty = VOID } = {}) {
   const [guess, target] = [prediction, truth].map((map) => segmentsOf(map, { things, empty }));
-  const shared = guess.list.map(() => target.list.map(() => 0));
-  guess.list.forEach((segment) => Object.assign(segment, { onVoid: 0, match: -1, iou: 0 }));
-  guess.of.forEach((p, n) => {
-    if (p < 0) return;
-    if (target.of[n] < 0) guess.list[p].onVoid += 1;
-    else shared[p][target.of[n]] += 1;
-  });
-  const iou = guess.list.map(({ area, onVoid }, p) => target.list.map((other, t) => shared[p][t] / (area - onVoid + other.area - shared[p][t])));
+  const shared = overlaps(...[guess, target].map(({ of }) => of.map((segment) => segment + 1))); // row and column 0 are void
+  guess.list.forEach((segment, p) => Object.assign(segment, { onVoid: shared[p + 1][0], match: -1, iou: 0 }));
+  const ratio = (both, a, b) => both / (a + b - both);
+  const iou = guess.list.map(({ area, onVoid }, p) => target.list.map((other, t) => ratio(shared[p + 1][t + 1], area - onVoid, other.area)));
   target.list.forEach((segment) => (segment.match = -1));
   guess.list.forEach((segment, p) => target.list.forEach((other, t) => {
     if (iou[p][t] <= 0.5 || segment.kind !== other.kind) return;
