@@ -838,6 +838,12 @@ def _merge_cases(generator: torch.Generator) -> list[Case]:
         ),
         case("class 0 is a thing here", [7, 0, 7, 0], [[0, 1, 0, 0]], [0], [0.9], (7,)),
     ]
+    return cases + _random_outputs(generator)
+
+
+def _random_outputs(generator: torch.Generator) -> list[Case]:
+    """Rectangles that overlap over a map of stuff and things."""
+    cases = []
     for instances, height, width in ((4, 6, 7), (7, 8, 9), (9, 12, 10), (12, 11, 14)):
         y, x = torch.arange(height)[:, None], torch.arange(width)
         places = (
