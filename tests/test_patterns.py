@@ -78,6 +78,15 @@ def test_formulas_and_ends_of_lists():
     assert "Only the first number" in seen(lambda x: torch.cat([3 * x[:1] + 1, x[1:]]), *lists)
 
 
+def test_lists_that_are_too_long_or_too_short():
+    rows = torch.tensor([4, 1, 3])
+    assert "too few: those that you have are right" in pattern([(rows, rows[:2])], 1e-5)
+    assert "too few: those that you have are right" in pattern([(rows, rows[:0])], 1e-5)
+    assert "too many: among yours are all" in pattern([(rows[1:], rows)], 1e-5)
+    assert "too many: among yours are all" in pattern([(rows[:0], rows)], 1e-5)
+    assert pattern([(rows, torch.tensor([7, 8]))], 1e-5) is None
+
+
 def test_the_examples_that_fail_are_named():
     assert examples([("plain", False), ("a tie", True)], True) == (
         "1 of 2 examples are right. Wrong: a tie. What is different there?"

@@ -48,6 +48,12 @@ def _cut_and_resized(mode: str) -> Callable[..., Tensor]:
     return wrong
 
 
+def _cut_outwards(mask: Tensor, box: Tensor, size: int) -> Tensor:
+    x1, y1 = box[:2].floor().int().tolist()
+    x2, y2 = box[2:].ceil().int().tolist()
+    return F.adaptive_avg_pool2d(mask[y1:y2, x1:x2][None].float(), size)[0]
+
+
 def _target_cases(generator: torch.Generator) -> list[Case]:
     left = torch.zeros(4, 4, dtype=torch.bool)
     left[:, :2] = True
@@ -149,6 +155,17 @@ MASK_TARGET = Exercise(
             _cut_and_resized("nearest"),
             "You cut at whole pixels and copy the nearest one. The box lies between pixels: read it by "
             "bilinear samples.",
+        ),
+        Mistake(
+            "cut outwards, averaged",
+            _cut_outwards,
+            "You cut at the whole pixels around the box, then average. The box lies between pixels: cells "
+            "are read where it is.",
+        ),
+        Mistake(
+            "whatever is touched",
+            lambda mask, box, size: (_target(mask, box, size) > 0).float(),
+            "A cell is 1 for you as soon as it touches the object. It holds the mean of its samples.",
         ),
         Mistake(
             "largest value",
@@ -310,6 +327,43 @@ MASK_LOSS = Exercise(
             "mask.",
         ),
         Mistake(
+            "no mean taken",
+            _of_own(lambda own, t: F.binary_cross_entropy_with_logits(own, t, reduction="none")),
+            "You return the loss of each cell. The task asks for one number: their mean.",
+        ),
+        Mistake(
+            "a mean for each object",
+            _of_own(lambda own, t: F.binary_cross_entropy_with_logits(own, t, reduction="none").mean((1, 2))),
+            "You return a number for each object. The task asks for one: the mean over all.",
+        ),
+        Mistake(
+            "channel 0 for all",
+            _of_channel(lambda logits, labels: logits[:, 0]),
+            "You read channel 0 for every object. Its label says which channel counts.",
+        ),
+        Mistake(
+            "the classes added up",
+            _of_channel(lambda logits, labels: logits.sum(1)),
+            "You add the logits of all classes. Only the label's channel is asked.",
+        ),
+        Mistake(
+            "negative logits cut off",
+            _of_own(lambda own, t: F.binary_cross_entropy_with_logits(own.relu(), t)),
+            "Logits below 0 count as 0 for you. They are the head's way of saying no.",
+        ),
+        Mistake(
+            "distance to the target",
+            _of_own(lambda own, t: (own.sigmoid() - t).abs().mean()),
+            "You take distances. The task asks for cross-entropy: the log of what you give to the truth.",
+        ),
+        Mistake(
+            "cross-entropy over the classes",
+            lambda logits, targets, labels: F.cross_entropy(
+                logits, (targets >= 0.5).long() * labels[:, None, None]
+            ),
+            "You ask at each cell which class it is. The question here is only: object or not?",
+        ),
+        Mistake(
             "mean over objects only",
             _of_own(lambda own, t: F.binary_cross_entropy_with_logits(own, t, reduction="sum") / len(own)),
             "You divide by the number of objects only. The mean runs over all their cells, too.",
@@ -443,6 +497,28 @@ def _paste_with(**options: Any) -> Callable[..., Tensor]:
     return lambda masks, boxes, size: _paste(masks, boxes, size, **options)
 
 
+def _with_hats(hats: Callable[[Tensor, Tensor, int, int], Tensor]) -> Callable[..., Tensor]:
+    def wrong(masks: Tensor, boxes: Tensor, size: Sequence[int]) -> Tensor:
+        down = hats(boxes[:, 1, None], boxes[:, 3, None], masks.shape[1], size[0])
+        across = hats(boxes[:, 0, None], boxes[:, 2, None], masks.shape[2], size[1])
+        return down @ masks @ across.mT
+
+    return wrong
+
+
+def _distances(low: Tensor, high: Tensor, cells: int, pixels: int, times: int) -> Tensor:
+    place = (torch.arange(pixels) + 0.5 - low) / (high - low) * times - 0.5
+    return (place[..., None] - torch.arange(cells)).abs()
+
+
+_hats_below_zero = _with_hats(
+    lambda low, high, cells, pixels: 1 - _distances(low, high, cells, pixels, cells)
+)
+_pixels_for_cells = _with_hats(
+    lambda low, high, cells, pixels: (1 - _distances(low, high, cells, pixels, pixels)).clamp(min=0)
+)
+
+
 def _torchvisions(masks: Tensor, boxes: Tensor, size: Sequence[int]) -> Tensor:
     from segcore.mask_rcnn import paste_masks as library
 
@@ -572,6 +648,36 @@ PASTE = Exercise(
             "one picture for all",
             lambda masks, boxes, size: _paste(masks, boxes, size).amax(0, keepdim=True),
             "You draw all masks into one picture. Each object keeps a picture of its own.",
+        ),
+        Mistake(
+            "all added up",
+            lambda masks, boxes, size: _paste(masks, boxes, size).sum(0),
+            "You add all masks up in one picture. Each object keeps a picture of its own.",
+        ),
+        Mistake(
+            "hats without a floor",
+            _hats_below_zero,
+            "Cells that are far away give you less than nothing. What is the least that a cell can give?",
+        ),
+        Mistake(
+            "pixels for cells",
+            _pixels_for_cells,
+            "The way through the box you multiply by the pixels of the image. The mask has cells.",
+        ),
+        Mistake(
+            "centre, width and height",
+            lambda masks, boxes, size: _paste(
+                masks, torch.cat([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2], 1), size
+            ),
+            "You take a box for its centre and its size. It is given by two corners.",
+        ),
+        Mistake(
+            "boxes cut at the image",
+            lambda masks, boxes, size: _paste(
+                masks, torch.minimum(boxes.clamp(min=0), torch.tensor([size[1], size[0]] * 2)), size
+            ),
+            "You cut the boxes at the image's edge, which squeezes the mask. Its part outside is lost; the "
+            "rest stays where it is.",
         ),
         Mistake(
             "the first box for all",
@@ -819,6 +925,40 @@ DISTINCT = Exercise(
             "boxes for masks",
             _suppress(overlap=_box_iou),
             "You compare the boxes. Two objects may share a box and no pixel: compare the masks.",
+        ),
+        Mistake(
+            "Dice for IoU",
+            _suppress(overlap=lambda one, two: float(2 * (one & two).sum() / (one.sum() + two.sum()))),
+            "Your ratio counts what they share twice: that is Dice. IoU divides once by what either covers.",
+        ),
+        Mistake(
+            "over the larger mask",
+            _suppress(
+                overlap=lambda one, two: float((one & two).sum() / torch.maximum(one.sum(), two.sum()))
+            ),
+            "You divide by the larger mask's pixels. IoU divides by the pixels of both together.",
+        ),
+        Mistake(
+            "how many, not which",
+            lambda masks, scores, low, most: torch.tensor(len(_distinct(masks, scores, low, most))),
+            "You count the objects. Asked are the rows that are kept; their number follows from them.",
+        ),
+        Mistake(
+            "masks for rows",
+            lambda masks, scores, low, most: masks[_distinct(masks, scores, low, most)],
+            "You give the masks that are kept. Asked are their rows: whole numbers.",
+        ),
+        Mistake(
+            "scores for rows",
+            lambda masks, scores, low, most: scores[_distinct(masks, scores, low, most)],
+            "You give the scores that are kept. Asked are their rows: whole numbers.",
+        ),
+        Mistake(
+            "rows of what was sure enough",
+            lambda masks, scores, low, most: _distinct(
+                masks[scores >= low], scores[scores >= low], low, most
+            ),
+            "You number the rows anew after leaving some out. Asked are their numbers in `masks`.",
         ),
         Mistake(
             "thresholds exchanged",

@@ -196,7 +196,7 @@ def _longer(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
     if not (all(each > 0 for each in more) or all(each < 0 for each in more)):
         return None
     many = more[0] > 0
-    rows = [[pair[k].movedim(axis, 0).flatten(1) for k in (0, 1)] for pair in pairs]
+    rows = [[pair[k].movedim(axis, 0)[..., None].flatten(1) for k in (0, 1)] for pair in pairs]
     few, all_of = (0, 1) if many else (1, 0)
     if all(_among(pair[few], pair[all_of], tolerance) for pair in rows):
         end = "among yours are all that are expected, and more" if many else "those that you have are right"
