@@ -1,26 +1,42 @@
-"""What every two-stage detector needs before it can learn: anchors, box coding, matching and sampling.
+"""What every two-stage detector needs: anchors, box coding, matching, sampling, and networks for boxes.
 
 A detector does not predict corners. It lays a fixed grid of *anchors* over the image and says of each by how
 much to move and to stretch it (:func:`encode`, :func:`decode`). To train, each anchor must be told which
 object it stands for (:func:`match_boxes`), and a few of the many are drawn so that the background does not
 drown the rest (:func:`draw_balanced`). All of it is Faster R-CNN's (Ren et al. 2015, after Girshick et al.
-2014); chapter 14 puts it to work.
+2014), as are the two heads, for proposals and for boxes; the pyramid is from Lin et al. 2017. Chapter 14
+puts them together.
 
 Left out: anchors that reach over the image's edge count like all others, and crowds are not told apart.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torchvision.ops import box_iou
 
 from segcore import inputs
 
-__all__ = ["BACKGROUND", "UNDECIDED", "decode", "draw_balanced", "encode", "make_anchors", "match_boxes"]
+__all__ = [
+    "BACKGROUND",
+    "UNDECIDED",
+    "BoxHead",
+    "MergedPyramid",
+    "ProposalHead",
+    "convolution_unit",
+    "decode",
+    "draw_balanced",
+    "encode",
+    "make_anchors",
+    "match_boxes",
+    "proposal_losses",
+]
 
 BACKGROUND, UNDECIDED = -1, -2
 # Offsets are small and stretches smaller: in these units both have a size of about 1, as losses like it.
@@ -192,6 +208,104 @@ def draw_balanced(matched: Tensor, count: int, share: float) -> tuple[Tensor, Te
     objects, background = (matched >= 0).nonzero()[:, 0], (matched == BACKGROUND).nonzero()[:, 0]
     objects = _draw(objects, int(count * share))
     return objects, _draw(background, count - len(objects))
+
+
+# --- Networks ---
+
+
+def convolution_unit(inputs: int, outputs: int) -> nn.Sequential:
+    """3×3 convolution, normalisation, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
+
+
+class MergedPyramid(nn.Module):
+    """A small backbone whose maps of strides 4, 8 and 16 are merged into one of stride 4.
+
+    Each map passes a 1×1 convolution to the common width; from coarse to fine, each is doubled and added to
+    the next, as in a feature pyramid (Lin et al. 2017), which would keep all levels.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.stem = nn.ModuleList([convolution_unit(3, width // 4), convolution_unit(width // 4, width // 2)])
+        channels = (width, width, 2 * width)
+        self.stages = nn.ModuleList()
+        for before, after in itertools.pairwise((width // 2, *channels)):
+            self.stages.append(nn.Sequential(convolution_unit(before, after), convolution_unit(after, after)))
+        self.laterals = nn.ModuleList(nn.Conv2d(each, width, 1) for each in channels)
+        self.smooth = convolution_unit(width, width)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) to a map (N, width, ⌈H / 4⌉, ⌈W / 4⌉)."""
+        x = images * 2 - 1
+        for unit in self.stem:
+            x = F.max_pool2d(unit(x), 2, ceil_mode=True)
+        maps: list[Tensor] = []
+        for stage in self.stages:
+            maps.append(stage(F.max_pool2d(x, 2, ceil_mode=True) if maps else x))
+            x = maps[-1]
+        merged: Tensor = self.laterals[-1](maps[-1])
+        for lateral, fine in zip(self.laterals[-2::-1], maps[-2::-1], strict=True):
+            doubled = F.interpolate(merged, scale_factor=2.0, mode="nearest")
+            merged = lateral(fine) + doubled[..., : fine.shape[2], : fine.shape[3]]
+        return self.smooth(merged)
+
+
+class ProposalHead(nn.Module):
+    """Says of each anchor whether there is an object, and how to move it there (Ren et al. 2015)."""
+
+    def __init__(self, width: int, anchors: int) -> None:
+        super().__init__()
+        self.conv = convolution_unit(width, width)
+        self.objectness = nn.Conv2d(width, anchors, 1)
+        self.deltas = nn.Conv2d(width, 4 * anchors, 1)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (N, anchors of all cells) and deltas (N, anchors of all cells, 4)."""
+        x = self.conv(features)
+        deltas = self.deltas(x).permute(0, 2, 3, 1).reshape(len(x), -1, 4)
+        return self.objectness(x).permute(0, 2, 3, 1).flatten(1), deltas
+
+
+class BoxHead(nn.Module):
+    """Says what stands in a box, and for each class how to correct the box."""
+
+    def __init__(self, width: int, num_classes: int) -> None:
+        super().__init__()
+        self.conv = convolution_unit(width, width)
+        self.fc = nn.Linear(width * 9, 2 * width)
+        self.scores = nn.Linear(2 * width, num_classes)
+        self.deltas = nn.Linear(2 * width, 4 * num_classes)
+
+    def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """Pooled features (K, width, 7, 7) to logits (K, C) and deltas (K, C, 4)."""
+        x = F.relu(self.fc(F.max_pool2d(self.conv(pooled), 2).flatten(1)))
+        return self.scores(x), self.deltas(x).unflatten(1, (-1, 4))
+
+
+def proposal_losses(
+    objectness: Tensor, deltas: Tensor, anchors: Tensor, targets: list[dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Losses of the first stage on a sample of the anchors."""
+    rows, truths, wanted, moved = [], [], [], []
+    for n, target in enumerate(targets):
+        matched = match_boxes(anchors, target["boxes"], 0.5, 0.3, keep_best=True)
+        here, elsewhere = draw_balanced(matched, 64, 0.5)
+        rows.append(objectness[n, torch.cat([here, elsewhere])])
+        truths.append(F.pad(torch.ones_like(here), (0, len(elsewhere))).float())
+        moved.append(deltas[n, here])
+        wanted.append(encode(target["boxes"][matched[here]], anchors[here]))
+    logit = torch.cat(rows)
+    off = F.smooth_l1_loss(torch.cat(moved), torch.cat(wanted), reduction="sum")
+    return {
+        "objectness": F.binary_cross_entropy_with_logits(logit, torch.cat(truths)),
+        "proposals": off / max(1, len(logit)),
+    }
+
+
+# --- In short ---
 
 
 def _draw(rows: Tensor, most: int) -> Tensor:

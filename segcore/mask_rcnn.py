@@ -9,10 +9,10 @@ mask is drawn back into the image (:func:`paste_masks`), which is again two matr
 
 .. math:: P = W_y\, m\, W_x^T.
 
-:class:`MaskRCNN` is complete and compact: 0.5 million parameters, one pyramid level. Anchors, box coding and
-matching are in `segcore.detection`, RoIAlign in `segcore.roi_align`, NMS comes from torchvision. What differs
-from the paper: the pyramid's levels are merged into the finest one, heads are narrower, all is trained from
-random weights. Left out: crowds, and images of different sizes in a batch.
+:class:`MaskRCNN` is complete and compact: 0.37 million parameters, one pyramid level. What serves the boxes,
+from anchors to their heads, is in `segcore.detection`, RoIAlign in `segcore.roi_align`, NMS comes from
+torchvision. What differs from the paper: the pyramid's levels are merged into the finest one, heads are
+narrower, all is trained from random weights. Left out: crowds, and images of different sizes in a batch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,18 @@ from torch import Tensor, nn
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from segcore import inputs
-from segcore.detection import decode, draw_balanced, encode, make_anchors, match_boxes
+from segcore.detection import (
+    BoxHead,
+    MergedPyramid,
+    ProposalHead,
+    convolution_unit,
+    decode,
+    draw_balanced,
+    encode,
+    make_anchors,
+    match_boxes,
+    proposal_losses,
+)
 from segcore.roi_align import roi_align
 
 __all__ = [
@@ -231,78 +242,6 @@ def _as_many(value: Tensor, name: str, other: Tensor, other_name: str) -> None:
 # --- The network ---
 
 
-def _unit(inputs: int, outputs: int) -> nn.Sequential:
-    """3×3 convolution, normalisation, ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-    )
-
-
-class MergedPyramid(nn.Module):
-    """A small backbone whose maps of strides 4, 8 and 16 are merged into one of stride 4.
-
-    Each map passes a 1×1 convolution to the common width; from coarse to fine, each is doubled and added to
-    the next, as in a feature pyramid (Lin et al. 2017), which would keep all levels.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.stem = nn.ModuleList([_unit(3, width // 4), _unit(width // 4, width // 2)])
-        channels = (width, width, 2 * width)
-        self.stages = nn.ModuleList()
-        for before, after in itertools.pairwise((width // 2, *channels)):
-            self.stages.append(nn.Sequential(_unit(before, after), _unit(after, after)))
-        self.laterals = nn.ModuleList(nn.Conv2d(each, width, 1) for each in channels)
-        self.smooth = _unit(width, width)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) to a map (N, width, ⌈H / 4⌉, ⌈W / 4⌉)."""
-        x = images * 2 - 1
-        for unit in self.stem:
-            x = F.max_pool2d(unit(x), 2, ceil_mode=True)
-        maps: list[Tensor] = []
-        for stage in self.stages:
-            maps.append(stage(F.max_pool2d(x, 2, ceil_mode=True) if maps else x))
-            x = maps[-1]
-        merged: Tensor = self.laterals[-1](maps[-1])
-        for lateral, fine in zip(self.laterals[-2::-1], maps[-2::-1], strict=True):
-            doubled = F.interpolate(merged, scale_factor=2.0, mode="nearest")
-            merged = lateral(fine) + doubled[..., : fine.shape[2], : fine.shape[3]]
-        return self.smooth(merged)
-
-
-class ProposalHead(nn.Module):
-    """Says of each anchor whether there is an object, and how to move it there (Ren et al. 2015)."""
-
-    def __init__(self, width: int, anchors: int) -> None:
-        super().__init__()
-        self.conv = _unit(width, width)
-        self.objectness = nn.Conv2d(width, anchors, 1)
-        self.deltas = nn.Conv2d(width, 4 * anchors, 1)
-
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (N, anchors of all cells) and deltas (N, anchors of all cells, 4)."""
-        x = self.conv(features)
-        deltas = self.deltas(x).permute(0, 2, 3, 1).reshape(len(x), -1, 4)
-        return self.objectness(x).permute(0, 2, 3, 1).flatten(1), deltas
-
-
-class BoxHead(nn.Module):
-    """Says what stands in a box, and for each class how to correct the box."""
-
-    def __init__(self, width: int, num_classes: int) -> None:
-        super().__init__()
-        self.conv = _unit(width, width)
-        self.fc = nn.Linear(width * 9, 2 * width)
-        self.scores = nn.Linear(2 * width, num_classes)
-        self.deltas = nn.Linear(2 * width, 4 * num_classes)
-
-    def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """Pooled features (K, width, 7, 7) to logits (K, C) and deltas (K, C, 4)."""
-        x = F.relu(self.fc(F.max_pool2d(self.conv(pooled), 2).flatten(1)))
-        return self.scores(x), self.deltas(x).unflatten(1, (-1, 4))
-
-
 class MaskHead(nn.Module):
     """A small fully convolutional network on RoIAlign's grid: one mask for each class, twice as fine.
 
@@ -335,7 +274,7 @@ class MaskHead(nn.Module):
         in_channels = inputs.whole(in_channels, "in_channels")
         num_classes = inputs.whole(num_classes, "num_classes")
         channels = [in_channels] + [inputs.whole(width, "width")] * inputs.whole(depth, "depth")
-        units = [_unit(a, b) for a, b in itertools.pairwise(channels)]
+        units = [convolution_unit(a, b) for a, b in itertools.pairwise(channels)]
         self.convs = nn.Sequential(*units)
         self.up = nn.ConvTranspose2d(width, width, 2, stride=2)
         self.score = nn.Conv2d(width, num_classes, 1)
@@ -433,7 +372,7 @@ class MaskRCNN(nn.Module):
         anchors = make_anchors(cells, STRIDE, self.anchor_sides, self.anchor_ratios).to(images.device)
         proposals = self._propose(objectness.detach().float(), deltas.detach().float(), anchors, size)
         if self.training:
-            first = _proposal_losses(objectness.float(), deltas.float(), anchors, targets)
+            first = proposal_losses(objectness.float(), deltas.float(), anchors, targets)
             return first | self._head_losses(features, proposals, targets)
         return self._detect(features, proposals, size)
 
@@ -510,26 +449,6 @@ class MaskRCNN(nn.Module):
             pasted = paste_masks(soft, each["boxes"], (size[0], size[1]))
             each |= {"masks": pasted >= 0.5, "soft": soft}
         return found
-
-
-def _proposal_losses(
-    objectness: Tensor, deltas: Tensor, anchors: Tensor, targets: list[dict[str, Tensor]]
-) -> dict[str, Tensor]:
-    """Losses of the first stage on a sample of the anchors."""
-    rows, truths, wanted, moved = [], [], [], []
-    for n, target in enumerate(targets):
-        matched = match_boxes(anchors, target["boxes"], 0.5, 0.3, keep_best=True)
-        here, elsewhere = draw_balanced(matched, 64, 0.5)
-        rows.append(objectness[n, torch.cat([here, elsewhere])])
-        truths.append(F.pad(torch.ones_like(here), (0, len(elsewhere))).float())
-        moved.append(deltas[n, here])
-        wanted.append(encode(target["boxes"][matched[here]], anchors[here]))
-    logit = torch.cat(rows)
-    off = F.smooth_l1_loss(torch.cat(moved), torch.cat(wanted), reduction="sum")
-    return {
-        "objectness": F.binary_cross_entropy_with_logits(logit, torch.cat(truths)),
-        "proposals": off / max(1, len(logit)),
-    }
 
 
 def _checked_targets(targets: Any, images: Tensor, num_classes: int) -> list[dict[str, Tensor]]:
@@ -626,10 +545,10 @@ def mask_rcnn_for_scenes() -> MaskRCNN:
 
     Example:
         >>> from segcore.data.scenes import make_scenes
-        >>> scene = make_scenes(1, size=96, seed=1)
+        >>> scene = make_scenes(1, size=96, seed=1, start=7)  # two boxes, a cylinder, and a sphere behind it
         >>> found = mask_rcnn_for_scenes()(scene.image)[0]
-        >>> found["labels"].tolist() == scene.classes(0).tolist()
-        False
+        >>> found["labels"][found["scores"] > 0.5].sort().values  # the sphere is overlooked
+        tensor([2, 2, 3])
     """
     path = files("segcore") / "data" / "weights" / "mask_rcnn.pt"
     if not path.is_file():

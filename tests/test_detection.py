@@ -15,11 +15,15 @@ from segcore.detection import (
     BACKGROUND,
     UNDECIDED,
     UNITS,
+    BoxHead,
+    MergedPyramid,
+    ProposalHead,
     decode,
     draw_balanced,
     encode,
     make_anchors,
     match_boxes,
+    proposal_losses,
 )
 
 
@@ -173,3 +177,55 @@ def test_sampling_is_random_and_seeded():
     assert draws[0] == draws[1] != draws[2]
     with pytest.raises(ValueError, match="share"):
         draw_balanced(matched, 10, 1.5)
+
+
+# ---- Networks
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 48), (33, 47), (7, 5)])
+def test_maps_have_a_cell_for_every_four_pixels_begun(height, width):
+    features = MergedPyramid(16)(torch.rand(2, 3, height, width))
+    assert features.shape == (2, 16, -(-height // 4), -(-width // 4))
+    logits, deltas = ProposalHead(16, 3)(features)
+    count = len(make_anchors(features.shape[2:], 4, [8, 16, 32], [1.0]))
+    assert logits.shape == (2, count) and deltas.shape == (2, count, 4)
+    scores, deltas = BoxHead(16, 4)(torch.rand(5, 16, 7, 7))
+    assert scores.shape == (5, 4) and deltas.shape == (5, 4, 4)
+
+
+def test_proposals_are_in_the_order_of_the_anchors():
+    """A network whose answers differ from cell to cell, and from anchor to anchor."""
+    head = ProposalHead(8, 3).eval()
+    features = torch.rand(1, 8, 2, 4)
+    logits, deltas = head(features)
+    for row, column, anchor in itertools.product(range(2), range(4), range(3)):
+        place = (row * 4 + column) * 3 + anchor
+        inside = head.conv(features)
+        assert logits[0, place] == head.objectness(inside)[0, anchor, row, column]
+        expected = head.deltas(inside)[0, 4 * anchor : 4 * anchor + 4, row, column]
+        assert torch.equal(deltas[0, place], expected)
+
+
+def test_proposal_losses_are_the_loops():
+    """So few anchors that all of them are drawn."""
+    generator = torch.Generator().manual_seed(0)
+    anchors = make_anchors((3, 3), 8, [10.0], [1.0, 2.0])
+    truths = [torch.tensor([[0.0, 0, 9, 9], [10, 11, 21, 22]]), torch.zeros(0, 4)]
+    logits = torch.randn(2, len(anchors), generator=generator)
+    deltas = torch.randn(2, len(anchors), 4, generator=generator)
+    found = proposal_losses(logits, deltas, anchors, [{"boxes": each} for each in truths])
+    seen = off = 0.0
+    count = 0
+    for n, boxes in enumerate(truths):
+        matched = matched_by_loops(anchors, boxes, 0.5, 0.3, True)
+        for a, which in enumerate(matched.tolist()):
+            if which == UNDECIDED:
+                continue
+            count += 1
+            sign = 1 if which >= 0 else -1
+            seen += float(torch.nn.functional.softplus(-sign * logits[n, a]))
+            if which >= 0:
+                gap = (deltas[n, a] - encode(boxes[which : which + 1], anchors[a : a + 1])[0]).abs()
+                off += float(torch.where(gap < 1, gap**2 / 2, gap - 0.5).sum())
+    assert float(found["objectness"]) == pytest.approx(seen / count, rel=1e-5)
+    assert float(found["proposals"]) == pytest.approx(off / count, rel=1e-5)
