@@ -63,6 +63,14 @@ def _ratio(measure: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Callable[[Ten
     return wrong
 
 
+def _pairs_collide(prediction: Tensor, target: Tensor) -> Tensor:
+    """The pair (p, t) as the number p · P + t, where p · T + t is meant."""
+    count, width = int(prediction.max()) + 1, int(target.max()) + 1
+    pairs = (prediction * count + target).flatten().clamp(max=count * width - 1)
+    shared = torch.bincount(pairs, minlength=count * width).reshape(count, width)
+    return shared / (shared.sum(1, keepdim=True) + shared.sum(0) - shared)
+
+
 def _iou_cases(generator: torch.Generator) -> list[Case]:
     def row(*labels: int) -> Tensor:
         return torch.tensor([labels])
@@ -163,6 +171,12 @@ SEGMENT_IOU = Exercise(
             "background.",
         ),
         Mistake(
+            "pairs that share a number",
+            _pairs_collide,
+            "Two pairs get the same number, or a pair lands in another cell. With p rows and t columns, by "
+            "what must the row be multiplied so that the column has room?",
+        ),
+        Mistake(
             "same numbers compared",
             lambda prediction, target: (
                 segment_iou(prediction, target) * torch.eye(int(prediction.max()) + 1, int(target.max()) + 1)
@@ -214,6 +228,7 @@ def _match_cases(generator: torch.Generator) -> list[Case]:
             [2, 1],
         ),
         case("one beyond one half", [[0.51, 0.4]], [7], [7, 7]),
+        case("three predictions, the last of which matches", [[0.1], [0.2], [0.6]], [5, 5, 5], [5]),
     ]
     for count, height, width in ((5, 6, 8), (9, 9, 12), (14, 12, 15)):
         truth = _numbered(generator, count, height, width)
@@ -265,6 +280,24 @@ MATCH = Exercise(
             "the best, however small",
             _best,
             "You always take the best segment of the class. A best overlap of 0.3 is no match.",
+        ),
+        Mistake(
+            "the largest overlap, whatever it is",
+            lambda iou, classes, true: iou.argmax(1),
+            "You always name the true segment with the largest overlap. Which overlap makes it a match, and "
+            "what of the class?",
+        ),
+        Mistake(
+            "T for no match",
+            lambda iou, classes, true: _first(_may_match(iou, classes, true)) % (len(true) + 1),
+            "Look at a segment without a match: your number is one past the last true segment. The task says "
+            "which number means none.",
+        ),
+        Mistake(
+            "a list of pairs",
+            lambda iou, classes, true: _may_match(iou, classes, true).nonzero(),
+            "You list the pairs that match. One number for each predicted segment is asked, those without a "
+            "match included.",
         ),
         Mistake(
             "as a detector would at 0.75",
@@ -369,6 +402,13 @@ def _all_in_one(overlap: Tensor, matched: Tensor, extra: Tensor, missed: Tensor)
     return torch.cat([_rows(*counts), _rows(*(each.sum(0, keepdim=True) for each in counts))])
 
 
+def _mean_of_both(overlap: Tensor, matched: Tensor, extra: Tensor, missed: Tensor) -> Tensor:
+    rows = _rows(overlap, matched, extra, missed)
+    both = matched / (matched + extra).clamp(min=1) + matched / (matched + missed).clamp(min=1)
+    rq = torch.where(rows[:, 2].isnan(), math.nan, both / 2)
+    return _with_means(torch.stack([rows[:, 1] * rq, rows[:, 1], rq], dim=1))
+
+
 def _quality_cases(generator: torch.Generator) -> list[Case]:
     def case(note: str, overlap: list[float], *counts: list[int]) -> Case:
         return Case((torch.tensor(overlap), *(torch.tensor(each) for each in counts)), note)
@@ -467,6 +507,36 @@ QUALITY = Exercise(
             ),
             "Look at a class that has segments and no match. 0 / 0 makes its SQ NaN, and the mean leaves it "
             "out. The rule says 0.",
+        ),
+        Mistake(
+            "a product with 0 / 0",
+            lambda overlap, matched, extra, missed: _with_means(
+                torch.where(
+                    (matched == 0)[:, None] & torch.tensor([True, True, False]),
+                    math.nan,
+                    _rows(overlap, matched, extra, missed),
+                )
+            ),
+            "Look at a class that has segments and no match: 0 / 0 makes its SQ NaN, and PQ with it. The "
+            "rule says 0 for both.",
+        ),
+        Mistake(
+            "sums in the last row",
+            _last(lambda rows: rows.nansum(0)),
+            "The classes' rows are right. Your last row adds them up; divide by the number of classes that "
+            "have segments.",
+        ),
+        Mistake(
+            "half, rounded down",
+            _with_size(lambda overlap, matched, extra, missed: matched + (extra + missed) // 2),
+            "Half of an odd number is no whole number: one extra segment alone counts one half, not 0. Which "
+            "division do you use?",
+        ),
+        Mistake(
+            "mean of precision and recall",
+            _mean_of_both,
+            "Your RQ is the plain mean of precision and recall. RQ is their harmonic mean: half of all "
+            "segments left over joins the matches below the line.",
         ),
         Mistake(
             "classes without a match left out",
@@ -668,6 +738,18 @@ COUNT = Exercise(
             "may fit a true segment: match first, and ask about void only where there is no match.",
         ),
         Mistake(
+            "void of the truth not looked at",
+            _count_with(union_with_void=True, ignored=lambda share, hit: False),
+            "Your answer knows nothing of the truth's void. It does two things: its pixels leave the union, "
+            "and it excuses a segment that lies there by more than half.",
+        ),
+        Mistake(
+            "void as a segment in both",
+            _count_with(void_guessed=True, void_missed=True),
+            "You count -1 as a segment, in the prediction and in the truth. It is none: leave it out of both "
+            "lists of segments.",
+        ),
+        Mistake(
             "void as a predicted segment",
             _count_with(void_guessed=True),
             "There is an FP too many. -1 in the prediction is no segment: it is a place without an answer.",
@@ -776,6 +858,17 @@ def _merged(
 
 def _merge_with(**options: Any) -> Callable[..., Tensor]:
     return lambda *args: _merged(*args, **options)
+
+
+def _painted(semantic: Tensor, masks: Tensor, labels: Tensor, scores: Tensor, stuff: Sequence[int]) -> Tensor:
+    """From behind: the surest last, nothing dropped; the surest has number 1."""
+    result = torch.stack([torch.full_like(semantic, VOID), torch.zeros_like(semantic)], -1)
+    left = torch.isin(semantic, torch.tensor(list(stuff), dtype=torch.int64))
+    result[..., 0][left] = semantic[left]
+    order = sorted(range(len(scores)), key=lambda n: -scores[n].item())
+    for rank in reversed(range(len(order))):
+        result[masks[order[rank]]] = torch.stack([labels[order[rank]], torch.tensor(rank + 1)])
+    return result
 
 
 def _merge_cases(generator: torch.Generator) -> list[Case]:
@@ -965,6 +1058,39 @@ MERGE = Exercise(
             "stuff is numbered",
             _merge_with(stuff_number=1),
             "Stuff has no instances: its number is 0.",
+        ),
+        Mistake(
+            "painted from the least sure to the surest",
+            _painted,
+            "You paint the surest last, so that it lies on top. Where two overlap that is right; but then "
+            "nobody asks whether half of a mask is still free.",
+        ),
+        Mistake(
+            "class as the number",
+            lambda *args: torch.stack(
+                [merge(*args)[..., 0], merge(*args)[..., 0] * (merge(*args)[..., 1] > 0)], -1
+            ),
+            "The second number of each pixel is its class again. Two objects of one class need two numbers: "
+            "count the instances that you keep.",
+        ),
+        Mistake(
+            "void as -1",
+            lambda *args: torch.where(merge(*args) == VOID, -1, merge(*args)),
+            "Void pixels get the class -1 from you. Which class does the task give them?",
+        ),
+        Mistake(
+            "classes alone",
+            lambda *args: merge(*args)[..., 0],
+            "Your result holds the classes. Each pixel needs its instance too: two numbers in the last axis.",
+        ),
+        Mistake(
+            "the semantic map's class for instances",
+            lambda *args: torch.stack(
+                [torch.where(merge(*args)[..., 1] > 0, args[0], merge(*args)[..., 0]), merge(*args)[..., 1]],
+                -1,
+            ),
+            "Inside an instance you keep the semantic map's classes. An instance brings a class of its own, "
+            "its label, for all of its pixels.",
         ),
         Mistake(
             "class and instance exchanged",
