@@ -316,7 +316,7 @@ def scene_maps(labels: Tensor, instances: Tensor, normals: Tensor) -> Tensor:
         >>> scenes = make_scenes(2, size=64, seed=3)
         >>> maps = scene_maps(scenes.labels, scenes.instances, scenes.normals)
         >>> maps.shape, [SCENE_CLASSES[k] for k in maps[0, ..., 0].unique()]
-        (torch.Size([2, 64, 64, 2]), ['floor', 'sphere', 'cylinder', 'wall'])
+        (torch.Size([2, 64, 64, 2]), ['floor', 'sphere', 'box', 'cylinder', 'wall'])
     """
     inputs.label_map(labels, "labels", len(SCENE_THINGS) + 1, None, "N H W")
     inputs.same_shape(inputs.integer(instances, "instances", "N H W"), "instances", labels, "labels")
@@ -472,13 +472,9 @@ def _images(
     prediction: Tensor | Sequence[Tensor], target: Tensor | Sequence[Tensor]
 ) -> Iterator[tuple[Tensor, Tensor, tuple[str, str]]]:
     """Pairs of maps, and what to call them: one image, or each of a list."""
-    tensors = isinstance(prediction, Tensor), isinstance(target, Tensor)
-    if (
-        isinstance(prediction, Tensor)
-        and isinstance(target, Tensor)
-        and {prediction.dim(), target.dim()} != {4}
-    ):
-        yield prediction, target, ("prediction", "target")
+    tensors = [each for each in (prediction, target) if isinstance(each, Tensor)]
+    if len(tensors) == 2 and {each.dim() for each in tensors} != {4}:
+        yield tensors[0], tensors[1], ("prediction", "target")
         return
     for value, name in ((prediction, "prediction"), (target, "target")):
         if not isinstance(value, Tensor | list | tuple):
@@ -486,7 +482,7 @@ def _images(
                 f"expected {name} as a tensor (H, W, 2) or a list of them, got {type(value).__name__}; use "
                 f"torch.as_tensor({name})"
             )
-    if len(prediction) != len(target) or tensors[0] != tensors[1]:
+    if len(prediction) != len(target) or len(tensors) == 1:
         raise ValueError(
             f"expected a prediction for each image of target, got {_form(prediction)} for {_form(target)}; "
             "pass two maps (H, W, 2), or two lists of one length"
