@@ -366,6 +366,8 @@ class MaskRCNN(nn.Module):
         size = tuple(inputs.image(images, "images", 3).shape[2:])
         if self.training:
             targets = _checked_targets(targets, images, self.num_classes)
+        elif not len(images):
+            return []
         features = self.backbone(images)
         objectness, deltas = self.proposal_head(features)
         cells = (features.shape[2], features.shape[3])

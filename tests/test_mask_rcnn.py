@@ -358,6 +358,13 @@ def changed(number, field, change):
     return made
 
 
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (5, 40)])
+def test_tiny_images_and_none_at_all(size):
+    network = MaskRCNN(4, width=16).eval()
+    assert [each["masks"].shape[1:] for each in network(torch.rand(2, 3, *size))] == [size] * 2
+    assert network(torch.rand(0, 3, *size)) == []
+
+
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
