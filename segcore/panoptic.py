@@ -234,11 +234,11 @@ def merge(
     return torch.stack([classes, numbers], dim=-1)
 
 
-def _lay(masks: Tensor, labels: Tensor, void: int, least: float) -> tuple[Tensor, Tensor, Tensor]:
+def _lay(masks: Tensor, labels: Tensor, void: int, least: float) -> tuple[Tensor, ...]:
     """Masks laid down one after the other: classes, instances, and what is still free; (H, W) each."""
     free = torch.ones_like(masks.sum(0), dtype=torch.bool)
-    classes, numbers = torch.where(free, void, 0), torch.zeros_like(free, dtype=torch.int64)
-    count = 0
+    classes = torch.where(free, void, 0)
+    numbers, count = torch.zeros_like(classes), 0
     for mask, label in zip(masks, labels, strict=True):
         mine = mask & free
         if mine.any() and mine.sum() >= least * mask.sum():
