@@ -21,6 +21,7 @@ from torch import Tensor
 
 __all__ = [
     "boxes",
+    "color_image",
     "finite",
     "floating",
     "image",
@@ -148,6 +149,31 @@ def image(value: Any, name: str = "image", channels: int | None = None, form: st
         raise ValueError(
             f"expected {name} in floating point, got {value.dtype}; convert with {name}.float() / 255"
         )
+    return value
+
+
+def color_image(value: Any, name: str = "image") -> Tensor:
+    """The value, once it is one colour image ``(3, H, W)`` of finite numbers in [0, 1].
+
+    Raises:
+        TypeError: if it is no tensor.
+        ValueError: if it has other axes or channels, no pixels, whole numbers, or values outside [0, 1].
+
+    Example:
+        >>> color_image(torch.zeros(1, 8, 8))
+        Traceback (most recent call last):
+        ...
+        ValueError: expected image of shape (3, H, W), got (1, 8, 8); repeat grey with image.expand(3, -1, -1)
+    """
+    if isinstance(value, Tensor) and (value.ndim == 2 or value.ndim == 3 and value.shape[0] in (1, 4)):
+        alpha = value.ndim == 3 and len(value) == 4
+        cure = f"drop alpha with {name}[:3]" if alpha else f"repeat grey with {name}.expand(3, -1, -1)"
+        raise ValueError(f"expected {name} of shape (3, H, W), got {tuple(value.shape)}; {cure}")
+    image(value, name, channels=3, form="C H W")
+    low, high = finite(value.detach(), name, "replace such pixels first").aminmax()
+    if low < 0 or high > 1:
+        cure = "divide by 255" if low >= 0 and high > 2 else f"clamp it with {name}.clamp(0, 1)"
+        raise ValueError(f"expected {name} from 0 to 1, got {low.item():g} to {high.item():g}; {cure}")
     return value
 
 

@@ -618,18 +618,7 @@ def _real(device: torch.device) -> torch.dtype:
 
 def _checked(image: Tensor) -> Tensor:
     """A colour image in [0, 1], in float32."""
-    if isinstance(image, Tensor) and image.ndim == 3 and image.shape[0] in (1, 4):
-        cure = "repeat grey with image.expand(3, -1, -1)" if len(image) == 1 else "drop alpha with image[:3]"
-        raise ValueError(f"expected image of shape (3, H, W), got {tuple(image.shape)}; {cure}")
-    if isinstance(image, Tensor) and image.ndim == 2:
-        cure = "repeat grey with image.expand(3, -1, -1)"
-        raise ValueError(f"expected image of shape (3, H, W), got {tuple(image.shape)}; {cure}")
-    image = inputs.image(image, channels=3, form="C H W").detach().float()
-    low, high = inputs.finite(image, "image", "replace such pixels first").aminmax()
-    if low < 0 or high > 1:
-        cure = "divide by 255" if low >= 0 and high > 2 else "clamp it with image.clamp(0, 1)"
-        raise ValueError(f"expected image from 0 to 1, got {low.item():g} to {high.item():g}; {cure}")
-    return image
+    return inputs.color_image(image).detach().float()
 
 
 def _check_maps(labels: Tensor, truth: Tensor) -> None:
