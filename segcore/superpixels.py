@@ -54,6 +54,7 @@ __all__ = [
     "boundary_recall",
     "felzenszwalb",
     "mosaic",
+    "overlaps",
     "rgb_to_lab",
     "slic",
     "undersegmentation_error",
@@ -562,7 +563,7 @@ def undersegmentation_error(labels: Tensor, truth: Tensor) -> Tensor:
         >>> undersegmentation_error(labels, torch.tensor([[0, 0, 0, 1, 1, 1]]))  # (1 + 1) / 6
         tensor(0.3333, dtype=torch.float64)
     """
-    segment, shared = _overlaps(labels, truth)
+    segment, _, shared = overlaps(labels, truth)
     whole = torch.bincount(segment, shared)[segment]
     return torch.minimum(shared, whole - shared).sum() / labels.numel()
 
@@ -588,18 +589,34 @@ def achievable_segmentation_accuracy(labels: Tensor, truth: Tensor) -> Tensor:
         >>> achievable_segmentation_accuracy(labels, torch.tensor([[0, 0, 0, 1, 1, 1]]))
         tensor(0.8333, dtype=torch.float64)
     """
-    segment, shared = _overlaps(labels, truth)
+    segment, _, shared = overlaps(labels, truth)
     best = shared.new_zeros(int(segment.max()) + 1).scatter_reduce(0, segment, shared, "amax")
     return best.sum() / labels.numel()
 
 
-def _overlaps(labels: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """For each segment and region that meet: the segment's number, and the pixels that they share."""
+def overlaps(labels: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """For each segment and region that meet: the number of both, and how many pixels they share.
+
+    Args:
+        labels: int64 ``(H, W)``, the segments.
+        truth: int64 ``(H, W)``.
+
+    Returns:
+        Three tensors ``(P,)``: numbers of the segment and of the region in int64, the pixels in float64.
+
+    Raises:
+        TypeError: A map is no tensor.
+        ValueError: A map is not an int64 map of labels of 0 or more, or they differ in size or device.
+
+    Example:
+        >>> overlaps(torch.tensor([[0, 0, 1]]), torch.tensor([[0, 1, 1]]))[:2]
+        (tensor([0, 0, 1]), tensor([0, 1, 1]))
+    """
     _check_maps(labels, truth)
     segment, region = _numbers(labels), _numbers(truth)
     regions = int(region.max()) + 1
     pair, shared = (segment * regions + region).unique(return_counts=True)
-    return pair // regions, shared.to(_real(labels.device))
+    return pair // regions, pair % regions, shared.to(_real(labels.device))
 
 
 # --- What comes in ---
