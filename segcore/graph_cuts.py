@@ -141,7 +141,7 @@ def grabcut(image: Tensor, trimap: Tensor, iterations: int = 5) -> Tensor:
     Example:
         >>> image = torch.zeros(3, 6, 8)
         >>> image[0, 2:4, 2:5] = 1.0  # a red thing on black
-        >>> grabcut(image, torch.tensor([1.0, 1.0, 7.0, 5.0])).int()
+        >>> grabcut(image, torch.tensor([1.0, 1.0, 7.0, 5.0])).long()
         tensor([[0, 0, 0, 0, 0, 0, 0, 0],
                 [0, 0, 0, 0, 0, 0, 0, 0],
                 [0, 0, 1, 1, 1, 0, 0, 0],

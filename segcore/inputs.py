@@ -165,7 +165,7 @@ def color_image(value: Any, name: str = "image") -> Tensor:
         ...
         ValueError: expected image of shape (3, H, W), got (1, 8, 8); repeat grey with image.expand(3, -1, -1)
     """
-    if isinstance(value, Tensor) and (value.ndim == 2 or value.ndim == 3 and value.shape[0] in (1, 4)):
+    if isinstance(value, Tensor) and (value.ndim == 2 or (value.ndim == 3 and len(value) in (1, 4))):
         alpha = value.ndim == 3 and len(value) == 4
         cure = f"drop alpha with {name}[:3]" if alpha else f"repeat grey with {name}.expand(3, -1, -1)"
         raise ValueError(f"expected {name} of shape (3, H, W), got {tuple(value.shape)}; {cure}")

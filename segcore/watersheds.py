@@ -15,28 +15,35 @@ from segcore import inputs
 __all__ = ["basins", "split_touching"]
 
 
-def basins(heights: Tensor) -> Tensor:
+def basins(heights: Tensor, depth: float = 0.0) -> Tensor:
     """The regions of the local minima: every pixel goes to the one whose water reaches it first.
 
     Args:
         heights: float ``(H, W)``, finite.
+        depth: Basins that are not deeper than this, measured to where they run over, get no region of their
+            own; at least 0.
 
     Returns:
         int64 ``(H, W)``: labels from 0 on; each region is 4-connected.
 
     Raises:
-        TypeError: `heights` is no tensor.
-        ValueError: It is not of shape ``(H, W)``, not floating point or not finite.
+        TypeError: `heights` is no tensor, or `depth` no number.
+        ValueError: It is not of shape ``(H, W)``, not floating point or not finite, or `depth` is below 0.
 
     Example:
-        >>> basins(torch.tensor([[0.0, 1.0, 3.0, 2.0, 2.0]]))
-        tensor([[0, 0, 0, 1, 1]])
+        >>> heights = torch.tensor([[0.0, 1.0, 3.0, 2.0, 2.0]])
+        >>> basins(heights), basins(heights, depth=1.0)
+        (tensor([[0, 0, 0, 1, 1]]), tensor([[0, 0, 0, 0, 0]]))
     """
+    from skimage.morphology import local_minima, reconstruction
     from skimage.segmentation import watershed
 
     inputs.finite(inputs.floating(heights, "heights", "H W"), "heights", "replace such pixels first")
-    found = watershed(heights.detach().double().numpy(force=True))
-    return torch.from_numpy(found).long().sub(1).to(heights.device)
+    depth = inputs.number(depth, "depth", least=0)
+    ground = heights.detach().double().numpy(force=True)
+    filled = reconstruction(ground + depth, ground, method="erosion") if depth else ground
+    markers, _ = ndimage.label(local_minima(filled, connectivity=1))
+    return torch.from_numpy(watershed(ground, markers)).long().sub(1).to(heights.device)
 
 
 def split_touching(mask: Tensor, depth: float) -> Tensor:
