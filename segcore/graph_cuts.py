@@ -82,20 +82,28 @@ def grid_cut(source: Tensor, sink: Tensor, links: Tensor) -> Tensor:
         raise ValueError(
             f"expected links of 0 or more, got {links.min().item():g}; a cut that pays has no fast solution"
         )
-    arrays = (each.detach().double().numpy(force=True) for each in (source, sink, links))
-    return torch.from_numpy(_cut(*arrays)).to(source.device)
+    costs = (source - sink).detach().double().numpy(force=True)  # only the difference decides
+    graph = _graph(links.detach().double().numpy(force=True))
+    return torch.from_numpy(_cut(*graph, costs)).to(source.device)
 
 
-def _cut(source: NDArray, sink: NDArray, links: NDArray) -> NDArray:
-    """`grid_cut` in arrays of float64."""
-    graph = _maxflow().Graph[float](source.size, 4 * source.size)
-    nodes = graph.add_grid_nodes(source.shape)
+def _graph(links: NDArray) -> tuple[Any, NDArray]:
+    """A graph without costs yet, of links ``(4, H, W)`` or ``(2, H, W)``, and its nodes ``(H, W)``."""
+    graph = _maxflow().Graph[float](links[0].size, 4 * links[0].size)
+    nodes = graph.add_grid_nodes(links.shape[1:])
     for (dy, dx), weights in zip(_STEPS, links, strict=False):
         structure = np.zeros((3, 3))
         structure[1 + dy, 1 + dx] = 1
         graph.add_grid_edges(nodes, weights=weights, structure=structure, symmetric=True)
-    least = np.minimum(source, sink)  # capacities must not be negative; what both sides pay decides nothing
-    graph.add_grid_tedges(nodes, source - least, sink - least)
+    return graph, nodes
+
+
+def _cut(graph: Any, nodes: NDArray, costs: NDArray) -> NDArray:
+    """The source's side, after costs for the sink's side (or below 0, for the source's) are added.
+
+    A graph that was cut before keeps its flow, so that a cut at nearly the same costs is quick.
+    """
+    graph.add_grid_tedges(nodes, np.maximum(costs, 0), np.maximum(-costs, 0))
     graph.maxflow()
     return ~graph.get_grid_segments(nodes)
 
@@ -157,18 +165,28 @@ def grabcut(image: Tensor, trimap: Tensor, iterations: int = 5) -> Tensor:
     if not free.any():
         return torch.from_numpy(mask).to(image.device)
     window = _window(free)
-    links, free, colors = _links(pixels)[:, *window], free[window], pixels.reshape(-1, 3)
-    mixtures = [_fit(colors[mask.ravel() == side], _split(colors[mask.ravel() == side])) for side in (0, 1)]
-    costs = [_cost(colors, mixture) for mixture in mixtures]
+    links, free, sides = _links(pixels)[:, *window], free[window], mask[window]
+    fixed = np.where(sides, 9 * _GAMMA, -9 * _GAMMA)
+    outside = np.ones_like(mask)
+    outside[window] = False
+    # Each side's colours, (3, N): the window's first, which may change sides, then what is its own for good.
+    rest = [pixels[outside & (mask == side)] for side in (0, 1)]
+    colors = [np.concatenate([pixels[window].reshape(-1, 3), each]).T.copy() for each in rest]
+    own = [np.pad(sides.ravel() == side, (0, len(rest[side])), constant_values=True) for side in (0, 1)]
+    mixtures = [_fit(c[:, at], _split(c[:, at])) for c, at in zip(colors, own, strict=True)]
+    costs = [_costs(*each) for each in zip(colors, mixtures, strict=True)]
+    graph, before = _graph(links), np.zeros_like(fixed)
     for _ in range(iterations):
         for side in (0, 1):
-            own = mask.ravel() == side
-            if own.any():  # a side that ran empty keeps the colours that it had
-                mixtures[side] = _fit(colors[own], costs[side][1][own])
-                costs[side] = _cost(colors, mixtures[side])
-        back, fore = (cost.reshape(mask.shape)[window] for cost, _ in costs)
-        fixed = np.where(mask[window], 9 * _GAMMA, -9 * _GAMMA)
-        mask[window] = _cut(np.where(free, back - fore, fixed), np.zeros_like(fixed), links)
+            own[side][: sides.size] = sides.ravel() == side
+            if own[side].any():  # a side that ran empty keeps the colours that it had
+                likeliest = costs[side].argmin(0)[own[side]]
+                costs[side] = _costs(colors[side], _fit(colors[side][:, own[side]], likeliest))
+        back, fore = (_together(cost[:, : sides.size]).reshape(sides.shape) for cost in costs)
+        now = np.where(free, back - fore, fixed)
+        sides = _cut(*graph, now - before)
+        before = now
+    mask[window] = sides
     return torch.from_numpy(mask).to(image.device)
 
 
@@ -222,11 +240,11 @@ def _links(pixels: NDArray) -> NDArray:
 
 
 def _split(colors: NDArray) -> NDArray:
-    """A component for each colour ``(N, 3)``: five times at most, what varies most is halved at its mean.
+    """A component for each colour of ``(3, N)``: four times, what varies most is halved at its mean.
 
     Halved along the direction of its largest variance (Orchard and Bouman 1991).
     """
-    component = np.zeros(len(colors), dtype=np.int64)
+    component = np.zeros(colors.shape[1], dtype=np.int64)
     spread = [_direction(colors)]
     for new in range(1, _COMPONENTS):
         widest = max(range(len(spread)), key=lambda k: spread[k][0])
@@ -234,43 +252,46 @@ def _split(colors: NDArray) -> NDArray:
         if variance <= 1e-6:  # a single colour
             break
         members = np.flatnonzero(component == widest)
-        component[members[(colors[members] - mean) @ direction > 0]] = new
-        spread[widest] = _direction(colors[component == widest])
-        spread.append(_direction(colors[component == new]))
+        component[members[direction @ (colors[:, members] - mean) > 0]] = new
+        spread[widest] = _direction(colors[:, component == widest])
+        spread.append(_direction(colors[:, component == new]))
     return component
 
 
 def _direction(colors: NDArray) -> tuple[float, NDArray, NDArray]:
-    """The largest variance of some colours, its direction, and their mean."""
-    mean = colors.mean(0)
-    values, vectors = np.linalg.eigh((colors - mean).T @ (colors - mean) / len(colors))
+    """The largest variance of some colours, its direction ``(3,)``, and their mean ``(3, 1)``."""
+    mean = colors.mean(1, keepdims=True)
+    values, vectors = np.linalg.eigh((colors - mean) @ (colors - mean).T / colors.shape[1])
     return float(values[-1]), vectors[:, -1], mean
 
 
-Mixture = tuple[NDArray, NDArray, NDArray]
+Mixture = list[tuple[float, NDArray, NDArray]]
 
 
 def _fit(colors: NDArray, component: NDArray) -> Mixture:
-    """Weights ``(K,)``, means ``(K, 3)`` and covariances ``(K, 3, 3)`` of the components that occur."""
-    weights, means, covariances = [], [], []
-    for k in np.unique(component):
-        own = colors[component == k]
-        off = own - own.mean(0)
-        weights.append(len(own) / len(colors))
-        means.append(own.mean(0))
-        covariances.append(off.T @ off / len(own) + 0.01 * np.eye(3))  # so that a single colour has one too
-    return np.array(weights), np.array(means), np.array(covariances)
+    """Weight, mean ``(3, 1)`` and covariance ``(3, 3)`` of each component that occurs."""
+    mixture = []
+    for k in np.flatnonzero(np.bincount(component)):
+        own = colors[:, component == k]
+        off = own - own.mean(1, keepdims=True)
+        covariance = off @ off.T / own.shape[1] + 0.01 * np.eye(3)  # so that a single colour has one too
+        mixture.append((own.shape[1] / colors.shape[1], own.mean(1, keepdims=True), covariance))
+    return mixture
 
 
-def _cost(colors: NDArray, mixture: Mixture) -> tuple[NDArray, NDArray]:
-    """For each colour -log of the mixture's density, but for a constant, and the likeliest component."""
-    costs = []
-    for weight, mean, covariance in zip(*mixture, strict=True):
+def _costs(colors: NDArray, mixture: Mixture) -> NDArray:
+    """-log of weight times density, but for a constant: one row for each component, ``(K, N)``."""
+    costs = np.empty((len(mixture), colors.shape[1]))
+    for cost, (weight, mean, covariance) in zip(costs, mixture, strict=True):
         root = np.linalg.cholesky(np.linalg.inv(covariance))  # |root.T off|^2 is the Mahalanobis distance
-        off = (colors - mean) @ root
-        costs.append(
-            0.5 * np.einsum("nc,nc->n", off, off) - math.log(weight) - np.log(np.diagonal(root)).sum()
-        )
-    least = np.minimum.reduce(costs)
-    total = sum(np.exp(least - cost) for cost in costs)
-    return least - np.log(total), np.argmin(costs, 0)
+        off = root.T @ (colors - mean)
+        np.einsum("cn,cn->n", off, off, out=cost)
+        cost *= 0.5
+        cost -= math.log(weight) + np.log(np.diagonal(root)).sum()
+    return costs
+
+
+def _together(costs: NDArray) -> NDArray:
+    """-log of the sum over the components' densities, ``(K, N)`` to ``(N,)``."""
+    least = costs.min(0)
+    return least - np.log(np.exp(least - costs).sum(0))
