@@ -22,6 +22,22 @@ EQUIVALENT: dict[str, dict[str, list[str]]] = {
             "undersegmentation_error: arguments 1 and 2 exchanged [torch.minimum(shared, shared.sum(1, keepdim=True) - shared)]",
         ],
     },
+    "2.1": {
+        "to agree is the same both ways, for two maps and for the two pixels of a pair": [
+            "rand_index: 1 and 2 exchanged [(ours, theirs)]",
+            "rand_index: 1 and 2 exchanged [(_together(labels), _together(truth))]",
+            "_together: 1 and 2 exchanged [(one, other)]",
+            "_together: turned [labels.flatten()[one] == labels.flatten()[other]]",
+            "labels and truth exchanged",
+        ],
+    },
+    "2.2": {
+        "a boundary has no first side": [
+            "_borders: 1 and 2 exchanged [(a, b)]",
+            "_borders: arguments 1 and 2 exchanged [min(lowest[a], lowest[b])]",
+            "_borders: arguments 1 and 2 exchanged [max(lowest[a], lowest[b])]",
+        ],
+    },
     "3.3": {
         "IoU is the same with prediction and truth exchanged": [
             "mean_iou: arguments 1 and 2 exchanged [_ious(prediction, target, num_classes, target != ignore_index)]",
