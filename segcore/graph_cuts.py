@@ -194,7 +194,7 @@ def _trimap(image: Tensor, trimap: Tensor) -> Tensor:
     """The trimap as a map ``(H, W)``, once there is something to learn from on both sides."""
     inputs.tensor(trimap, "trimap", "H W | 4")
     if trimap.ndim == 1:
-        x1, y1, x2, y2 = inputs.boxes(trimap, "trimap", "4").tolist()
+        x1, y1, x2, y2 = inputs.boxes(trimap[None], "trimap")[0].tolist()
         y, x = (torch.arange(n, device=image.device) + 0.5 for n in image.shape[1:])
         inside = ((y >= y1) & (y < y2))[:, None] & ((x >= x1) & (x < x2))
         trimap = torch.where(inside, UNKNOWN, BACKGROUND)

@@ -242,7 +242,7 @@ def _merged(leaves: Tensor, pairs: NDArray, strengths: NDArray, lengths: NDArray
     beside: list[dict[int, tuple[float, float]]] = [{} for _ in range(count)]  # other: (sum, length)
     for (a, b), strength, length in zip(pairs.tolist(), strengths.tolist(), lengths.tolist(), strict=True):
         beside[a][b] = beside[b][a] = (strength * length, length)
-    queue = [(s, a, b) for (a, b), s in zip(pairs.tolist(), strengths.tolist(), strict=True)]
+    queue = [(s / n, a, b) for a in range(count) for b, (s, n) in beside[a].items() if a < b]
     heapq.heapify(queue)
     node = list(range(count))  # of each region that is left
     merges, heights = [], [0.0]
