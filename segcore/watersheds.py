@@ -42,7 +42,9 @@ def basins(heights: Tensor, depth: float = 0.0) -> Tensor:
     depth = inputs.number(depth, "depth", least=0)
     ground = heights.detach().double().numpy(force=True)
     filled = reconstruction(ground + depth, ground, method="erosion") if depth else ground
-    markers, _ = ndimage.label(local_minima(filled, connectivity=1))
+    markers, count = ndimage.label(local_minima(filled, connectivity=1))
+    if not count:  # level ground
+        return torch.zeros_like(heights, dtype=torch.int64)
     return torch.from_numpy(watershed(ground, markers)).long().sub(1).to(heights.device)
 
 

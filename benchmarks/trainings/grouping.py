@@ -37,7 +37,7 @@ from segcore.superpixels import boundaries, felzenszwalb, slic
 
 TITLE = "Contours, proposals and GrabCut on scenes"
 
-SCENES, SIZE = 100, 96
+SCENES, SIZE = 60, 96
 TOLERANCE = 2
 SCORES = {
     "covering": segmentation_covering,
