@@ -113,7 +113,7 @@ RAND = Exercise(
         Mistake(
             "only pairs together in both",
             _of_pairs(lambda ours, theirs: (ours & theirs).double().mean()),
-            "You count the pairs that are together in both. The maps also agree on pairs that both keep apart.",
+            "You count the pairs that are together in both maps. They also agree on pairs both keep apart.",
         ),
         Mistake(
             "only pairs apart in both",
