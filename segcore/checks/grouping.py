@@ -183,10 +183,13 @@ def _borders(
 Pieces = list[tuple[float, float]]
 
 
+def _by_length(pieces: Pieces) -> float:
+    """The mean strength, weighed by length."""
+    return sum(strength * length for strength, length in pieces) / sum(length for _, length in pieces)
+
+
 def _merging(
-    joined: Callable[[Pieces], float] = lambda pieces: (
-        sum(s * n for s, n in pieces) / sum(n for _, n in pieces)
-    ),
+    joined: Callable[[Pieces], float] = _by_length,
     strictly: bool = False,
     strongest: bool = False,
     rounds: int = 10**6,
