@@ -23,8 +23,9 @@ Average precision with the IoU of regions is from Hariharan et al. 2014, the twe
 al. 2014), and every custom is that of pycocotools: ranges with both ends, an IoU of just the threshold is
 enough, of equal IoUs the last truth wins and of equal scores the first detection, a truth that counts goes
 before one that does not, and a crowd can be taken again and again; its IoU is the share of the *detection*
-that it covers. Where pycocotools gives -1, there is nothing to score: NaN here. Left out: keypoints, polygons
-and run-length codes (masks are tensors in memory).
+that it covers. Where pycocotools gives -1, there is nothing to score: NaN here. Keypoints are scored in
+`segcore.keypoints`, by the same :class:`Pairing` and :func:`curves`. Left out: polygons and run-length codes
+(masks are tensors in memory).
 
 >>> truth = {"boxes": torch.tensor([[0.0, 0, 4, 4], [6, 0, 8, 2]]), "labels": torch.tensor([1, 1])}
 >>> found = {"boxes": torch.tensor([[0.0, 0, 4, 3], [1, 0, 5, 4]]), "labels": torch.tensor([1, 1]),
@@ -39,7 +40,7 @@ tensor([ 0, -1])
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -263,7 +264,7 @@ def match(
     low = inputs.number(area[0], "area[0]", least=0)
     high = inputs.number(area[1], "area[1]", least=low)
     limit = inputs.whole(max_detections, "max_detections")
-    both = _Both.read([prediction], [truth], kind, limit)
+    both = Pairing.read([prediction], [truth], kind, limit)
     ignored = both.outside(((low, high),))
     taken = both.take(ignored[1], (least,))[:, 0, 0]
     right = taken >= 0
@@ -347,13 +348,35 @@ def evaluate_instances(
         [0.6, 1.0, 1.0, 0.6]
     """
     limits = _limits(max_detections)
-    both = _Both.read(predictions, truths, kind, limits[-1])
-    outside, ignored = both.outside(tuple(AREAS.values()))
+    both = Pairing.read(predictions, truths, kind, limits[-1])
+    precision, recall = curves(both, tuple(AREAS.values()), limits)
+    table = {f"AP{name}": precision[:, row] for row, name in enumerate(AREAS)}
+    table["AP50"], table["AP75"] = precision[:, 0, 0], precision[:, 0, 5]
+    table |= {f"AR{limit}": recall[row, :, 0] for row, limit in enumerate(limits)}
+    table |= {f"AR{name}": recall[-1, :, row] for row, name in enumerate(AREAS) if name}
+    names = ["AP", "AP50", "AP75", "APs", "APm", "APl", *(f"AR{each}" for each in limits)]
+    return {name: table[name].nanmean().item() for name in [*names, "ARs", "ARm", "ARl"]}
+
+
+def curves(
+    both: Pairing, ranges: Sequence[tuple[float, float]], limits: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """Average precision and recall of each class, range of area and threshold; what all scores are means of.
+
+    Args:
+        both: Detections and truths; how alike each pair is says whoever made it, by IoU or by OKS.
+        ranges: Smallest and largest area that counts, both included.
+        limits: How many detections of an image and class count, in order; precision is for the last.
+
+    Returns:
+        Precision float64 ``(C, A, T)`` and recall ``(L, C, A, T)``, NaN where no truth counts.
+    """
+    outside, ignored = both.outside(ranges)
     taken = both.take(ignored, THRESHOLDS)
     none = F.pad(ignored, (0, 0, 0, 1), value=True)  # a last row for those who took no truth
-    right = ~none[taken, torch.arange(len(AREAS))[:, None]]
+    right = ~none[taken, torch.arange(len(ranges))[:, None]]
     wrong = (taken < 0) & ~outside[:, :, None]
-    shape = (both.classes, len(AREAS), len(THRESHOLDS))
+    shape = (both.classes, len(ranges), len(THRESHOLDS))
     precision = torch.zeros(shape, dtype=torch.float64)
     recall = torch.zeros(len(limits), *shape, dtype=torch.float64)
     surest = both.order[both.slot[both.order] < limits[-1]]
@@ -363,12 +386,7 @@ def evaluate_instances(
         precision[label] = _average_precision(right[own], wrong[own], positives)
         for row, limit in enumerate(limits):
             recall[row, label] = right[own][both.slot[own] < limit].sum(0).double() / positives
-    table = {f"AP{name}": precision[:, row] for row, name in enumerate(AREAS)}
-    table["AP50"], table["AP75"] = precision[:, 0, 0], precision[:, 0, 5]
-    table |= {f"AR{limit}": recall[row, :, 0] for row, limit in enumerate(limits)}
-    table |= {f"AR{name}": recall[-1, :, row] for row, name in enumerate(AREAS) if name}
-    names = ["AP", "AP50", "AP75", "APs", "APm", "APl", *(f"AR{each}" for each in limits)]
-    return {name: table[name].nanmean().item() for name in [*names, "ARs", "ARm", "ARl"]}
+    return precision, recall
 
 
 def _average_precision(right: Tensor, wrong: Tensor, positives: Tensor) -> Tensor:
@@ -393,7 +411,7 @@ def _average_precision(right: Tensor, wrong: Tensor, positives: Tensor) -> Tenso
 
 
 @dataclass(frozen=True)
-class _Both:
+class Pairing:
     """Detections and truths of all images in one row each; a group is what one image has of one class."""
 
     classes: int
@@ -401,7 +419,8 @@ class _Both:
     true_label: Tensor  # (G,)
     area: Tensor  # (P,)
     true_area: Tensor  # (G,)
-    crowd: Tensor  # (G,)
+    crowd: Tensor  # (G,), truths that can be taken again
+    ignored: Tensor  # (G,), truths that count in no range
     group: Tensor  # (P,)
     true_group: Tensor  # (G,)
     order: Tensor  # (P,), detections from the surest down
@@ -410,7 +429,7 @@ class _Both:
     pairs: tuple[Tensor, Tensor, Tensor]  # detection, truth of its group, IoU
 
     @classmethod
-    def read(cls, predictions: Any, truths: Any, kind: str, limit: int) -> _Both:
+    def read(cls, predictions: Any, truths: Any, kind: str, limit: int) -> Pairing:
         """Check what came, and put it in rows."""
         field = {"mask": "masks", "box": "boxes"}[inputs.option(kind, "kind", ("mask", "box"))]
         found, true = _Side.read(predictions, "predictions", field), _Side.read(truths, "truths", field)
@@ -418,31 +437,66 @@ class _Both:
         scores = _ranked(found.row(predictions, "predictions", "scores"), found.image)
         area = true.row(truths, "truths", "area")
         crowds = [_crowd_of(entry, f"truths[{at}]", true.sizes[at][0]) for at, entry in enumerate(truths)]
-        names, label = torch.cat([found.label, true.label]).unique(return_inverse=True)
-        images = torch.cat([found.image, true.image])
-        group = (images * max(1, len(names)) + label).unique(return_inverse=True)[1]
+        crowd = torch.cat([_NONE.bool(), *crowds])
+
+        def overlap(pairs: tuple[Tensor, Tensor]) -> Tensor:
+            if kind == "box":
+                return _box_over_union(found.boxes[pairs[0]], true.boxes[pairs[1]], crowd[pairs[1]])
+            return _mask_pairs(found, true, crowds, pairs)
+
+        return cls.of(
+            (found.image, true.image),
+            (found.label, true.label),
+            (found.area, torch.where(area.isnan(), true.area, area)),
+            scores,
+            (crowd, crowd),
+            overlap,
+            limit,
+        )
+
+    @classmethod
+    def of(
+        cls,
+        images: tuple[Tensor, Tensor],
+        labels: tuple[Tensor, Tensor],
+        areas: tuple[Tensor, Tensor],
+        scores: Tensor,
+        apart: tuple[Tensor, Tensor],
+        overlap: Callable[[tuple[Tensor, Tensor]], Tensor],
+        limit: int,
+    ) -> Pairing:
+        """Put detections and truths together, those of one image and class in one group.
+
+        Args:
+            images: int64 ``(P,)`` and ``(G,)``, the image of each detection and of each truth.
+            labels: Their classes, likewise.
+            areas: Their areas, float64.
+            scores: float64 ``(P,)``.
+            apart: bool ``(G,)`` twice: truths that can be taken again, and truths that do not count.
+            overlap: Of the rows of pairs, detections and truths, how alike each pair is, 0 to 1.
+            limit: How many detections of a group are looked at, the surest ones.
+        """
+        names, label = torch.cat(labels).unique(return_inverse=True)
+        group = (torch.cat(images) * max(1, len(names)) + label).unique(return_inverse=True)[1]
         own, true_group = group[: len(scores)], group[len(scores) :]
         order = scores.argsort(descending=True, stable=True)
         slot = torch.empty_like(own)
         slot[order] = _places(own[order])
-        pairs, crowd = _pairs(own, true_group, slot < limit), torch.cat([_NONE.bool(), *crowds])
-        if kind == "box":
-            iou = _box_over_union(found.boxes[pairs[0]], true.boxes[pairs[1]], crowd[pairs[1]])
-        else:
-            iou = _mask_pairs(found, true, crowds, pairs)
+        pairs = _pairs(own, true_group, slot < limit)
         return cls(
             classes=len(names),
             label=label[: len(own)],
             true_label=label[len(own) :],
-            area=found.area,
-            true_area=torch.where(area.isnan(), true.area, area),
-            crowd=crowd,
+            area=areas[0],
+            true_area=areas[1],
+            crowd=apart[0],
+            ignored=apart[1],
             group=own,
             true_group=true_group,
             order=order,
             slot=slot,
             true_slot=_places(true_group),
-            pairs=(*pairs, iou),
+            pairs=(*pairs, overlap(pairs)),
         )
 
     def outside(self, ranges: Sequence[tuple[float, float]]) -> tuple[Tensor, Tensor]:
@@ -451,7 +505,7 @@ class _Both:
         out, true_out = (
             (area[:, None] < low) | (area[:, None] > high) for area in (self.area, self.true_area)
         )
-        return out, true_out | self.crowd[:, None]
+        return out, true_out | self.ignored[:, None]
 
     def take(self, ignored: Tensor, thresholds: Sequence[float]) -> Tensor:
         """The truth that each detection takes, int64 ``(P, A, T)``, -1 for none; groups go in batches."""
