@@ -1,0 +1,741 @@
+"""Chapter 16's exercises: maps to learn from, points from maps, how near is near, and the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segcore.checks.exercise import Case, Exercise, Mistake, reaches_gradient
+
+__all__ = ["EXERCISES"]
+
+BOX = (0.0, 0.0, 8.0, 8.0)
+
+
+# 16.1 ----------------------------------------------------------------------------------------------
+
+
+def target_maps(keypoints: Tensor, box: Tensor, size: int, sigma: float) -> Tensor:
+    """One-hot maps where sigma is 0, else hills of that width; ``(K, size, size)``."""
+    return _maps(keypoints, box, size, sigma)
+
+
+def _maps(
+    keypoints: Tensor,
+    box: Tensor,
+    size: int,
+    sigma: float,
+    hidden: bool = False,
+    last: bool = True,
+    everywhere: bool = False,
+    middle: float = 0.5,
+    power: float = 2.0,
+    total: bool = True,
+    near: Callable[[Tensor], Tensor] = torch.floor,
+    scale: Callable[[Tensor, int], Tensor] = lambda extent, size: size / extent,
+) -> Tensor:
+    """The reference, with a switch for each of the usual slips."""
+    place = (keypoints[:, :2] - box[:2]) * scale(box[2:] - box[:2], size)
+    inside = ((place >= 0) & (place <= size if last else place < size)).all(1) & (keypoints[:, 2] > hidden)
+    if everywhere:
+        inside = keypoints[:, 2] > 0
+    centre = torch.arange(size) + middle
+    if sigma:
+        x, y = ((-(((centre - place[:, [axis]]) / sigma) ** 2) / power).exp() for axis in (0, 1))
+        maps = y[:, :, None] * x[:, None, :]
+    else:
+        cell = near(place).clamp(max=size - 1)
+        x, y = ((centre - middle == cell[:, [axis]]).float() for axis in (0, 1))
+        maps = y[:, :, None] * x[:, None, :]
+    if total:
+        maps = maps / maps.flatten(1).sum(1)[:, None, None]
+    return torch.where(inside[:, None, None], maps, 0.0)
+
+
+def _with(**switches: Any) -> Callable[..., Tensor]:
+    return lambda keypoints, box, size, sigma: _maps(keypoints, box, size, sigma, **switches)
+
+
+def _argmax_hill(keypoints: Tensor, box: Tensor, size: int, sigma: float) -> Tensor:
+    """The hill around the cell's centre instead of the point."""
+    extent = (box[2:] - box[:2]) / size
+    place = ((keypoints[:, :2] - box[:2]) / extent).floor().clamp(max=size - 1) + 0.5
+    inside = ((keypoints[:, :2] >= box[:2]) & (keypoints[:, :2] <= box[2:])).all(1)
+    moved = torch.cat([box[:2] + place * extent, (keypoints[:, 2] * inside)[:, None]], 1)
+    return _maps(moved, box, size, sigma)
+
+
+def _map_cases(generator: torch.Generator) -> list[Case]:
+    box = torch.tensor(BOX)
+    some = torch.tensor([[5.0, 1.0, 2.0], [2.2, 7.9, 1.0], [9.0, 1.0, 2.0], [1.0, 3.0, 0.0]])
+    edge = torch.tensor([[8.0, 8.0, 2.0], [0.0, 0.0, 2.0], [-0.5, 4.0, 2.0], [4.0, 8.5, 1.0]])
+    cases = [
+        Case((some[:1], box, 4, 0.0), "the by-hand example"),
+        Case(
+            (torch.tensor([[1.5, 0.5, 2.0]]), torch.tensor([0.0, 0.0, 2.0, 2.0]), 2, 1.0), "by hand: a hill"
+        ),
+        Case((some, box, 4, 0.0), "occluded counts, outside and not labelled do not"),
+        Case((edge, box, 4, 0.0), "edges of the box, and just outside"),
+        Case((edge, box, 4, 0.7), "the same, as hills"),
+        Case((torch.tensor([[14.0, 7.0, 2.0]]), torch.tensor([10.0, 4.0, 20.0, 9.0]), 5, 0.0), "a wide box"),
+    ]
+    for count, size, sigma in ((3, 7, 1.0), (5, 6, 0.0), (4, 9, 0.6), (6, 5, 1.5), (2, 14, 0.0)):
+        corner = torch.rand(2, generator=generator) * 20
+        extent = 5 + torch.rand(2, generator=generator) * 20
+        where = corner + (torch.rand(count, 2, generator=generator) * 1.3 - 0.15) * extent
+        seen = torch.randint(0, 3, (count, 1), generator=generator).float()
+        where[0], seen[0] = corner + 0.4 * extent, 2.0
+        cases.append(Case((torch.cat([where, seen], 1), torch.cat([corner, corner + extent]), size, sigma)))
+    return cases
+
+
+TARGET_MAPS = Exercise(
+    "16.1",
+    "A cell, or a hill",
+    target_maps,
+    _map_cases,
+    tolerance=1e-4,
+    any_float=True,
+    plan=(
+        "Say first where each keypoint lies in cells: take off the box's corner, divide by its width "
+        "and height, "
+        "times the number of cells.",
+        "Which keypoints have a map at all? Labelled, and between 0 and the number of cells along both axes.",
+        "Do columns and rows each by themselves, one number for each cell: 1 in the right one, or "
+        "the hill at the "
+        "cells' centres. The map is the product of the two.",
+        "Divide each map by its sum, and empty those that have no keypoint.",
+    ),
+    mistakes=(
+        Mistake(
+            "x and y exchanged",
+            lambda k, b, s, g: _maps(k, b, s, g).mT,
+            "Your maps lie on their side. x counts columns, the last axis; y counts rows.",
+        ),
+        Mistake(
+            "occluded left out",
+            _with(hidden=True),
+            "You leave out keypoints with visibility 1. They are occluded, but labelled: somebody "
+            "knew where.",
+        ),
+        Mistake(
+            "not labelled kept",
+            lambda k, b, s, g: _maps(torch.cat([k[:, :2], torch.ones(len(k), 1)], 1), b, s, g),
+            "A keypoint with visibility 0 is not labelled. Its x and y mean nothing, so its map is empty.",
+        ),
+        Mistake(
+            "outside kept",
+            lambda k, b, s, g: _maps(
+                torch.cat([torch.minimum(torch.maximum(k[:, :2], b[:2]), b[2:]), k[:, 2:]], 1), b, s, g
+            ),
+            "You move keypoints from outside of the box to its edge. No cell of the map is right: "
+            "leave it empty.",
+        ),
+        Mistake(
+            "hills of points outside",
+            _with(everywhere=True),
+            "Some of your maps belong to keypoints outside of the box. Where no cell holds the "
+            "point, the map is "
+            "empty.",
+        ),
+        Mistake(
+            "far edge left out",
+            _with(last=False),
+            "A keypoint on the far edge of the box still belongs to the last cell.",
+        ),
+        Mistake(
+            "rounded",
+            _with(near=torch.round),
+            "You round to the nearest whole number. Cell 2 reaches from 2 to 3: which cell holds 2.7?",
+        ),
+        Mistake(
+            "hill at the cell's corner",
+            _with(middle=0.0),
+            "You measure the hill's distance from the cells' upper left corners. Where is the centre "
+            "of cell 0?",
+        ),
+        Mistake(
+            "hill around the centre",
+            _argmax_hill,
+            "Your hill stands on the centre of the cell. It stands on the keypoint itself: that is "
+            "what it is for.",
+        ),
+        Mistake(
+            "no two in the exponent",
+            _with(power=1.0),
+            "Your hill is too narrow. What stands below the squared distance, besides sigma squared?",
+        ),
+        Mistake(
+            "sigma not squared",
+            lambda k, b, s, g: _maps(k, b, s, g**0.5),
+            "Your hill has another width: is sigma squared in the exponent?",
+        ),
+        Mistake(
+            "distance not squared",
+            _with(power=-2.0),
+            "Your hill grows with the distance. The exponent is negative: largest where the distance "
+            "is smallest.",
+        ),
+        Mistake(
+            "sum is not one",
+            _with(total=False),
+            "Your hills are not divided by their sums. A map says how likely each cell is: its sum is 1.",
+        ),
+        Mistake(
+            "largest is one",
+            lambda k, b, s, g: (
+                _maps(k, b, s, g) / _maps(k, b, s, g).amax((1, 2), keepdim=True).clamp(min=1e-9)
+            ),
+            "Your hills are 1 at the top. A map says how likely each cell is: its sum is 1.",
+        ),
+        Mistake(
+            "corner of the box forgotten",
+            lambda k, b, s, g: _maps(k, torch.cat([b[:2] * 0, b[2:] - b[:2]]), s, g),
+            "You count from the image's corner. The map begins at the corner of the box.",
+        ),
+        Mistake(
+            "one scale for both axes",
+            _with(scale=lambda extent, size: size / extent[:1]),
+            "You divide both by the box's width. The map is square, the box need not be.",
+        ),
+        Mistake(
+            "sigma in pixels",
+            lambda k, b, s, g: _maps(k, b, s, float(g * s / (b[2] - b[0]))),
+            "You take sigma for pixels. It is counted in cells of the map.",
+        ),
+    ),
+)
+
+
+# 16.2 ----------------------------------------------------------------------------------------------
+
+
+def decode(logits: Tensor, box: Tensor) -> Tensor:
+    """The top of the parabola around each map's largest cell, ``(K, 2)``."""
+    return _decode(logits, box)
+
+
+def _decode(
+    logits: Tensor, box: Tensor, top: Callable[[Tensor, Tensor], Tensor] | None = None, middle: float = 0.5
+) -> Tensor:
+    top = top or _top
+    cell = logits.flatten(1).argmax(1)
+    row, column = cell // logits.shape[2], cell % logits.shape[2]
+    each = torch.arange(len(logits))
+    x = column + middle + top(logits[each, row], column)
+    y = row + middle + top(logits[each, :, column], row)
+    place = torch.stack([x / logits.shape[2], y / logits.shape[1]], 1)
+    return box[:2] + place * (box[2:] - box[:2])
+
+
+def _top(line: Tensor, at: Tensor) -> Tensor:
+    """How far the top of the parabola lies from the largest cell."""
+    each = torch.arange(len(line))
+    inner = (at > 0) & (at < line.shape[1] - 1)
+    a, b, c = line[each, at - 1], line[each, at], line[each, (at + 1) % line.shape[1]]
+    return torch.where(inner, (a - c) / (2 * (a - 2 * b + c)), 0.0)
+
+
+def _changed(change: Callable[..., Tensor], edges: bool = False) -> Callable[..., Tensor]:
+    """Decoding with another step from the largest cell, of the three values a, b, c."""
+
+    def top(line: Tensor, at: Tensor) -> Tensor:
+        each, most = torch.arange(len(line)), line.shape[1] - 1
+        low, high = (at - 1).clamp(min=0), (at + 1).clamp(max=most)
+        inner = (at > 0) & (at < most)
+        step = change(line[each, low], line[each, at], line[each, high])
+        return torch.where(inner | edges, step, 0.0).nan_to_num(0.0, 0.0, 0.0)
+
+    return lambda logits, box: _decode(logits, box, top)
+
+
+def _mean_place(logits: Tensor, box: Tensor) -> Tensor:
+    share = logits.flatten(1).softmax(1).view_as(logits)
+    x = share.sum(1) @ (torch.arange(logits.shape[2]) + 0.5) / logits.shape[2]
+    y = share.sum(2) @ (torch.arange(logits.shape[1]) + 0.5) / logits.shape[1]
+    return box[:2] + torch.stack([x, y], 1) * (box[2:] - box[:2])
+
+
+def _rows_by_height(logits: Tensor, box: Tensor) -> Tensor:
+    cell = logits.flatten(1).argmax(1)
+    row, column = cell // logits.shape[1], cell % logits.shape[1]
+    column, row = column.clamp(max=logits.shape[2] - 1), row.clamp(max=logits.shape[1] - 1)
+    each = torch.arange(len(logits))
+    x, y = column + 0.5 + _top(logits[each, row], column), row + 0.5 + _top(logits[each, :, column], row)
+    return box[:2] + torch.stack([x / logits.shape[2], y / logits.shape[1]], 1) * (box[2:] - box[:2])
+
+
+def _parabola(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    return (a - c) / (2 * (a - 2 * b + c))
+
+
+def _decode_cases(generator: torch.Generator) -> list[Case]:
+    by_hand = torch.full((1, 3, 4), -9.0)
+    by_hand[0, 1] = torch.tensor([1.0, 4.0, 3.0, -2.0])
+    by_hand[0, :, 1] = torch.tensor([2.0, 4.0, 2.0])
+    corner = torch.tensor([[[5.0, 4.0, 0.0], [4.5, 0.0, 0.0], [0.0, 0.0, 1.0]]])
+    edge = torch.tensor([[[0.0, 1.0, 0.0], [0.0, 2.0, 3.0], [0.0, 1.0, 2.5]]])
+    cases = [
+        Case((by_hand, torch.tensor([0.0, 0.0, 8.0, 6.0])), "the by-hand example"),
+        Case((corner, torch.tensor([2.0, 1.0, 5.0, 4.0])), "the largest cell lies in a corner: it stays"),
+        Case((edge, torch.tensor([2.0, 1.0, 5.0, 7.0])), "the last column: x stays, y moves"),
+        Case((torch.zeros(1, 3, 3), torch.tensor(BOX)), "a flat map: the first cell"),
+        Case((torch.cat([corner, edge, -corner]) * 3 + 50, torch.tensor(BOX)), "three maps"),
+    ]
+    for count, height, width in ((4, 7, 7), (3, 5, 8), (6, 9, 6), (5, 4, 4)):
+        corner_of = torch.rand(2, generator=generator) * 30
+        extent = 4 + torch.rand(2, generator=generator) * 30
+        logits = torch.randn(count, height, width, generator=generator)
+        cases.append(Case((logits, torch.cat([corner_of, corner_of + extent]))))
+    return cases
+
+
+DECODE = Exercise(
+    "16.2",
+    "Between the cells",
+    decode,
+    _decode_cases,
+    tolerance=1e-4,
+    any_float=True,
+    plan=(
+        "Find the largest cell of each map: flatten, take the largest, and get row and column back "
+        "with the "
+        "map's width.",
+        "Write the step for one line of cells and the place of its largest one; call it for the row "
+        "and for the "
+        "column.",
+        "Where is there no neighbour on one side? There the step is 0; beware of index -1, which is "
+        "the last cell.",
+        "From cells to pixels: centre and step, divided by the number of cells, times the box, plus "
+        "its corner.",
+    ),
+    mistakes=(
+        Mistake(
+            "largest cell only",
+            lambda logits, box: _decode(logits, box, lambda line, at: torch.zeros(len(at))),
+            "You stop at the centre of the largest cell. Its two neighbours say to which side the "
+            "point lies.",
+        ),
+        Mistake(
+            "corner of the cell",
+            lambda logits, box: _decode(logits, box, middle=0.0),
+            "All your points lie half a cell up and to the left. Where is the centre of cell 0?",
+        ),
+        Mistake(
+            "the wrong way",
+            _changed(lambda a, b, c: -_parabola(a, b, c)),
+            "Your points move away from the larger neighbour. Look at the sign of the step.",
+        ),
+        Mistake(
+            "half forgotten",
+            _changed(lambda a, b, c: 2 * _parabola(a, b, c)),
+            "Your steps are twice as long. A step never leaves its cell: half a cell is the most.",
+        ),
+        Mistake(
+            "middle counted once",
+            _changed(lambda a, b, c: (a - c) / (2 * (a - b + c))),
+            "Look at the curvature again, below the bar. How often does the middle value count?",
+        ),
+        Mistake(
+            "a quarter",
+            _changed(lambda a, b, c: 0.25 * (c - a).sign()),
+            "You step a quarter of a cell to the larger neighbour, as older papers do. The values "
+            "say how far.",
+        ),
+        Mistake(
+            "mean of three",
+            _changed(lambda a, b, c: (c.exp() - a.exp()) / (a.exp() + b.exp() + c.exp())),
+            "You take a mean of three cells. The task asks for the top of a parabola through the logits.",
+        ),
+        Mistake(
+            "steps at the edge",
+            _changed(_parabola, edges=True),
+            "Inside the map you are right. At its edge a neighbour is missing, and you repeat the "
+            "cell: stay there.",
+        ),
+        Mistake(
+            "around the edge",
+            lambda logits, box: _decode(
+                logits, box,
+                lambda line, at: _parabola(
+                    *(line[torch.arange(len(line)), (at + step) % line.shape[1]] for step in (-1, 0, 1))
+                ).nan_to_num(0.0, 0.0, 0.0),
+            ),
+            "Index -1 is the last cell of the line, not a cell before the first. At the edge, stay.",
+        ),
+        Mistake(
+            "parabola through the softmax",
+            lambda logits, box: _decode(logits.flatten(1).softmax(1).view_as(logits), box),
+            "You squash the map by a softmax first. A hill is a parabola only in its logarithm, so "
+            "use the logits.",
+        ),
+        Mistake(
+            "mean of the map",
+            _mean_place,
+            "You take the mean place of the whole map. Start at the largest cell and look at its "
+            "neighbours only.",
+        ),
+        Mistake(
+            "x and y exchanged",
+            lambda logits, box: _decode(logits.mT, box),
+            "Rows and columns are exchanged. x counts columns, the last axis of the map.",
+        ),
+        Mistake(
+            "divided by the height",
+            _rows_by_height,
+            "Square maps are right. How long is a row of the map, when you turn a number back into "
+            "row and column?",
+        ),
+        Mistake(
+            "corner of the box forgotten",
+            lambda logits, box: _decode(logits, box) - box[:2],
+            "Your points are counted from the corner of the box. The image's corner is asked for.",
+        ),
+        Mistake(
+            "in cells",
+            lambda logits, box: _decode(
+                logits, torch.tensor([0.0, 0.0, logits.shape[2], logits.shape[1]], dtype=box.dtype)
+            ),
+            "Your points are in cells. Turn them into pixels of the image with the box.",
+        ),
+        Mistake(
+            "y, x",
+            lambda logits, box: _decode(logits, box).flip(1),
+            "Your points are y, x. The course writes x first.",
+        ),
+    ),
+)  # fmt: skip
+
+
+# 16.3 ----------------------------------------------------------------------------------------------
+
+
+def oks(found: Tensor, truths: Tensor, area: Tensor, sigmas: Tensor) -> Tensor:
+    """Object keypoint similarity of each detection with each truth, ``(N, M)``."""
+    offset = found[:, None] - truths[None, :, :, :2]
+    nearness = (-(offset**2).sum(3) / (2 * area[:, None] * (2 * sigmas) ** 2)).exp()
+    asked = truths[:, :, 2] > 0
+    return (nearness * asked).sum(2) / asked.sum(1)
+
+
+def _oks(
+    found: Tensor,
+    truths: Tensor,
+    area: Tensor,
+    sigmas: Tensor,
+    below: Callable[[Tensor, Tensor], Tensor] = lambda area, sigmas: 2 * area * (2 * sigmas) ** 2,
+    asked: Callable[[Tensor], Tensor] = lambda seen: seen > 0,
+    distance: Callable[[Tensor], Tensor] = lambda offset: (offset**2).sum(-1),
+    mean: Callable[[Tensor, Tensor], Tensor] = lambda near, asked: (near * asked).sum(-1) / asked.sum(-1),
+) -> Tensor:
+    near = (-distance(found[:, None] - truths[None, :, :, :2]) / below(area[:, None], sigmas)).exp()
+    return mean(near, asked(truths[:, :, 2]))
+
+
+def _oks_with(**switches: Any) -> Callable[..., Tensor]:
+    return lambda found, truths, area, sigmas: _oks(found, truths, area, sigmas, **switches)
+
+
+def _oks_cases(generator: torch.Generator) -> list[Case]:
+    truth = torch.tensor([[[0.0, 0.0, 2.0], [10.0, 0.0, 1.0], [0.0, 0.0, 0.0]]])
+    found = torch.tensor([[[0.0, 0.0], [10.0, 4.0], [50.0, 50.0]]])
+    same = torch.tensor([0.1, 0.1, 0.1])
+    silent = torch.cat([truth, truth * torch.tensor([1.0, 1.0, 0.0])])
+    cases = [
+        Case((found, truth, torch.tensor([100.0]), same), "the by-hand example"),
+        Case((found, truth, torch.tensor([400.0]), torch.tensor([0.1, 0.05, 0.1])), "larger, and more exact"),
+        Case(
+            (found, silent, torch.tensor([100.0, 100.0]), same), "a truth of which nothing is labelled: NaN"
+        ),
+    ]
+    cases.append(Case((torch.cat([found, found + 1]), truth, torch.tensor([100.0]), same), "two detections"))
+    for n, m, k in ((2, 3, 5), (4, 2, 3), (3, 3, 4), (1, 4, 6)):
+        truths = torch.rand(m, k, 3, generator=generator) * 30
+        truths[..., 2] = torch.randint(0, 3, (m, k), generator=generator)
+        truths[:, 0, 2], truths[:, 1, 2] = 2.0, 1.0
+        near = truths[torch.arange(n) % m, :, :2] + torch.randn(n, k, 2, generator=generator) * 2
+        area = 60 + torch.rand(m, generator=generator) * 500
+        cases.append(Case((near, truths, area, 0.03 + 0.1 * torch.rand(k, generator=generator))))
+    return cases
+
+
+OKS = Exercise(
+    "16.3",
+    "How near is near enough",
+    oks,
+    _oks_cases,
+    tolerance=1e-4,
+    any_float=True,
+    plan=(
+        "Put an axis of length 1 into the detections so that each meets each truth: offsets of shape "
+        "(N, M, K, 2).",
+        "Squared distances are the sum over the last axis. Areas go with truths, sigmas with "
+        "keypoints: which "
+        "axis does each get?",
+        "After exp there is a number from 0 to 1 for each keypoint. Take the mean over those that "
+        "are labelled in "
+        "the truth.",
+    ),
+    mistakes=(
+        Mistake(
+            "mean over all",
+            _oks_with(mean=lambda near, asked: near.mean(-1)),
+            "You ask all keypoints. Those with visibility 0 have no place that could be right.",
+        ),
+        Mistake(
+            "divided by all",
+            _oks_with(mean=lambda near, asked: (near * asked).sum(-1) / near.shape[-1]),
+            "You add up the labelled ones and divide by all. A perfect detection must reach 1.",
+        ),
+        Mistake(
+            "sum",
+            _oks_with(mean=lambda near, asked: (near * asked).sum(-1)),
+            "You add the keypoints up. OKS is their mean, from 0 to 1.",
+        ),
+        Mistake(
+            "occluded left out",
+            _oks_with(asked=lambda seen: seen > 1),
+            "You ask for the visible ones only. Occluded ones are labelled, too, and count.",
+        ),
+        Mistake(
+            "sigma, not two sigma",
+            _oks_with(below=lambda area, sigmas: 2 * area * sigmas**2),
+            "You are four times too strict in the exponent. COCO takes twice the scatter of the labels.",
+        ),
+        Mistake(
+            "one half forgotten",
+            _oks_with(below=lambda area, sigmas: area * (2 * sigmas) ** 2),
+            "Below the bar you have half of what belongs there: count the factors of 2. Which are "
+            "squared, which not?",
+        ),
+        Mistake(
+            "area squared",
+            _oks_with(below=lambda area, sigmas: 2 * area**2 * (2 * sigmas) ** 2),
+            "You square the area. It is a squared length already.",
+        ),
+        Mistake(
+            "area ignored",
+            _oks_with(below=lambda area, sigmas: 2 * (2 * sigmas) ** 2 + 0 * area),
+            "Ten pixels are much on a small object and little on a large one. Where is the area?",
+        ),
+        Mistake(
+            "sigma not squared",
+            _oks_with(below=lambda area, sigmas: 2 * area * 2 * sigmas),
+            "Sigma is squared in the exponent, as in every Gaussian.",
+        ),
+        Mistake(
+            "distance not squared",
+            _oks_with(distance=lambda offset: offset.norm(dim=-1)),
+            "You take the distance itself. Its square stands in the exponent.",
+        ),
+        Mistake(
+            "along the axes",
+            _oks_with(distance=lambda offset: offset.abs().sum(-1) ** 2),
+            "You add the steps along x and along y before you square. Square each, then add.",
+        ),
+        Mistake(
+            "exp of the mean",
+            _oks_with(
+                mean=lambda near, asked: ((near + 1e-30).log() * asked).sum(-1).div(asked.sum(-1)).exp()
+            ),
+            "You take the mean before the exponential. One lost keypoint would then cost the whole object.",
+        ),
+        Mistake(
+            "on its side",
+            lambda found, truths, area, sigmas: _oks(found, truths, area, sigmas).mT,
+            "Your table is on its side: a row for each detection, a column for each truth.",
+        ),
+        Mistake(
+            "zero for nothing",
+            _oks_with(mean=lambda near, asked: (near * asked).sum(-1) / asked.sum(-1).clamp(min=1)),
+            "Right, but for a truth without a label: there is nothing to score, so NaN.",
+        ),
+        Mistake(
+            "one minus",
+            lambda found, truths, area, sigmas: 1 - _oks(found, truths, area, sigmas),
+            "You say how far off it is. A similarity is 1 where all is right.",
+        ),
+    ),
+)
+
+
+# 16.4 ----------------------------------------------------------------------------------------------
+
+
+def keypoint_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy over the maps that have a target, each a softmax over its cells."""
+    lost = -(targets.flatten(2) * logits.flatten(2).log_softmax(2)).sum(2)
+    known = targets.flatten(2).any(2)
+    return lost[known].sum() / known.sum().clamp(min=1)
+
+
+def _lost(logits: Tensor, targets: Tensor) -> Tensor:
+    return -(targets * logits.flatten(2).log_softmax(2).view_as(logits)).sum((2, 3))
+
+
+def _known(targets: Tensor) -> Tensor:
+    return targets.sum((2, 3)) > 0
+
+
+def _mean_of(lost: Tensor, targets: Tensor) -> Tensor:
+    return lost[_known(targets)].sum() / _known(targets).sum().clamp(min=1)
+
+
+def _by(score: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    """The right mean of another score for each cell."""
+    return lambda logits, targets: _mean_of(-(targets * score(logits)).sum((2, 3)), targets)
+
+
+def _sigmoid_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    each = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return _mean_of(each.mean((2, 3)), targets)
+
+
+def _loss_cases(generator: torch.Generator) -> list[Case]:
+    by_hand = torch.zeros(1, 2, 2, 2)
+    by_hand[0, 0, 1, 1] = 2.0
+    target = torch.zeros(1, 2, 2, 2)
+    target[0, 0, 1, 1] = 1.0
+    hill = torch.tensor([[[[0.5, 0.25], [0.25, 0.0]], [[0.0, 0.0], [0.0, 1.0]]]])
+    sure = torch.zeros(1, 1, 2, 2)
+    sure[0, 0, 0, 0] = 200.0
+    cases = [
+        Case((by_hand, target), "the by-hand example: the second map has no target"),
+        Case((by_hand, hill), "a hill and a cell"),
+        Case((sure, target[:, :1]), "sure of the wrong cell: the loss is 200"),
+        Case((by_hand, target * 0), "no target at all: 0"),
+    ]
+    for n, k, height, width in ((2, 3, 4, 4), (3, 2, 5, 3), (1, 5, 7, 7), (4, 3, 3, 4)):
+        logits = torch.randn(n, k, height, width, generator=generator) * 2
+        shares = torch.rand(n, k, height, width, generator=generator) ** 3
+        shares = shares / shares.sum((2, 3), keepdim=True)
+        shares[torch.rand(n, k, generator=generator) < 0.3] = 0
+        shares[0, 0] = torch.nn.functional.one_hot(torch.tensor(2), height * width).view(height, width)
+        shares[-1, -1] = 0
+        cases.append(Case((logits, shares)))
+    return cases
+
+
+KEYPOINT_LOSS = Exercise(
+    "16.4",
+    "One cell of all",
+    keypoint_loss,
+    _loss_cases,
+    tolerance=1e-4,
+    any_float=True,
+    properties=(reaches_gradient(0, lambda: _loss_cases(torch.Generator())[0].args, "logits"),),
+    plan=(
+        "The softmax runs over all cells of a map together: make one axis of its two first.",
+        "Take the logarithm with the softmax in one call; a share that was rounded to 0 has no logarithm.",
+        "Minus the sum of target times logarithm is the loss of one map. Where the target is empty, "
+        "there is none.",
+        "Add up, and divide by the number of maps that have a target, by 1 where no map has.",
+    ),
+    mistakes=(
+        Mistake(
+            "softmax over the keypoints",
+            _by(lambda z: z.log_softmax(1)),
+            "Your keypoints compete with each other. It is the cells of one map that do.",
+        ),
+        Mistake(
+            "softmax along rows",
+            _by(lambda z: z.log_softmax(3)),
+            "Each row of yours has the sum 1. One cell is right on the whole map, so the softmax "
+            "runs over both axes.",
+        ),
+        Mistake(
+            "softmax along columns",
+            _by(lambda z: z.log_softmax(2)),
+            "Each column of yours has the sum 1. The softmax runs over rows and columns together.",
+        ),
+        Mistake(
+            "softmax over all maps",
+            _by(lambda z: z.flatten(1).log_softmax(1).view_as(z)),
+            "All maps of a box share one sum of 1. Each keypoint is a question by itself.",
+        ),
+        Mistake(
+            "sigmoid in each cell",
+            _sigmoid_loss,
+            "You ask each cell by itself, as in chapter 14. Here one cell of the map is right, so "
+            "they compete.",
+        ),
+        Mistake(
+            "log of nothing",
+            _by(lambda z: z.flatten(2).softmax(2).view_as(z).log().nan_to_num(0.0, 0.0, 0.0)),
+            "Small logits are right. At 200 the softmax of the others is rounded to 0: take the "
+            "logarithm along.",
+        ),
+        Mistake(
+            "cut off",
+            _by(lambda z: z.flatten(2).softmax(2).view_as(z).clamp(min=1e-9).log()),
+            "Small logits are right. At 200 you cut the shares off, and the loss is too small: take "
+            "the logarithm "
+            "along.",
+        ),
+        Mistake(
+            "no logarithm",
+            _by(lambda z: z.flatten(2).softmax(2).view_as(z)),
+            "You add up shares. The loss is their logarithm: it grows without end where the right "
+            "cell gets nothing.",
+        ),
+        Mistake(
+            "sign",
+            lambda logits, targets: -_mean_of(_lost(logits, targets), targets),
+            "Your loss is negative: training would make it worse. Where is the minus?",
+        ),
+        Mistake(
+            "empty maps counted",
+            lambda logits, targets: _lost(logits, targets).mean(),
+            "You divide by all maps. Those without a target say nothing, so they do not count.",
+        ),
+        Mistake(
+            "sum of all",
+            lambda logits, targets: _lost(logits, targets).sum(),
+            "You add all maps up. A mean does not grow with the number of boxes.",
+        ),
+        Mistake(
+            "mean over the cells",
+            lambda logits, targets: _mean_of(_lost(logits, targets), targets) / logits[0, 0].numel(),
+            "You also divide by the number of cells. A map is one question, whatever its size.",
+        ),
+        Mistake(
+            "mean of each box first",
+            lambda logits, targets: (
+                _lost(logits, targets).sum(1) / _known(targets).sum(1).clamp(min=1)
+            ).sum() / _known(targets).any(1).sum().clamp(min=1),
+            "You take the mean of each box, then of the boxes. Each map that has a target counts alike.",
+        ),
+        Mistake(
+            "number of boxes",
+            lambda logits, targets: _lost(logits, targets).sum() / len(logits),
+            "You divide by the number of boxes. It is the maps with a target that are counted.",
+        ),
+        Mistake(
+            "nothing makes NaN",
+            lambda logits, targets: _lost(logits, targets)[_known(targets)].mean(),
+            "Where no map has a target, you divide zero by zero. A batch of hidden objects must not "
+            "stop a training.",
+        ),
+        Mistake(
+            "hills cut to cells",
+            lambda logits, targets: _mean_of(
+                _lost(logits, ((targets == targets.amax((2, 3), keepdim=True)) & (targets > 0)).float()),
+                targets,
+            ),
+            "You look at the largest cell of the target only. A hill has shares all around: all of "
+            "them count.",
+        ),
+        Mistake(
+            "squares",
+            lambda logits, targets: _mean_of(
+                ((logits.flatten(2).softmax(2).view_as(logits) - targets) ** 2).sum((2, 3)), targets
+            ),
+            "You take squares of differences. The task asks for cross-entropy: target times logarithm.",
+        ),
+    ),
+)  # fmt: skip
+
+EXERCISES = (TARGET_MAPS, DECODE, OKS, KEYPOINT_LOSS)
