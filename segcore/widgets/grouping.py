@@ -64,7 +64,7 @@ class HierarchyWidget(CourseWidget):
 
     data = traitlets.Dict(read_only=True).tag(sync=True)
     photo = traitlets.Enum(PHOTOGRAPHS, default_value="astronaut").tag(sync=True)
-    threshold = traitlets.Float(0.34).tag(sync=True)
+    threshold = traitlets.Float(0.25).tag(sync=True)
     at = traitlets.List(traitlets.Int(), default_value=[112, 60]).tag(sync=True)
     view = traitlets.Enum(VIEWS, default_value="regions").tag(sync=True)
 

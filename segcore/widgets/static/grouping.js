@@ -84,16 +84,16 @@ const count = ({ view }) => plural(view?.count ?? 0, "region");
 const TRIALS = [
   { label: "All leaves", values: { photo: "astronaut", threshold: 0 },
     note: (_, figure) => `${count(figure)}: nothing has fallen. Each is so small that it lies within one thing, and none of them is a thing.` },
-  { label: "Things", values: { photo: "astronaut", threshold: 0.34 },
+  { label: "Things", values: { photo: "astronaut", threshold: 0.25 },
     note: (_, figure) => `${count(figure)} left, among them head, ring, suit. No step asked what they are; only their outlines were strong.` },
-  { label: "Too far", values: { photo: "astronaut", threshold: 0.44 },
+  { label: "Too far", values: { photo: "astronaut", threshold: 0.42 },
     note: (_, figure) => `${count(figure)}: the head has become one with the wall behind it. A merge is never undone.` },
-  { label: "No level fits all", values: [{ photo: "cup", threshold: 0.25 }, { photo: "cup", threshold: 0.42 }],
+  { label: "No level fits all", values: [{ photo: "cup", threshold: 0.2 }, { photo: "cup", threshold: 0.42 }],
     note: ({ threshold }) => (threshold < 0.4
       ? "Here the spoon and the handle are regions, and the cup is in pieces. Press again."
       : "Here the cup is one region, and spoon and handle are gone. Things live at different heights of the tree, so proposals look at all of them.") },
   { label: "With a truth", values: { photo: "scene", threshold: 0.34 },
-    note: "The scene's objects are known. Move the threshold to where covering is best: which of the objects are still there?" },
+    note: "The scene's objects are known. Move the threshold to where covering is best: which object is missing there?" },
 ];
 
 // What the page holds of each photograph, once its label map is decoded: the tree, and the truth of the scene.
