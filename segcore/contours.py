@@ -122,7 +122,8 @@ def _distances(shares: Tensor, kernels: Tensor) -> Tensor:
     for bin_ in padded:  # one at a time: eight maps fit the processor's cache
         sums = F.conv2d(bin_[None], kernels)[0]
         total += sums[:-1].square() / sums[-1].clamp(min=1e-6)
-    return total / kernels[-1].sum()  # with halves of mass 1: d²/s becomes half the sum of (g - h)²/(g + h)
+    # With halves of mass 1, d²/s becomes half the sum of (g - h)²/(g + h).
+    return total / kernels[-1].sum()
 
 
 def _soft_bins(values: Tensor, ranges: tuple[tuple[float, float], ...]) -> Tensor:

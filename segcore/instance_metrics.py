@@ -292,7 +292,7 @@ def _take(iou: Tensor, ignored: Tensor, crowd: Tensor, thresholds: Tensor) -> Te
     """
     batch, detections, truths = iou.shape
     shape = batch, ignored.shape[1], len(thresholds), truths
-    # Worth more: a larger IoU, of equal ones the last; and all that count before the rest.
+    # Worth more: a larger IoU, of equal ones the last; all that count before the rest.
     worth = iou.argsort(dim=-1, stable=True).argsort(dim=-1)
     counts = torch.where(ignored, 0, truths)
     again = crowd[:, None, None].expand(shape)

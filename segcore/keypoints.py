@@ -268,7 +268,7 @@ class KeypointNet(nn.Module):
         self.head = MaskHead(width, inputs.whole(num_keypoints, "num_keypoints"), width)
 
     def forward(self, images: Tensor, boxes: Sequence[Tensor]) -> Tensor:
-        """Images ``(B, 3, H, W)`` and the boxes of each to logits ``(N, K, m, m)``, N boxes in all."""
+        """Images ``(B, 3, H, W)`` and each one's boxes to logits ``(N, K, m, m)``."""
         pooled = roi_align(self.backbone(images), list(boxes), self.size // 2, spatial_scale=1 / STRIDE)
         return self.head(pooled)
 

@@ -335,7 +335,8 @@ def _compose(maps: Sequence[_Axis], window: Seen) -> _Axis:
     first, last = [], []
     for unit in range(phases * inner // math.gcd(inner, step)):
         turn, phase = divmod(unit, phases)
-        pixels = [_pixels(seen, tap + turn * step) for tap in taps[phase]]  # a phase may see nothing
+        # A phase may see nothing.
+        pixels = [_pixels(seen, tap + turn * step) for tap in taps[phase]]
         first.append(min((low for low, _ in pixels), default=INF))
         last.append(max((high for _, high in pixels), default=-INF))
     return _Axis(stride, tuple(first), tuple(last))

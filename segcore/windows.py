@@ -94,13 +94,14 @@ class Window(NamedTuple):
     transposed: bool = False
 
     def taps(self) -> Taps:
-        """The step from unit to unit and the taps, if transposed for each phase of the stride."""
+        """The step from unit to unit and the taps, of each phase if transposed."""
         places = [tap * self.dilation - self.padding for tap in range(self.kernel)]
         if not self.transposed:
             return self.stride, [places]
         taps = []
         for phase in range(self.stride):
-            painted = [phase - place for place in places]  # by unit 0 if that is 0, by unit 1 if one stride
+            # Painted by unit 0 if that is 0, by unit 1 if it is one stride.
+            painted = [phase - place for place in places]
             taps.append([place // self.stride for place in painted if place % self.stride == 0])
         return 1, taps
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import http.client
 import http.server
@@ -22,7 +23,7 @@ sys.path.insert(0, str(EXTENSIONS.parent))
 
 import course_pages  # noqa: E402
 import course_site  # noqa: E402
-from course_source import function_source  # noqa: E402
+from course_source import function_source, narrowed  # noqa: E402
 
 import book as book_tool  # noqa: E402
 
@@ -223,6 +224,10 @@ def test_what_a_page_lists_stands_and_is_short(page, module, name, limit):
     """Else the book's build is the first to say so, minutes later."""
     source = function_source(BOOK.parent / "segcore" / f"{module}.py", name)
     assert len(source.splitlines()) <= limit, "divide it"
+    shown = narrowed(source)
+    assert ast.dump(ast.parse(shown)) == ast.dump(ast.parse(source))
+    wide = [line for line in shown.splitlines() if len(line) > 88 and "raise" not in line]
+    assert wide == [], "cut in a window of 1280 pixels: break what the formatter does not"
 
 
 SMALL = {

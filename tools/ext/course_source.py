@@ -2,12 +2,15 @@
 
 The chapter shows the code that runs, not a copy that ages. The docstring is left out, for the chapter's prose
 says it better; ``:docstring:`` keeps it. A function of more lines than ``:max-lines:`` (24 unless told) is a
-warning: what does not fit one glance wants to be divided.
+warning: what does not fit one glance wants to be divided. The library's lines may be longer than a page is
+wide: those of a listing are broken again where they are.
 """
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +21,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.logging import getLogger
 
 logger = getLogger(__name__)
+COLUMNS = 84  # of a listing, in a window of 1280 pixels and in print
 
 
 def function_source(path: Path, name: str, *, docstring: bool = False) -> str:
@@ -33,6 +37,15 @@ def function_source(path: Path, name: str, *, docstring: bool = False) -> str:
                 kept = [number for number in kept if number not in drop]
             return "\n".join(lines[number - 1] for number in kept)
     raise LookupError(f"{path.name} has no top-level function or class named {name!r}")
+
+
+def narrowed(source: str) -> str:
+    """The same code with its long lines broken as the formatter breaks them."""
+    if max(map(len, source.splitlines()), default=0) <= COLUMNS:
+        return source
+    words = [sys.executable, "-m", "ruff", "format", "--isolated", f"--line-length={COLUMNS}", "-"]
+    done = subprocess.run(words, input=source, capture_output=True, text=True, encoding="utf-8", check=True)
+    return done.stdout.rstrip("\n")
 
 
 class SegcoreSource(SphinxDirective):
@@ -54,6 +67,7 @@ class SegcoreSource(SphinxDirective):
         if len(source.splitlines()) > limit:
             where = self.get_location()
             logger.warning("%s has more than %d lines: divide it", self.arguments[0], limit, location=where)
+        source = narrowed(source)
         block = nodes.literal_block(source, source, language="python", classes=["segcore-source"])
         self.set_source_info(block)
         caption = nodes.caption("", "", nodes.literal("", f"segcore/{path.name}"), nodes.Text(f": {name}"))
