@@ -211,9 +211,8 @@ def center_crop(x: Tensor, size: int | Sequence[int]) -> Tensor:
     height, width = size if isinstance(size, Sequence) else (size, size)
     top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
     if top < 0 or left < 0:
-        raise ValueError(
-            f"expected a map of at least {height} by {width}, got {tuple(x.shape[-2:])}; exchange the two?"
-        )
+        least, found = f"{height} by {width}", tuple(x.shape[-2:])
+        raise ValueError(f"expected a map of at least {least}, got {found}; exchange the two?")
     return x[..., top : top + height, left : left + width]
 
 
