@@ -262,7 +262,7 @@ def match(
     if not isinstance(area, Sequence) or len(area) != 2:
         raise ValueError(f"expected area as two numbers, smallest and largest, got {area!r}; give two")
     low = inputs.number(area[0], "area[0]", least=0)
-    high = inputs.number(area[1], "area[1]", least=low)
+    high = math.inf if area[1] == math.inf else inputs.number(area[1], "area[1]", least=low)
     limit = inputs.whole(max_detections, "max_detections")
     both = Pairing.read([prediction], [truth], kind, limit)
     ignored = both.outside(((low, high),))
@@ -557,16 +557,15 @@ def _pairs(group: Tensor, true_group: Tensor, counts: Tensor) -> tuple[Tensor, T
 
 def _mask_pairs(found: _Side, true: _Side, crowds: list[Tensor], pairs: tuple[Tensor, Tensor]) -> Tensor:
     """The IoU of each pair of masks, from one product an image."""
-    tables = [
-        _mask_over_union(a, b, crowd.to(b.sums.device)).flatten().cpu()
-        for a, b, crowd in zip(found.runs, true.runs, crowds, strict=True)
-        if len(a.sums) and len(b.sums)
-    ]
+    tables = [_NONE]
+    for at, (a, b, crowd) in enumerate(zip(found.runs, true.runs, crowds, strict=True)):
+        inputs.same_place(b.sums, f"truths[{at}]['masks']", a.sums, f"predictions[{at}]['masks']")
+        tables.append(_mask_over_union(a, b, crowd.to(b.sums.device)).flatten().cpu())
     many, true_many = (torch.bincount(each.image, minlength=len(crowds)) for each in (found, true))
     first, true_first, table = (each.cumsum(0) - each for each in (many, true_many, many * true_many))
     image = found.image[pairs[0]]
     row, column = pairs[0] - first[image], pairs[1] - true_first[image]
-    return torch.cat([_NONE, *tables])[table[image] + row * true_many[image] + column]
+    return torch.cat(tables)[table[image] + row * true_many[image] + column]
 
 
 # --- What comes in ---

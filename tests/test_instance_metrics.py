@@ -463,6 +463,12 @@ def test_no_images_no_truths_and_no_detections():
     assert result.truth.tolist() == [-1] and result.missed.tolist() == []
 
 
+def test_a_range_may_be_open_above():
+    truth, found = boxed([[0, 0, 9, 9]]), boxed([[0, 0, 9, 9]], scores=[1.0])
+    assert match(found, truth, kind="box", area=(81, math.inf)).ignored.tolist() == [False]
+    assert match(found, truth, kind="box", area=(82, math.inf)).ignored.tolist() == [True]
+
+
 def test_limits_name_the_recalls_in_any_order():
     truth, found = boxed([[0, 0, 9, 9]]), boxed([[0, 0, 9, 9]], scores=[1.0])
     names = list(evaluate_instances([found], [truth], (50, 2), "box"))
