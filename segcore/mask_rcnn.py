@@ -127,12 +127,12 @@ def mask_loss(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
     inputs.floating(targets, "targets", "N h w")
     inputs.label_map(labels, "labels", logits.shape[1], None, "N")
     _as_many(logits, "logits", labels, "labels")
-    if not len(logits):
-        return logits.sum()
     own = logits[torch.arange(len(labels), device=logits.device), labels]  # (N, M, M)
     cure = "make them with mask_targets"
     inputs.same_shape(targets, "targets", own, "the mask of one class", cure)
-    if not targets.is_meta and bool(((targets < 0) | (targets > 1) | targets.isnan()).any()):
+    if not len(logits):
+        return logits.sum()
+    if not targets.is_meta and not bool(((targets >= 0) & (targets <= 1)).all()):
         raise ValueError("expected targets from 0 to 1, got others; they are shares")
     return F.binary_cross_entropy_with_logits(own, targets)
 
@@ -273,7 +273,8 @@ class MaskHead(nn.Module):
         super().__init__()
         in_channels = inputs.whole(in_channels, "in_channels")
         num_classes = inputs.whole(num_classes, "num_classes")
-        channels = [in_channels] + [inputs.whole(width, "width")] * inputs.whole(depth, "depth")
+        width, depth = inputs.whole(width, "width"), inputs.whole(depth, "depth")
+        channels = [in_channels] + [width] * depth
         units = [convolution_unit(a, b) for a, b in itertools.pairwise(channels)]
         self.convs = nn.Sequential(*units)
         self.up = nn.ConvTranspose2d(width, width, 2, stride=2)
@@ -333,7 +334,8 @@ class MaskRCNN(nn.Module):
     ) -> None:
         super().__init__()
         self.num_classes = inputs.whole(num_classes, "num_classes", 2)
-        self.anchor_sides, self.anchor_ratios = tuple(anchor_sides), tuple(anchor_ratios)
+        self.anchor_sides = _above_zero(anchor_sides, "anchor_sides")
+        self.anchor_ratios = _above_zero(anchor_ratios, "anchor_ratios")
         self.proposals = inputs.whole(proposals, "proposals")
         self.detections = inputs.whole(detections, "detections")
         self.score_threshold = inputs.number(score_threshold, "score_threshold", least=0, most=1)
@@ -362,9 +364,16 @@ class MaskRCNN(nn.Module):
                 image; says which image and which field.
         """
         if isinstance(images, tuple | list):
+            if len(images) != 2:
+                raise TypeError(
+                    "expected images as a tensor (N, 3, H, W), or a pair of images and targets, got "
+                    f"{len(images)} in a {type(images).__name__}; use torch.stack(images)"
+                )
             images, targets = images
         size = tuple(inputs.image(images, "images", 3).shape[2:])
         if self.training:
+            if not len(images):
+                raise ValueError("expected an image in training mode, got none; leave out empty batches")
             targets = _checked_targets(targets, images, self.num_classes)
         elif not len(images):
             return []
@@ -451,6 +460,18 @@ class MaskRCNN(nn.Module):
             pasted = paste_masks(soft, each["boxes"], (size[0], size[1]))
             each |= {"masks": pasted >= 0.5, "soft": soft}
         return found
+
+
+def _above_zero(values: Sequence[float], name: str) -> tuple[float, ...]:
+    """The numbers, once there is one and all are finite and above 0."""
+    try:
+        numbers = tuple(inputs.number(value, name, above=0) for value in values)
+    except TypeError:
+        words = f"expected {name} as a list of numbers, got {values!r}; put one into a list, too"
+        raise TypeError(words) from None
+    if not numbers:
+        raise ValueError(f"expected {name} to hold a number, got none; give one or more")
+    return numbers
 
 
 def _checked_targets(targets: Any, images: Tensor, num_classes: int) -> list[dict[str, Tensor]]:

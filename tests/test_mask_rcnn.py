@@ -390,6 +390,35 @@ def test_targets_that_do_not_fit_are_named(scenes, targets, change, error, words
         MaskRCNN(4, width=16)(scenes.image, change(targets))
 
 
+def test_the_network_refuses_lists_of_images_and_empty_batches():
+    network = MaskRCNN(num_classes=4, width=16)
+    for images in ([torch.rand(3, 32, 32)], ()):
+        with pytest.raises(TypeError, match="a pair of images and targets"):
+            network(images)
+    with pytest.raises(ValueError, match="expected an image in training mode, got none"):
+        network(torch.rand(0, 3, 32, 32), [])
+
+
+@pytest.mark.parametrize("name", ["anchor_sides", "anchor_ratios"])
+@pytest.mark.parametrize(
+    ("value", "error", "words"),
+    [
+        ((), ValueError, "to hold a number, got none"),
+        ((12.0, 0.0), ValueError, "as a finite number above 0, got 0"),
+        ((float("nan"),), ValueError, "as a finite number above 0, got nan"),
+        (5, TypeError, "as a list of numbers, got 5"),
+    ],
+)
+def test_anchors_have_a_size_and_a_shape(name, value, error, words):
+    with pytest.raises(error, match=f"expected {name} {words}"):
+        MaskRCNN(num_classes=4, **{name: value})
+
+
+def test_the_loss_of_no_object_wants_no_target_either():
+    with pytest.raises(ValueError, match="expected targets of the shape"):
+        mask_loss(torch.zeros(0, 4, 5, 5), torch.zeros(3, 5, 5), torch.zeros(0, dtype=torch.int64))
+
+
 def test_the_network_refuses_what_is_no_image():
     with pytest.raises(ValueError, match=r"expected images of shape \(N, 3, H, W\)"):
         MaskRCNN(4, width=16).eval()(torch.rand(3, 32, 32))

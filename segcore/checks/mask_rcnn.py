@@ -38,11 +38,13 @@ def _tight(mask: Tensor) -> Tensor:
     return torch.stack([x.min(), y.min(), x.max() + 1, y.max() + 1]).float()
 
 
-def _cut_and_resized(mode: str) -> Callable[..., Tensor]:
+def _cut_and_resized(
+    mode: str, corners: bool = False, whole: Callable[[Tensor], Tensor] = torch.round
+) -> Callable[..., Tensor]:
     def wrong(mask: Tensor, box: Tensor, size: int) -> Tensor:
-        x1, y1, x2, y2 = box.round().int().tolist()
+        x1, y1, x2, y2 = whole(box).int().tolist()
         cut = mask[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)].float()
-        options = {} if mode == "nearest" else {"align_corners": False}
+        options = {"align_corners": corners} if mode == "bilinear" else {}
         return F.interpolate(cut[None, None], size=(size, size), mode=mode, **options)[0, 0]
 
     return wrong
@@ -157,6 +159,71 @@ MASK_TARGET = Exercise(
             "bilinear samples.",
         ),
         Mistake(
+            "whole pixels, resized with aligned corners",
+            _cut_and_resized("bilinear", corners=True),
+            "You cut at whole pixels and resize, the outermost centres on top of each other. Read the mask "
+            "where the box is, without cutting anything out.",
+        ),
+        Mistake(
+            "whole pixels cut down, resized",
+            _cut_and_resized("bilinear", whole=torch.trunc),
+            "You drop what comes after the point, cut at whole pixels and resize. Read the mask where the "
+            "box is.",
+        ),
+        Mistake(
+            "whole pixels cut down, nearest",
+            _cut_and_resized("nearest", whole=torch.trunc),
+            "You drop what comes after the point, cut at whole pixels and copy the nearest one. Read the "
+            "mask where the box is, by bilinear samples.",
+        ),
+        Mistake(
+            "whole pixels, averaged",
+            _cut_and_resized("area"),
+            "You cut at whole pixels and average the pixels of each cell. A cell is the mean of four "
+            "samples, read between the pixels.",
+        ),
+        Mistake(
+            "box cut to whole numbers",
+            lambda mask, box, size: _target(mask, box.trunc(), size),
+            "You drop what comes after the point in the box's numbers. A box may begin between two pixels.",
+        ),
+        Mistake(
+            "box rounded",
+            lambda mask, box, size: _target(mask, box.round(), size),
+            "You round the box to whole pixels first, as RoIPool does. RoIAlign was made to do without.",
+        ),
+        Mistake(
+            "box widened to whole pixels",
+            lambda mask, box, size: _target(mask, torch.cat([box[:2].floor(), box[2:].ceil()]), size),
+            "You widen the box to the whole pixels that it touches. Read along the box as it is.",
+        ),
+        Mistake(
+            "half a pixel taken off twice",
+            lambda mask, box, size: _target(mask, box - 0.5, size),
+            "You move the box by half a pixel. RoIAlign does that already: its pixel centres lie at .5.",
+        ),
+        Mistake(
+            "width and height for the far corner",
+            lambda mask, box, size: _target(mask, torch.cat([box[:2], box[2:] - box[:2]]), size),
+            "You give the width and the height where the far corner is asked for. `roi_align` takes two "
+            "corners, as the box has them.",
+        ),
+        Mistake(
+            "28 written in",
+            lambda mask, box, size: _target(mask, box, 28),
+            "Your grid has 28 cells a side, whatever is asked. How many it has, size says.",
+        ),
+        Mistake(
+            "14 written in",
+            lambda mask, box, size: _target(mask, box, 14),
+            "Your grid has 14 cells a side, whatever is asked. How many it has, size says.",
+        ),
+        Mistake(
+            "largest of the samples",
+            lambda mask, box, size: F.max_pool2d(_target(mask, box, 2 * size, samples=1)[None], 2)[0],
+            "You take the largest of a cell's four samples. Asked is their mean.",
+        ),
+        Mistake(
             "cut outwards, averaged",
             _cut_outwards,
             "You cut at the whole pixels around the box, then average. The box lies between pixels: cells "
@@ -238,6 +305,14 @@ def _softmax(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
     return _bce(p.clamp(1e-6, 1 - 1e-6), targets)
 
 
+def _eps_in_log(eps: float) -> Callable[[Tensor, Tensor], Tensor]:
+    def wrong(own: Tensor, t: Tensor) -> Tensor:
+        p = own.sigmoid()
+        return -(t * (p + eps).log() + (1 - t) * (1 - p + eps).log()).mean()
+
+    return wrong
+
+
 def _dice(own: Tensor, targets: Tensor) -> Tensor:
     p = own.sigmoid()
     return 1 - 2 * (p * targets).sum() / (p.sum() + targets.sum())
@@ -253,6 +328,7 @@ def _loss_cases(generator: torch.Generator) -> list[Case]:
         Case((by_hand, torch.zeros(1, 1, 1), torch.tensor([0])), "the other class, and nothing to find"),
         Case((two[None], share, torch.tensor([2])), "targets that are shares"),
         Case((sure, torch.tensor([[[0.0, 0.0]]]), torch.tensor([0])), "a logit of 100 that is wrong"),
+        Case((0.4 * sure, torch.tensor([[[0.0, 1.0]]]), torch.tensor([0])), "logits of ±40 that are wrong"),
         Case(
             (
                 torch.cat([two[None], two[None].flip(1)]),
@@ -386,6 +462,99 @@ MASK_LOSS = Exercise(
             "work from the logits.",
         ),
         Mistake(
+            "cut off nearer to 0 and 1",
+            _of_own(lambda own, t: _bce(own.sigmoid().clamp(1e-7, 1 - 1e-7), t)),
+            "Small logits are right. At 100 you cut the probability off at the seventh decimal, and the loss "
+            "is too small by far: work from the logits.",
+        ),
+        *(
+            Mistake(
+                f"{eps:g} added in the log",
+                _of_own(_eps_in_log(eps)),
+                f"Small logits are right. At 100 the log of the {eps:g} that you add is all that is left, a "
+                "loss too small by far: work from the logits.",
+            )
+            for eps in (1e-6, 1e-7, 1e-8, 1e-12)
+        ),
+        Mistake(
+            "the log cut off at -100",
+            _of_own(lambda own, t: F.binary_cross_entropy(own.sigmoid(), t)),
+            "Where the sigmoid rounds to 1, torch puts 100 for the log of 0. At a logit of 100 that is right "
+            "by luck, at 40 it is not: work from the logits.",
+        ),
+        Mistake(
+            "the power of a large logit",
+            _of_own(lambda own, t: (torch.log(1 + torch.exp(own)) - t * own).mean()),
+            "Small logits are right. e to the power of 100 is more than float32 can hold, and the log comes "
+            "too late. Which function of torch does both at once?",
+        ),
+        Mistake(
+            "logits cut off",
+            _of_own(lambda own, t: F.binary_cross_entropy_with_logits(own.clamp(-20, 20), t)),
+            "You limit the logits, so the loss of a large wrong one is too small, and no gradient corrects "
+            "it. They need no limit if you work from the logits.",
+        ),
+        Mistake(
+            "mean over rows only",
+            _of_own(
+                lambda own, t: (
+                    F.binary_cross_entropy_with_logits(own, t, reduction="sum") / own.shape[:2].numel()
+                )
+            ),
+            "You divide by N times M. A mask has M rows and M columns: M² cells.",
+        ),
+        Mistake(
+            "28 written in",
+            _of_own(
+                lambda own, t: (
+                    F.binary_cross_entropy_with_logits(own, t, reduction="sum") / (28 * 28 * len(own))
+                )
+            ),
+            "You divide by 28 × 28 cells for each object. How many a mask has, the shapes say.",
+        ),
+        Mistake(
+            "softmax, and only where the object is",
+            lambda logits, targets, labels: -(targets * _own(logits.log_softmax(1), labels)).mean(),
+            "Two things: your classes share one sum of 1, and cells outside the object cost nothing. Here "
+            "each cell of one channel is a question by itself, yes or no.",
+        ),
+        Mistake(
+            "cross-entropy with the label everywhere",
+            lambda logits, targets, labels: F.cross_entropy(
+                logits, labels[:, None, None].expand(-1, *logits.shape[2:])
+            ),
+            "You ask at each cell which class it is, and never look at the target. The question here is "
+            "only: object or not?",
+        ),
+        Mistake(
+            "the object's cells alone in the mean",
+            _of_own(lambda own, t: F.binary_cross_entropy_with_logits(own[t > 0], t[t > 0])),
+            "Your mean runs over the cells where the target is above 0, and has nothing to run over where "
+            "none is. Cells outside the object count as well.",
+        ),
+        Mistake(
+            "any share counts as all",
+            _of_own(lambda own, t: F.binary_cross_entropy_with_logits(own, (t > 0).float())),
+            "Every share above 0 counts as 1 for you. A cell on the outline has a share between: use it as "
+            "it is.",
+        ),
+        Mistake(
+            "target and answer exchanged",
+            _of_own(lambda own, t: F.binary_cross_entropy_with_logits(t, own.sigmoid())),
+            "You take the target for the logit, and the answer's probability for the target. Which comes "
+            "first in the function that you call?",
+        ),
+        Mistake(
+            "target and logits exchanged",
+            _of_own(lambda own, t: F.binary_cross_entropy_with_logits(t, own)),
+            "Logits and targets have changed places. Which comes first in the function that you call?",
+        ),
+        Mistake(
+            "channel 1 for all",
+            _of_channel(lambda logits, labels: logits[:, 1]),
+            "You read channel 1 for every object. Its label says which channel counts.",
+        ),
+        Mistake(
             "squared error",
             _of_own(lambda own, t: F.mse_loss(own.sigmoid(), t)),
             "You take squares of differences. The task asks for cross-entropy: the log of the probability "
@@ -517,6 +686,33 @@ _hats_below_zero = _with_hats(
 _pixels_for_cells = _with_hats(
     lambda low, high, cells, pixels: (1 - _distances(low, high, cells, pixels, pixels)).clamp(min=0)
 )
+
+
+def _hats_of_sum_one(low: Tensor, high: Tensor, cells: int, pixels: int) -> Tensor:
+    weights = (1 - _distances(low, high, cells, pixels, cells)).clamp(min=0)
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def _without_distance(low: Tensor, high: Tensor, cells: int, pixels: int) -> Tensor:
+    place = (torch.arange(pixels) + 0.5 - low) / (high - low) * cells - 0.5
+    return (1 - (place[..., None] - torch.arange(cells))).clamp(min=0)
+
+
+def _other_cells(choose: Callable[[int, int], tuple[int, int]]) -> Callable[..., Tensor]:
+    """The way through the box times a wrong number of cells, (rows, columns)."""
+
+    def wrong(masks: Tensor, boxes: Tensor, size: Sequence[int]) -> Tensor:
+        times = choose(masks.shape[1], masks.shape[2])
+        matrices = [
+            (1 - _distances(boxes[:, k, None], boxes[:, k + 2, None], cells, pixels, each)).clamp(min=0)
+            for k, cells, pixels, each in (
+                (1, masks.shape[1], size[0], times[0]),
+                (0, masks.shape[2], size[1], times[1]),
+            )
+        ]
+        return matrices[0] @ masks @ matrices[1].mT
+
+    return wrong
 
 
 def _torchvisions(masks: Tensor, boxes: Tensor, size: Sequence[int]) -> Tensor:
@@ -655,6 +851,102 @@ PASTE = Exercise(
             "You add all masks up in one picture. Each object keeps a picture of its own.",
         ),
         Mistake(
+            "one picture for all, and no axis",
+            lambda masks, boxes, size: _paste(masks, boxes, size).amax(0),
+            "You draw all masks into one picture (H, W). Asked is one for each object: (N, H, W).",
+        ),
+        Mistake(
+            "all added up, with an axis",
+            lambda masks, boxes, size: _paste(masks, boxes, size).sum(0, keepdim=True),
+            "Your one picture is the sum of all masks. Asked is one for each object: (N, H, W).",
+        ),
+        Mistake(
+            "one upon the other",
+            lambda masks, boxes, size: _paste(masks, boxes, size).cumsum(0),
+            "Each of your pictures still holds the masks before it. Each begins with an empty one.",
+        ),
+        Mistake(
+            "the sum everywhere",
+            lambda masks, boxes, size: (
+                _paste(masks, boxes, size).sum(0, keepdim=True).expand(len(masks), -1, -1)
+            ),
+            "All your pictures are the same: the sum of all masks. Each object has a picture of its own.",
+        ),
+        Mistake(
+            "the first mask only",
+            lambda masks, boxes, size: _paste(masks[:1], boxes[:1], size),
+            "You paste one mask. Asked is an image for each of the N.",
+        ),
+        Mistake(
+            "both halves forgotten",
+            _paste_with(centre=0.0, own_half=0.0),
+            "You count from corners, twice: a pixel's centre lies half a pixel in, a cell's centre half a "
+            "cell.",
+        ),
+        Mistake(
+            "half a cell the wrong way",
+            _paste_with(own_half=-0.5),
+            "You add the half cell. The first cell's centre lies half a cell behind the box's edge and has "
+            "the index 0: what must become of 0.5?",
+        ),
+        Mistake(
+            "hats that do not fall on one side",
+            _with_hats(_without_distance),
+            "Cells behind the place give you more than 1. A distance has no sign.",
+        ),
+        Mistake(
+            "shares made to sum to 1",
+            _with_hats(_hats_of_sum_one),
+            "You divide the weights by their sum. Across the edge a part of them belongs to cells that are "
+            "not there; that part is lost, and the mask fades.",
+        ),
+        Mistake(
+            "shares made to sum to 1, outside too",
+            _with_hats(lambda *args: _hats_of_sum_one(*args).nan_to_num(0)),
+            "You make each pixel's weights sum to 1. At the box's edge a part of them belongs to cells that "
+            "are not there; without it the mask fades.",
+        ),
+        Mistake(
+            "rows and columns of the mask exchanged",
+            _other_cells(lambda rows, columns: (columns, rows)),
+            "Down the box you count the mask's columns, across it its rows. A mask (N, h, w) has h rows.",
+        ),
+        Mistake(
+            "columns for both axes",
+            _other_cells(lambda rows, columns: (columns, columns)),
+            "You take the mask for a square: along both axes you count its columns.",
+        ),
+        Mistake(
+            "rows for both axes",
+            _other_cells(lambda rows, columns: (rows, rows)),
+            "You take the mask for a square: along both axes you count its rows.",
+        ),
+        Mistake(
+            "28 written in",
+            _other_cells(lambda rows, columns: (28, 28)),
+            "You count 28 cells along each axis. How many a mask has, its shape says.",
+        ),
+        Mistake(
+            "a square image, its height",
+            lambda masks, boxes, size: _paste(masks, boxes, (size[0], size[0])),
+            "Your image is as wide as it is high. size holds both: (H, W).",
+        ),
+        Mistake(
+            "a square image, its width",
+            lambda masks, boxes, size: _paste(masks, boxes, (size[1], size[1])),
+            "Your image is as high as it is wide. size holds both: (H, W).",
+        ),
+        Mistake(
+            "x1, x2, y1, y2",
+            lambda masks, boxes, size: _paste(masks, boxes[:, [0, 2, 1, 3]], size),
+            "You take the first two numbers of a box for its two x. A box is x1, y1, x2, y2.",
+        ),
+        Mistake(
+            "the last pixel counted as well",
+            lambda masks, boxes, size: _paste(masks, boxes + torch.tensor([0.0, 0.0, 1.0, 1.0]), size),
+            "Your boxes are one pixel too long. x2 is a place, not the number of the last pixel.",
+        ),
+        Mistake(
             "hats without a floor",
             _hats_below_zero,
             "Cells that are far away give you less than nothing. What is the least that a cell can give?",
@@ -789,6 +1081,30 @@ def _only_neighbours(masks: Tensor, scores: Tensor, score_threshold: float, iou_
     return torch.tensor(kept, dtype=torch.int64)
 
 
+def _once(
+    drops: Callable[[list[float], float], bool] = lambda ious, t: any(iou > t for iou in ious),
+    stop: str = "",
+    union: bool = False,
+) -> Callable[..., Tensor]:
+    """`distinct` with another way to ask those that were kept, or one that stops too early."""
+
+    def wrong(masks: Tensor, scores: Tensor, score_threshold: float, iou_threshold: float) -> Tensor:
+        kept: list[int] = []
+        for row in scores.argsort(descending=True, stable=True).tolist():
+            if scores[row] < score_threshold or not masks[row].any():
+                if stop == "passed over":
+                    break
+                continue
+            others = masks[kept].any(0, keepdim=True) if union and kept else masks[kept]
+            if not drops([_mask_iou(masks[row], other) for other in others], iou_threshold):
+                kept.append(row)
+            elif stop == "dropped":
+                break
+        return torch.tensor(kept, dtype=torch.int64)
+
+    return wrong
+
+
 def _bars(*spans: tuple[int, int]) -> Tensor:
     """Masks of one row of eight pixels: from ... to."""
     masks = torch.zeros(len(spans), 1, 8, dtype=torch.bool)
@@ -829,6 +1145,8 @@ def _distinct_cases(generator: torch.Generator) -> list[Case]:
         case(_bars((0, 4), (2, 2), (4, 8)), (0.5, 0.9, 0.6), 0.3, 0.5, "a mask without a pixel is nothing"),
         case(_bars((0, 8), (0, 3), (5, 6)), (0.9, 0.8, 0.7), 0.3, 0.5, "small ones inside a large one"),
         case(ell, (0.9, 0.8), 0.3, 0.4, "boxes overlap, masks do not"),
+        case(_bars((0, 4), (4, 8), (1, 7)), (0.9, 0.8, 0.7), 0.3, 0.5, "not too much of either of two"),
+        case(_bars((0, 5), (6, 8), (0, 4)), (0.9, 0.8, 0.7), 0.3, 0.3, "much of one, nothing of another"),
         case(_bars((0, 3), (4, 8)), (0.2, 0.1), 0.3, 0.5, "nothing is sure enough"),
     ]
     for count, size in ((8, (10, 12)), (12, (16, 16)), (6, (12, 9))):
@@ -959,6 +1277,64 @@ DISTINCT = Exercise(
                 masks[scores >= low], scores[scores >= low], low, most
             ),
             "You number the rows anew after leaving some out. Asked are their numbers in `masks`.",
+        ),
+        Mistake(
+            "surest last",
+            lambda masks, scores, low, most: _distinct(masks, scores, low, most).flip(0),
+            "The right rows, backwards. The surest comes first.",
+        ),
+        Mistake(
+            "a score of 0.5 written in",
+            lambda masks, scores, low, most: _distinct(masks, scores, 0.5, most),
+            "You compare the scores with one half, whatever is asked. What does score_threshold say?",
+        ),
+        Mistake(
+            "a score of 0.3 written in",
+            lambda masks, scores, low, most: _distinct(masks, scores, 0.3, most),
+            "You compare the scores with 0.3, whatever is asked. What does score_threshold say?",
+        ),
+        Mistake(
+            "an IoU of 0.5 written in",
+            lambda masks, scores, low, most: _distinct(masks, scores, low, 0.5),
+            "You compare the IoU with one half, whatever is asked. What does iou_threshold say?",
+        ),
+        Mistake(
+            "both thresholds written in",
+            lambda masks, scores, low, most: _distinct(masks, scores, 0.3, 0.5),
+            "You compare with the lab's numbers, 0.3 and 0.5, whatever is asked. Both thresholds are given.",
+        ),
+        Mistake(
+            "all must be in the way",
+            _once(lambda ious, t: bool(ious) and all(iou > t for iou in ious)),
+            "You drop a mask only if all that were kept are in its way. One is enough.",
+        ),
+        Mistake(
+            "the mean of the IoUs",
+            _once(lambda ious, t: bool(ious) and sum(ious) > t * len(ious)),
+            "You take the mean over those that were kept. One that lies on it is enough to drop it.",
+        ),
+        Mistake(
+            "the sum of the IoUs",
+            _once(lambda ious, t: sum(ious) > t),
+            "You add the IoUs up. Two that overlap it a little do not make one that overlaps it much.",
+        ),
+        Mistake(
+            "all kept ones as one mask",
+            _once(union=True),
+            "You compare with all that was kept, as one large mask. The larger it gets, the smaller the IoU; "
+            "compare with each by itself.",
+        ),
+        Mistake(
+            "ends at the first duplicate",
+            _once(stop="dropped"),
+            "You stop at the first mask that is dropped. Others may follow that stand for objects of their "
+            "own.",
+        ),
+        Mistake(
+            "ends at the first that is passed over",
+            _once(stop="passed over"),
+            "You stop at the first mask that is passed over. One without a pixel may have a high score: go "
+            "on with the next.",
         ),
         Mistake(
             "thresholds exchanged",
