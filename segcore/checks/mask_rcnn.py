@@ -1082,7 +1082,7 @@ def _only_neighbours(masks: Tensor, scores: Tensor, score_threshold: float, iou_
 
 
 def _once(
-    drops: Callable[[list[float], float], bool] = lambda ious, t: any(iou > t for iou in ious),
+    drops: Callable[[list[float], float], bool] = lambda ious, t: max(ious, default=0.0) > t,
     stop: str = "",
     union: bool = False,
 ) -> Callable[..., Tensor]:
