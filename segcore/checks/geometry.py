@@ -492,9 +492,8 @@ NORMALS = Exercise(
     plan=(
         "Where does the ray of a pixel's centre meet the plane one metre away? Half a pixel, the middle of "
         "the image and the focal length all have a part in it.",
-        "A pixel at depth Z lies Z times as far out: three maps X, Y, Z, one point a pixel.",
-        "For the inner pixels take the point on the right less the one on the left, and the point below "
-        "less the one above.",
+        "A pixel at depth Z lies Z times as far out: three maps X, Y, Z.",
+        "For the inner pixels take right less left, and below less above.",
         "The cross product is perpendicular to both. Its order decides whether it faces the camera: the "
         "wall must give (0, 0, -1).",
         "Make its length 1.",
