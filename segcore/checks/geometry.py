@@ -496,7 +496,7 @@ NORMALS = Exercise(
         "For the inner pixels take right less left, and below less above.",
         "The cross product is perpendicular to both. Its order decides whether it faces the camera: the "
         "wall must give (0, 0, -1).",
-        "Make its length 1.",
+        "Make its length 1 at the end.",
     ),
     mistakes=(
         Mistake(
