@@ -1257,6 +1257,12 @@ DISTINCT = Exercise(
             "You divide by the larger mask's pixels. IoU divides by the pixels of both together.",
         ),
         Mistake(
+            "over its own pixels",
+            _suppress(overlap=lambda one, two: float((one & two).sum() / one.sum())),
+            "You divide by the pixels of the mask that is asked about. IoU divides by the pixels that either "
+            "of the two covers.",
+        ),
+        Mistake(
             "how many, not which",
             lambda masks, scores, low, most: torch.tensor(len(_distinct(masks, scores, low, most))),
             "You count the objects. Asked are the rows that are kept; their number follows from them.",
