@@ -273,16 +273,17 @@ class GeometryNet(nn.Module):
         for task in tasks:
             inputs.option(task, "each of tasks", TASKS)
         if not tasks or len(set(tasks)) < len(tasks):
-            raise ValueError(f"expected one or more different tasks, got {tasks}; choose among {TASKS}")
+            raise ValueError(f"expected one or more different tasks, got {tasks}; use {TASKS}")
         channels = {"depth": 1, "normals": 3, "labels": inputs.whole(num_classes, "num_classes")}
         self.trunk = UNet(3, 1, width, depth)
         self.trunk.score = nn.Identity()  # type: ignore[assignment]
         self.heads = nn.ModuleDict({task: nn.Conv2d(width, channels[task], 1) for task in tasks})
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Depth ``(N, H, W)`` in metres, normals ``(N, 3, H, W)`` and logits ``(N, num_classes, H, W)``.
+        """Images ``(N, 3, H, W)`` to a map of each task, by its name.
 
-        Of images ``(N, 3, H, W)``, by the names of the tasks that were asked for.
+        Depth ``(N, H, W)`` in metres, normals ``(N, 3, H, W)``, and logits
+        ``(N, num_classes, H, W)`` under "labels".
         """
         features = self.trunk(image)
         found = {task: _precise(head(features)) for task, head in self.heads.items()}

@@ -73,19 +73,19 @@ export function photographs(figure, { packed, options, area, opened }) {
   };
 }
 
-// A title and below it a canvas in a room of four to three, which shows pixels as large as they fit: nothing moves when
-// another picture comes. `show(pixels)` changes them, `pen()` lays them down anew and gives the pen to draw on.
-export function surface(name, attributes = {}) {
+// A title and below it a canvas in a room of four to three, or of another `ratio`, which shows pixels as large as they fit:
+// nothing moves when another picture comes. `show(pixels)` changes them, `pen()` lays them down anew and gives the pen to draw on.
+export function surface(name, attributes = {}, ratio = 0.75) {
   const [canvas, small] = [element("canvas", attributes), element("canvas")];
   const head = element("p", { class: "segcore-label" });
-  const room = element("div", { class: "segcore-room" }, canvas);
+  const room = element("div", { class: "segcore-room", style: `aspect-ratio: ${1 / ratio}` }, canvas);
   const view = { node: element("div", { class: `segcore-surface ${name}` }, head, room), canvas, head, small, unit: 1 };
   view.show = (pixels) => {
     [small.width, small.height] = [pixels.width, pixels.height];
     small.getContext("2d").putImageData(pixels, 0, 0);
   };
   view.pen = () => {
-    view.unit = Math.min(room.clientWidth / small.width, (0.75 * room.clientWidth) / small.height);
+    view.unit = Math.min(room.clientWidth / small.width, (ratio * room.clientWidth) / small.height);
     return enlarge(canvas, small, view.unit * small.width);
   };
   return view;
