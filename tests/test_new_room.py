@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,32 +22,34 @@ import new_room  # noqa: E402
 from lab_generate import LabError  # noqa: E402
 
 STEPS = (
-    "# Mask R-CNN", "## The idea", "## On paper", "## Why it is so", "## The code", "## Take hold of it",
+    "# Colorization", "## The idea", "## On paper", "## Why it is so", "## The code", "## Take hold of it",
     "## On a photograph, and where it fails", "## Check yourself", "## The lab", "## What to remember",
     "## Further reading",
 )  # fmt: skip
 TESTED = (
-    "tests/test_layout.py", "tests/test_exercises.py", "tests/test_mask_rcnn.py",
-    "tests/test_mask_rcnn_checks.py", "segcore/mask_rcnn.py", "--doctest-modules",
+    "tests/test_layout.py", "tests/test_exercises.py", "tests/test_colorization.py",
+    "tests/test_colorization_checks.py", "segcore/colorization.py", "--doctest-modules",
 )  # fmt: skip
-FILES = ("segcore/mask_rcnn.py", "segcore/checks/mask_rcnn.py")
+FILES = ("segcore/colorization.py", "segcore/checks/colorization.py")
 LAYOUT = "rooms or slug or contents or imported or above"
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
-    """A copy of the course without its outputs, with room 14 laid out in it."""
+    """A copy of the course without its outputs, with room 18 laid out in it."""
     root = tmp_path_factory.mktemp("house") / "course"
     left = shutil.ignore_patterns("_build", ".*", "__pycache__", "stills", "*.edited-*")
     for name in ("book", "solutions", "labs", "segcore", "tests", "tools", "benchmarks"):
         shutil.copytree(ROOT / name, root / name, ignore=left)
     for name in ("_toc.yml", "_config.yml", "pyproject.toml"):
         shutil.copy(ROOT / name, root)
-    for path in [*root.rglob("*mask_rcnn*"), root / "tests" / "test_new_room.py"]:
+    for path in [*root.rglob("*colorization*"), root / "tests" / "test_new_room.py"]:
         path.unlink()  # should the room stand one day
-    toc = [line for line in (root / "_toc.yml").read_text().splitlines(True) if "14_mask_rcnn" not in line]
-    (root / "_toc.yml").write_text("".join(toc))
-    done = python(root, "tools/new_room.py", "14")
+    toc = (root / "_toc.yml").read_text()
+    (root / "_toc.yml").write_text(
+        re.sub(r" *- file: book/18.*\n *sections:\n(.*18_colorization\n)*", "", toc)
+    )
+    done = python(root, "tools/new_room.py", "18")
     assert done.returncode == 0, done.stderr
     return root
 
@@ -63,9 +66,9 @@ def python(root, *words):
         ("-m", "ruff", "format", "--check", "."),
         # With what lint's own run knows of torch and the rest.
         ("-m", "mypy", f"--cache-dir={ROOT / '.mypy_cache'}", *FILES),
-        ("tools/labs.py", "lint", "14"),
-        ("tools/labs.py", "check", "14"),
-        ("-m", "pytest", *TESTED, "-k", f"(layout and ({LAYOUT})) or (exercises and 14.1) or mask_rcnn"),
+        ("tools/labs.py", "lint", "18"),
+        ("tools/labs.py", "check", "18"),
+        ("-m", "pytest", *TESTED, "-k", f"(layout and ({LAYOUT})) or (exercises and 18.1) or colorization"),
     ],
     ids=lambda words: " ".join(words[:2]),
 )  # fmt: skip
@@ -77,17 +80,17 @@ def test_it_passes(house, words):
 
 
 def test_the_page_has_the_nine_steps_and_its_quiz_is_whole(house):
-    text = (house / "book" / "14_mask_rcnn.md").read_text()
+    text = (house / "book" / "18_colorization.md").read_text()
     assert tuple(line for line in text.split("\n") if line.startswith("#")) == STEPS
-    assert "$" not in text and "```{lab-card} 14_mask_rcnn" in text and "How does each object" in text
-    ast.parse((house / "segcore" / "mask_rcnn.py").read_text())
+    assert "$" not in text and "```{lab-card} 18_colorization" in text and "Which colour could" in text
+    ast.parse((house / "segcore" / "colorization.py").read_text())
 
 
 def test_what_stands_is_not_overwritten(house):
-    before = (house / "book" / "14_mask_rcnn.md").read_bytes()
-    with pytest.raises(LabError, match="chapter 14 has rooms already: book/14_mask_rcnn"):
-        new_room.lay_out("mask_rcnn", house)
-    assert (house / "book" / "14_mask_rcnn.md").read_bytes() == before
+    before = (house / "book" / "18_colorization.md").read_bytes()
+    with pytest.raises(LabError, match="chapter 18 has rooms already: book/18_colorization"):
+        new_room.lay_out("colorization", house)
+    assert (house / "book" / "18_colorization.md").read_bytes() == before
     with pytest.raises(LabError, match="there is no chapter '19'"):
         new_room.lay_out("19", house)
 

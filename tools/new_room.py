@@ -142,6 +142,10 @@ def lay_out(asked: str, root: Path = ROOT) -> str:
     number, slug = int(page[:2]), page[3:]
     words = {"number": number, "slug": slug, "page": page, "title": title, "question": question}
     words["dashed"] = slug.replace("_", "-")
+    modules = {"engine": "judge", slug: "EXERCISES"}
+    words["imports"] = "\n".join(
+        f"from segcore.checks.{name} import {modules[name]}" for name in sorted(modules)
+    )
     texts = {
         f"book/{page}.md": "page.md",
         f"segcore/{slug}.py": "library.py",
