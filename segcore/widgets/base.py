@@ -49,7 +49,8 @@ def module_source(slug: str) -> str:
     """The widget's ES module with the parts of the kit that it needs put before it.
 
     Raises:
-        ValueError: it imports a name that the kit's module does not export.
+        ValueError: it imports a name that the kit's module does not export, or exports one that a notebook
+            would call in place of the default export.
     """
     scopes: dict[str, str] = {}
 
@@ -70,6 +71,10 @@ def module_source(slug: str) -> str:
                 )
 
     source = (STATIC / f"{slug}.js").read_text(encoding="utf-8")
+    if taken := sorted({"render", "initialize"} & set(_EXPORT.findall(source))):
+        raise ValueError(
+            f"{slug}.js exports {', '.join(taken)}, a name that anywidget calls; find another one"
+        )
     bring(source, f"{slug}.js")
     return "".join(scopes.values()) + _bound(source)
 

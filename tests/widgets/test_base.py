@@ -100,3 +100,12 @@ def test_kit_notes_errors_and_outside_requests(tmp_path, open_path):
     opened.page.wait_for_timeout(200)
     assert any("nothing" in error for error in opened.errors)
     assert opened.requests == ["https://example.org/x"]
+
+
+@pytest.mark.parametrize("name", ["render", "initialize"])
+def test_a_name_that_anywidget_calls_is_refused(tmp_path, monkeypatch, name):
+    """A notebook would call it in place of the default export; a page would not, and hide the fault."""
+    make_class(tmp_path, monkeypatch)
+    (tmp_path / "probe.js").write_text(MODULE + f"export function {name}() {{}}\n")
+    with pytest.raises(ValueError, match=f"exports {name}, a name that anywidget calls"):
+        base.module_source("probe")

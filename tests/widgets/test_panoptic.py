@@ -121,7 +121,7 @@ def test_shapes_are_drawn_as_in_python(shared_widget: Any):
             for a, b, c, d, e, f, g in draws
         ]
         found = opened.root.evaluate(
-            "(root, state) => root.segcore.module.render(state)", {"horizon": 13, "shapes": shapes}
+            "(root, state) => root.segcore.module.rasterize(state)", {"horizon": 13, "shapes": shapes}
         )
         assert found == as_map(render(13, shapes))
     opened.assert_quiet()

@@ -233,6 +233,9 @@ function draw(figure, changed) {
     const pen = part.pen();
     edgePath(pen, region.inside, view.photo.width, part.unit, (value) => value === 1);
     strokeAll(pen, [look.text, 4.5], [look.second, 2.5]);
+    pen.beginPath();
+    pen.arc((x + 0.5) * part.unit, (y + 0.5) * part.unit, 2.5, 0, 2 * Math.PI);
+    strokeAll(pen, [look.text, 3], [look.page, 1.5]);
     setText(part.head, titles[name]);
     part.canvas.setAttribute("aria-label", `${titles[name]}. ${words} The arrow keys move to other regions.`);
   }

@@ -25,7 +25,7 @@ function covers([, x, y, rx, ry, power], column, row) {
 }
 
 // The map of a street: sky above the horizon, road below, and shapes before them, the later over the earlier.
-export function render({ horizon, shapes }) {
+export function rasterize({ horizon, shapes }) {
   const classes = Array.from({ length: HEIGHT * WIDTH }, (_, n) => (n >= horizon * WIDTH ? 1 : 0));
   const instances = classes.map(() => 0);
   shapes.forEach((shape, n) => {
@@ -126,7 +126,7 @@ const shown = (value, name) => (Number.isNaN(value) ? "\u2013" : name.endsWith("
 
 function compute(figure) {
   const { state } = figure;
-  figure.prediction = render(state);
+  figure.prediction = rasterize(state);
   figure.result = quality(figure.prediction, figure.target);
 }
 
@@ -307,7 +307,7 @@ function buildTools(figure) {
 }
 
 function build(figure) {
-  figure.target = render(figure.model.get("truth"));
+  figure.target = rasterize(figure.model.get("truth"));
   compute(figure);
   const scene = buildScene(figure);
   const truth = element("canvas", { role: "img", "aria-label": "The truth: a car, two people side by side, a crowd that is void, sky and road." });
