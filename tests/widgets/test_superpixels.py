@@ -236,7 +236,7 @@ def test_rounds_sliders_and_scores(open_widget: Any):
     wait_done(opened)
     widget = SuperpixelsWidget(photo="scene", segments=50, compactness=20.0)
     recall = superpixels.boundary_recall(widget.labels, widget.truth).item()
-    assert opened.page.locator(".mark b").first.inner_text() == f"{100 * recall:.1f} %"
+    assert opened.page.locator(".segcore-marks b").first.inner_text() == f"{100 * recall:.1f} %"
     opened.page.get_by_role("slider", name="Superpixels").focus()
     opened.page.keyboard.press("ArrowRight")
     wait_done(opened)

@@ -94,7 +94,7 @@ export function marks(label, rows) {
   const values = new Map();
   const node = element("div", { class: "segcore-marks", role: "group", "aria-label": label }, ...rows.map(([name, text, title]) => {
     values.set(name, element("b"));
-    return element("div", { class: "mark", title }, element("span", { class: "segcore-label", text }), values.get(name));
+    return element("div", { title }, element("span", { class: "segcore-label", text }), values.get(name));
   }));
   function set(texts) {
     node.hidden = !texts;
