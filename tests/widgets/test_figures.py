@@ -132,8 +132,12 @@ def test_a_figure_opens_by_click_and_by_key_and_goes_back_to_its_place(page_of_f
             page.wait_for_function("document.activeElement.className === 'figure-open'")
             focused = page.evaluate("document.activeElement.getAttribute('aria-label')")
             assert focused == f"Enlarge figure 6.{n + 1}"
-    after = page.eval_on_selector_all("figure", "all => all.map(each => each.outerHTML)")
-    assert [html.replace(' style=""', "") for html in after] == before
+    # The event that puts the picture back comes after the dialog has closed and the focus has moved.
+    page.wait_for_function(
+        """before => [...document.querySelectorAll('figure')]
+            .every((each, n) => each.outerHTML.replaceAll(' style=""', '') === before[n])""",
+        arg=before,
+    )
     opened.assert_quiet()
 
 

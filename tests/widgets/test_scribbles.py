@@ -222,7 +222,8 @@ def test_strokes_a_box_undo_and_clear(open_widget: Any):
     drag(opened, (200, 150), (30, 10))
     assert opened.get("box") == [30, 10, 201, 151], "from any corner"
     opened.page.get_by_role("button", name="Clear").click()
-    assert opened.get("box") == [] and opened.page.get_by_role("button", name="Clear").is_disabled()
+    assert opened.get("box") == []
+    opened.page.get_by_role("button", name="Clear", disabled=True).wait_for()
     opened.page.wait_for_function(
         "document.querySelector('.time').textContent.startsWith('Mark some background')"
     )
