@@ -1,8 +1,8 @@
 """The networks that answer in the page: FCN-32s, 16s and 8s in one, and a U-Net, small enough to travel.
 
-*skips* is an FCN-8s read out at three places: before any skip, after the first and after the second. The three
-predictions are trained together, so one backbone serves all of them. *unet* is chapter 9's with a third of
-its width. Both are trained on the same scenes; seed 0's are exported, with weights of eight bits, to
+*skips* is an FCN-8s read out at three places: before any skip, after the first and after the second. The
+three predictions are trained together, so one backbone serves all of them. *unet* is chapter 9's with a third
+of its width. Both are trained on the same scenes; seed 0's are exported, with weights of eight bits, to
 ``segcore/widgets/static/networks.json``, and what the eight bits cost is measured, too.
 """
 

@@ -1,10 +1,10 @@
-"""A trained network as a few numbers and a list of steps, which a page can run: see ``static/kit/network.js``.
+"""A trained network as a few numbers and a list of steps, which a page runs: ``static/kit/network.js``.
 
-:func:`export_network` follows a network with `segcore.tracing` and writes down what it does to an image of one
-size, as convolutions, poolings, up-samplings, sums and concatenations. Batch normalisation is folded into the
-convolution before it, a ReLU becomes a mark on it. Weights travel as eight-bit integers, each output channel
-with a scale of its own, or as floating-point numbers. :func:`import_network` reads that back as a module, which
-computes what the page computes.
+:func:`export_network` follows a network with `segcore.tracing` and writes down what it does to an image of
+one size, as convolutions, poolings, up-samplings, sums and concatenations. Batch normalisation is folded into
+the convolution before it, a ReLU becomes a mark on it. Weights travel as eight-bit integers, each output
+channel with a scale of its own, or as floating-point numbers. :func:`import_network` reads that back as a
+module, which computes what the page computes.
 
 What is no such step is refused by its name. A network for pages is fixed to one size of image, and what it
 decides by numbers in a map is out of reach.
@@ -52,7 +52,8 @@ def export_network(model: nn.Module, example: Tensor, weights: str = "int8") -> 
         TracingError: The network cannot be followed.
 
     Example:
-        >>> network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2))
+        >>> layers = [nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2)]
+        >>> network = nn.Sequential(*layers)
         >>> described = export_network(network, torch.rand(1, 3, 16, 16))
         >>> [(step["op"], step["shape"]) for step in described["steps"]]
         [('conv', [8, 16, 16]), ('max_pool', [8, 8, 8])]
@@ -115,6 +116,10 @@ class _Writer:
             known = ", ".join(sorted({*RULES, "ReLU", "BatchNorm2d"}))
             raise _refused(operation, f"a page cannot do that; it can do {known}")
         step = rule(self, operation)
+        same = operation.output.shape == operation.inputs[0].shape
+        if same and step["op"] == "pad" and step["top"] == step["left"] == 0:  # cuts nothing off
+            self.maps[operation.output] = self.maps[operation.inputs[0]]
+            return
         self.steps.append(
             {
                 "name": operation.name,
@@ -210,7 +215,9 @@ class _Writer:
             at = given.index(Ellipsis)
             given = given[:at] + (slice(None),) * (len(shape) + 1 - len(given)) + given[at + 1 :]
         cut = [part.indices(size) for part, size in zip(given, shape, strict=False)]
-        if any(step != 1 for *_, step in cut) or any(part[:2] != (0, size) for part, size in zip(cut[:2], shape)):
+        if any(step != 1 for *_, step in cut) or any(
+            part[:2] != (0, size) for part, size in zip(cut[:2], shape, strict=False)
+        ):
             raise _refused(operation, "only rows and columns can be cut off, none between")
         top, left = [part[0] for part in cut[2:]] + [0] * (4 - max(2, len(cut)))
         return {"op": "pad", "top": -top, "left": -left, "mode": "constant"}
@@ -284,11 +291,16 @@ def _taken_in(step: dict[str, Any], before: dict[str, Any]) -> bool:
     if step["op"] == "relu":
         before["relu"] = True
         return True
-    own = step["op"] == "conv" and step["weight"].shape[1:] == (1, 1, 1) and step["groups"] == step["shape"][0]
+    own = (
+        step["op"] == "conv" and step["weight"].shape[1:] == (1, 1, 1) and step["groups"] == step["shape"][0]
+    )
     if not own or any(step["padding"]) or step["stride"] != [1, 1]:
         return False
     scale = step["weight"][:, :1]
-    before["weight"], before["bias"] = before["weight"] * scale, before["bias"] * scale.flatten() + step["bias"]
+    before["weight"], before["bias"] = (
+        before["weight"] * scale,
+        before["bias"] * scale.flatten() + step["bias"],
+    )
     return True
 
 
@@ -348,9 +360,11 @@ class _Read(nn.Module):
             if "weight" in step:
                 maps.append(self._convolved(at, step, sources[0], size))
             elif step["op"] == "max_pool":
-                sizes = [step[name] for name in ("kernel", "stride", "padding", "dilation")]
-                x, places[at + 1] = F.max_pool2d(sources[0], *sizes, ceil_mode=True, return_indices=True)
-                places[at + 1] = places[at + 1][..., : size[0], : size[1]]
+                kernel, stride, around, apart = (
+                    step[name] for name in ("kernel", "stride", "padding", "dilation")
+                )
+                x, where = F.max_pool2d(sources[0], kernel, stride, around, apart, True, True)
+                places[at + 1] = where[..., : size[0], : size[1]]
                 maps.append(x[..., : size[0], : size[1]])
             elif step["op"] == "unpool":
                 empty = sources[0].new_zeros(*sources[0].shape[:2], size[0] * size[1])
@@ -380,7 +394,7 @@ def _bordered(x: Tensor, top: int, left: int, size: tuple[int, ...], mode: str =
 
 
 PLAIN: dict[str, Callable[[list[Tensor], dict[str, Any], tuple[int, ...]], Tensor]] = {
-    "average": lambda maps, step, size: F.adaptive_avg_pool2d(maps[0], size),
+    "average": lambda maps, step, size: F.adaptive_avg_pool2d(maps[0], (size[0], size[1])),
     "resize": lambda maps, step, size: F.interpolate(maps[0], size, mode="bilinear", align_corners=False),
     "pad": lambda maps, step, size: _bordered(maps[0], step["top"], step["left"], size, step["mode"]),
     "concatenate": lambda maps, step, size: torch.cat(maps, 1),
@@ -393,9 +407,10 @@ PLAIN: dict[str, Callable[[list[Tensor], dict[str, Any], tuple[int, ...]], Tenso
 def _numbers(packed: bytes, at: int, shape: tuple[int, ...], kind: type) -> Tensor:
     """Numbers of a shape, which begin at a byte."""
     count = int(np.prod(shape))
-    if at + count * np.dtype(kind).itemsize > len(packed):
+    end = at + count * np.dtype(kind).itemsize
+    if end > len(packed):
         raise ValueError(
-            f"expected {at + count * np.dtype(kind).itemsize} bytes of weights or more, got {len(packed)}: they do "
-            "not belong to these steps; export the network again"
+            f"expected {end} bytes of weights or more, got {len(packed)}: they do not belong to these steps; "
+            "export the network again"
         )
     return torch.from_numpy(np.frombuffer(packed, kind, count, at).astype(np.float32)).reshape(shape)

@@ -83,20 +83,43 @@ function placed(floats, source, target, top, left, edge) {
   }
 }
 
-function convolution({ floats, convolve }, step, [source], target) {
-  const [channels, outputs] = [source.channels / step.groups, target.channels / step.groups];
-  const [top, left] = step.padding;
-  const read = top || left ? { ...source, at: step.border, height: source.height + 2 * top, width: source.width + 2 * left } : source;
-  if (read !== source) placed(floats, source, read, top, left, false);
-  const shape = [channels, read.height, read.width, ...step.kernel, ...step.stride, ...step.dilation, target.height, target.width, Number(step.relu)];
+// A convolution of a map that has its border: what it reads, group by group.
+function convolved({ convolve }, step, read, target, stride) {
+  const [channels, outputs] = [read.channels / step.groups, target.channels / step.groups];
+  const shape = [channels, read.height, read.width, ...step.kernel, ...stride, ...step.dilation, target.height, target.width, Number(step.relu)];
   for (let group = 0; group < step.groups; group += 1) {
-    const weight = step.weightAt + group * outputs * channels * step.kernel[0] * step.kernel[1];
-    convolve(shape, read.at + group * channels * read.height * read.width, weight, step.biasAt + group * outputs,
-      target.at + group * outputs * target.height * target.width, outputs);
+    convolve(shape, read.at + group * channels * read.height * read.width, step.weightAt + group * outputs * step.each,
+      step.biasAt + group * outputs, target.at + group * outputs * target.height * target.width, outputs);
   }
 }
 
-// Each value paints its filter, and overlaps add.
+function convolution(network, step, [source], target) {
+  const [top, left] = step.padding;
+  const read = top || left ? { ...step.border, channels: source.channels } : source;
+  if (read !== source) placed(network.floats, source, read, top, left, false);
+  convolved(network, step, read, target, step.stride);
+}
+
+// A transposed convolution of a small stride: zeros between the values, and a convolution with the filters turned around.
+function spread(network, step, [source], target) {
+  const { floats } = network;
+  const read = { ...step.border, channels: source.channels };
+  const [down, right] = [0, 1].map((axis) => step.dilation[axis] * (step.kernel[axis] - 1) - step.padding[axis]);
+  floats.fill(0, read.at, read.at + read.channels * read.height * read.width);
+  let from = source.at;
+  for (let c = 0; c < source.channels; c += 1) {
+    for (let y = 0; y < source.height; y += 1) {
+      const row = y * step.stride[0] + down;
+      for (let x = 0; x < source.width; x += 1, from += 1) {
+        const column = x * step.stride[1] + right;
+        if (row >= 0 && row < read.height && column >= 0 && column < read.width) floats[read.at + (c * read.height + row) * read.width + column] = floats[from];
+      }
+    }
+  }
+  convolved(network, step, read, target, [1, 1]);
+}
+
+// A transposed convolution of a large stride: each value paints its filter, and overlaps add.
 function transposed({ floats }, step, [source], target) {
   const [[kernelHeight, kernelWidth], [strideY, strideX], [top, left], [dilationY, dilationX]] = [step.kernel, step.stride, step.padding, step.dilation];
   const [channels, outputs] = [source.channels / step.groups, target.channels / step.groups];
@@ -207,7 +230,7 @@ function operate(network, step, sources, target) {
   const { floats } = network;
   const [op, length] = [step.op, lengthOf(target)];
   if (op === "conv") convolution(network, step, sources, target);
-  else if (op === "transposed") transposed(network, step, sources, target);
+  else if (op === "transposed") (step.border ? spread : transposed)(network, step, sources, target);
   else if (op === "max_pool") maxPool(network, step, sources, target);
   else if (op === "unpool") unpool(network, step, sources, target);
   else if (op === "resize" || op === "average") resampled(network, step, sources, target);
@@ -224,6 +247,14 @@ function operate(network, step, sources, target) {
   } else throw new Error(`expected a step that this page can do, got "${op}"; build the page again`);
 }
 
+// Height and width of the map with its border, or with zeros between its values, that a step makes first; null if it makes none.
+function borderOf(step, source) {
+  const [, ...out] = step.shape;
+  if (step.op === "conv") return step.padding[0] || step.padding[1] ? [source.height + 2 * step.padding[0], source.width + 2 * step.padding[1]] : null;
+  const small = step.stride[0] * step.stride[1] <= 16 && step.each < 4096;
+  return small ? out.map((size, axis) => size + step.dilation[axis] * (step.kernel[axis] - 1)) : null;
+}
+
 // A described network, ready to run: its maps, what they hold, and `run(image)`, which gives the outputs by name.
 function prepare(described, bytes, kernels) {
   const ROOM = 64; // floats behind a map that the kernel may read, four columns at a time
@@ -236,20 +267,22 @@ function prepare(described, bytes, kernels) {
   const map = ([channels, height, width]) => ({ channels, height, width, at: reserve(channels * height * width) });
   const steps = described.steps.map((step) => ({ ...step }));
   const maps = [described.image, ...steps.map((step) => step.shape)].map(map);
-  for (const step of steps.filter((each) => "weight" in each)) {
-    const [outputs, { channels, height, width }] = [step.shape[0], maps[step.from[0]]];
-    step.each = (channels / step.groups) * step.kernel[0] * step.kernel[1];
+  const weighted = steps.filter((step) => "weight" in step);
+  for (const step of weighted) {
+    const [outputs, source] = [step.shape[0], maps[step.from[0]]];
+    step.each = (source.channels / step.groups) * step.kernel[0] * step.kernel[1];
     [step.weightAt, step.biasAt] = [reserve(outputs * step.each), reserve(outputs)];
-    const bordered = step.op === "conv" && (step.padding[0] || step.padding[1]);
-    if (bordered) step.border = reserve(channels * (height + 2 * step.padding[0]) * (width + 2 * step.padding[1]));
+    const size = borderOf(step, source);
+    if (size) step.border = { height: size[0], width: size[1], at: reserve(source.channels * size[0] * size[1]) };
   }
   const { floats, convolve, kernel } = machine(count, kernels);
   const network = { maps, steps, floats, convolve, kernel, run };
-  for (const step of steps.filter((each) => "weight" in each)) {
-    const outputs = step.shape[0];
+  for (const step of weighted) {
+    const [outputs, size] = [step.shape[0], step.kernel[0] * step.kernel[1]];
     const weight = floatsAt(bytes, step.weight, outputs * step.each, described.kind);
     const scale = "scale" in step ? floatsAt(bytes, step.scale, outputs, "float32") : null;
     if (scale) for (let n = 0; n < weight.length; n += 1) weight[n] *= scale[Math.floor(n / step.each)];
+    if (step.op === "transposed" && step.border) for (let n = 0; n < weight.length; n += size) weight.subarray(n, n + size).reverse();
     floats.set(weight, step.weightAt);
     floats.set(floatsAt(bytes, step.bias, outputs, "float32"), step.biasAt);
   }
@@ -262,54 +295,59 @@ function prepare(described, bytes, kernels) {
   return network;
 }
 
-// What the worker does: prepares what comes first, then answers each image with the networks' outputs.
+// The answer of all networks to an image: their outputs, and the milliseconds that each took.
+function answerOf(networks, image) {
+  const [outputs, times] = [{}, {}];
+  for (const [name, network] of networks) {
+    const begin = performance.now();
+    Object.assign(outputs, network.run(image));
+    times[name] = performance.now() - begin;
+  }
+  return { outputs, times };
+}
+
+// What the worker does: prepares what comes first, then answers each image.
 function serve() {
-  let networks = {};
+  let networks = null;
   self.onmessage = ({ data }) => {
-    if (data.networks) {
-      networks = Object.fromEntries(data.networks.map(([name, ...given]) => [name, prepare(...given)]));
+    if (!networks) {
+      networks = data.map(([name, ...given]) => [name, prepare(...given)]);
       return;
     }
-    const outputs = {};
-    const times = {};
-    for (const [name, network] of Object.entries(networks)) {
-      const begin = performance.now();
-      Object.assign(outputs, network.run(data.image));
-      times[name] = performance.now() - begin;
-    }
-    self.postMessage({ number: data.number, outputs, times }, Object.values(outputs).map((each) => each.buffer));
+    const answer = answerOf(networks, data);
+    self.postMessage(answer, Object.values(answer.outputs).map((each) => each.buffer));
   };
 }
 
 // --- In the page ---
 
-const WORKERS = [floatsAt, convolveTwin, machine, placed, convolution, transposed, maxPool, unpool, readers, resampled, softmax, operate, prepare];
+const WORKERS = [floatsAt, convolveTwin, machine, placed, convolved, convolution, spread, transposed, maxPool, unpool, readers, resampled, softmax, operate, borderOf, prepare, answerOf];
 
 export const loadNetwork = (described, plain = false) =>
   prepare(described, unpackBytes(described.weights), plain ? null : unpackBytes(KERNELS));
 
-// Runs networks, given by name, beside the page. `ask(image)` answers with `answered({ outputs, times, ... })`; of images that are asked while it
-// computes, only the last is looked at. Where no worker may be made, the page computes by itself, between two frames.
+// Runs networks, given by name, beside the page. `ask(image, about)` is answered by `answered({ outputs, times }, about)`; of
+// images that are asked while it computes, only the last is looked at. Where no worker may be made, the page computes by
+// itself, between two frames.
 export function networkWorker(described, answered) {
   const given = Object.entries(described).map(([name, each]) => [name, each, unpackBytes(each.weights), unpackBytes(KERNELS)]);
-  let [busy, waiting, number, stopped] = [false, null, 0, false];
-  const finished = (answer) => {
-    busy = false;
+  let [now, waiting, stopped] = [null, null, false];
+  const worker = openWorker(given, (answer) => {
+    const { about } = now;
+    now = null;
     if (stopped) return;
-    answered(answer);
-    if (waiting) ask(waiting);
-  };
-  const send = openWorker(given, finished);
-  function ask(image) {
-    if (busy) {
-      waiting = image;
+    answered(answer, about);
+    if (waiting) ask(waiting.image, waiting.about);
+  });
+  function ask(image, about) {
+    if (now) {
+      waiting = { image, about };
       return;
     }
-    [busy, waiting] = [true, null];
-    number += 1;
-    send.post({ image, number });
+    [now, waiting] = [{ about }, null];
+    worker.post(image);
   }
-  return { ask, inWorker: send.inWorker, stop: () => { stopped = true; send.stop(); } };
+  return { ask, inWorker: worker.inWorker, stop: () => { stopped = true; worker.stop(); } };
 }
 
 function openWorker(given, finished) {
@@ -319,20 +357,10 @@ function openWorker(given, finished) {
     const worker = new Worker(address);
     URL.revokeObjectURL(address);
     worker.onmessage = ({ data }) => finished(data);
-    worker.postMessage({ networks: given });
-    return { inWorker: true, post: (message) => worker.postMessage(message), stop: () => worker.terminate() };
+    worker.postMessage(given);
+    return { inWorker: true, post: (image) => worker.postMessage(image), stop: () => worker.terminate() };
   } catch {
     const networks = given.map(([name, ...each]) => [name, prepare(...each)]);
-    const post = ({ image, number }) => setTimeout(() => {
-      const outputs = {};
-      const times = {};
-      for (const [name, network] of networks) {
-        const begin = performance.now();
-        Object.assign(outputs, network.run(image));
-        times[name] = performance.now() - begin;
-      }
-      finished({ number, outputs, times });
-    });
-    return { inWorker: false, post, stop: () => {} };
+    return { inWorker: false, post: (image) => setTimeout(() => finished(answerOf(networks, image))), stop: () => {} };
   }
 }
