@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import traitlets
+from PIL import Image
 from torch import nn
 
 from segcore.data.scenes import make_scenes
@@ -37,6 +38,17 @@ def test_state_is_the_same_each_time_and_below_what_a_page_may_weigh():
     weights = [len(base64.b64decode(each["weights"])) for each in widget.data["networks"].values()]
     assert sum(weights) < 400_000
     assert len(str(widget.public_state())) < 4 / 3 * sum(weights) + 40_000
+
+
+def test_what_the_first_page_says_of_the_work():
+    """Some hundred million multiplications for each picture."""
+    total = 0
+    for described in NetworksWidget().data["networks"].values():
+        channels = [described["image"][0]] + [step["shape"][0] for step in described["steps"]]
+        for step in (step for step in described["steps"] if step["op"] == "conv"):
+            each = channels[step["from"][0]] // step["groups"] * step["kernel"][0] * step["kernel"][1]
+            total += each * step["shape"][0] * step["shape"][1] * step["shape"][2]
+    assert 80e6 < total < 130e6
 
 
 @pytest.mark.parametrize(
@@ -212,7 +224,7 @@ def test_it_answers_without_being_asked_beside_the_page(open_widget: Any):
     scores = answered(opened)
     assert list(scores) == list(NETS)
     assert all(0 <= float(score) <= 1 for score in scores.values())
-    assert "beside it in a worker" in opened.root.locator(".words").inner_text()
+    assert "beside the page" in opened.root.locator(".words").inner_text()
     opened.assert_quiet()
 
 
@@ -257,7 +269,7 @@ def test_kind_colour_lamp_one_more_and_one_less(open_widget: Any):
     opened = open_widget(NetworksWidget())
     answered(opened)
     page = opened.page
-    page.get_by_text("Change an object, and the light").click()
+    page.get_by_text("Change an object or the light").click()
     start = opened.call("objectsOf", opened.get("data")["worlds"][0])
     kind = next(k for k in (1, 2, 3) if k != start[0][1])
     page.get_by_role("radio", name=("Sphere", "Box", "Cylinder")[kind - 1]).check()
@@ -279,6 +291,35 @@ def test_kind_colour_lamp_one_more_and_one_less(open_widget: Any):
     assert len(opened.get("objects")) == 1
     page.get_by_role("radio", name="3", exact=True).check()
     assert opened.get("scene") == 2 and opened.get("objects") == [] and opened.get("lamp") == []
+    opened.assert_quiet()
+
+
+def test_a_photograph_of_the_readers_stays_in_the_page(open_widget: Any, tmp_path: Path):
+    """Portrait, transparent, of one colour: cut to a square; a file that is none is said; a scene comes back."""
+    opened = open_widget(NetworksWidget())
+    answered(opened)
+    wide = tmp_path / "wide.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 300, 4), np.uint8)).save(wide)
+    tall = tmp_path / "tall.jpg"
+    Image.new("RGB", (200, 900), (200, 30, 30)).save(tall)
+    chooser = opened.root.locator("input[type=file]")
+    for path in (wide, tall):
+        chooser.set_input_files(path)
+        opened.page.wait_for_function(
+            "[...document.querySelectorAll('.net b')].every((each) => each.textContent === '\u2013')"
+        )
+        assert opened.root.locator(".truth .segcore-label").inner_text() == "Truth: nobody knows"
+    broken = tmp_path / "broken.png"
+    broken.write_text("no picture")
+    chooser.set_input_files(broken)
+    opened.page.wait_for_function(
+        "document.querySelector('.segcore-notice').textContent.includes('cannot be read as a picture')"
+    )
+    opened.page.get_by_role("radio", name="2", exact=True).check()
+    opened.page.wait_for_function(
+        "[...document.querySelectorAll('.net b')].every((each) => each.textContent > '0')"
+    )
+    assert opened.root.locator(".truth .segcore-label").inner_text() == "Truth"
     opened.assert_quiet()
 
 

@@ -1,10 +1,10 @@
-import { CLASS_COLOURS, css, hexToRgb } from "./kit/colours.js";
+import { CLASS_COLOURS, hexToRgb } from "./kit/colours.js";
 import { button, choice, key, slider, trials } from "./kit/controls.js";
 import { element, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget } from "./kit/figure.js";
 import { loadNetwork, networkWorker } from "./kit/network.js";
 import { clamp, fixed } from "./kit/numbers.js";
-import { surface } from "./kit/photographs.js";
+import { openSquare, surface } from "./kit/photographs.js";
 import { outlineRect } from "./kit/pictures.js";
 import { draggable, onArrows, pointIn } from "./kit/pointer.js";
 import { classCounts, confusionMatrix, iou, nanMean } from "./kit/scores.js";
@@ -135,6 +135,24 @@ function remove(figure) {
   figure.set({ objects: objectsNow(figure).filter((_, n) => n !== which), chosen: Math.max(0, which - 1) });
 }
 
+// A photograph of the reader's, cut to a square, in place of the scene: it stays in this page, and nobody knows its truth.
+async function takePhotograph(figure, file) {
+  if (!file) return;
+  const size = figure.model.get("data").size;
+  let pixels;
+  try {
+    pixels = await openSquare(file, size);
+  } catch {
+    figure.notice("This file cannot be read as a picture. A JPEG, PNG or WebP can.");
+    return;
+  }
+  figure.notice("");
+  const plane = size * size;
+  const image = Float32Array.from({ length: 3 * plane }, (_, n) => pixels.data[4 * (n % plane) + Math.floor(n / plane)] / 255);
+  figure.photograph = { image, height: size, width: size, labels: new Uint8Array(plane), instances: new Uint8Array(plane), unknown: true };
+  figure.mark("photograph");
+}
+
 // What is chosen at once, and below it, folded, what changes an object.
 function buildControls(figure) {
   const scene = choice("Scene", figure.model.get("data").worlds.map((_, n) => [n, String(n + 1)]), figure.state.scene,
@@ -145,6 +163,9 @@ function buildControls(figure) {
   const lamp = slider("Lamp, left to right", { min: -40, max: 40 }, (value) => figure.set({ lamp: [value / 10] }));
   const more = button("One more like it", () => add(figure));
   const less = button("Take it away", () => remove(figure));
+  const file = element("input", { type: "file", accept: "image/*", hidden: true,
+    onchange: () => takePhotograph(figure, file.files[0]).then(() => (file.value = "")) });
+  const browse = button("Your own photograph \u2026", () => file.click(), { title: "It stays in this page" });
   function draw(state) {
     const [objects, which] = [objectsNow(figure), chosenNow(figure)];
     const side = state.lamp[0] ?? storedNow(figure).lamp[0];
@@ -157,7 +178,8 @@ function buildControls(figure) {
     less.disabled = objects.length < 2;
   }
   const bar = element("div", { class: "segcore-bar" }, scene.node, view.node);
-  const folded = element("div", { class: "controls" }, element("div", { class: "segcore-bar" }, kind.node, more, less), hue.node, lamp.node);
+  const folded = element("div", { class: "controls" }, element("div", { class: "segcore-bar" }, kind.node, more, less), hue.node, lamp.node,
+    element("div", { class: "segcore-bar" }, browse, file));
   return { bar, folded, draw };
 }
 
@@ -169,7 +191,6 @@ function build(figure) {
   parts.key = key(["sphere", "sphere"], ["box", "box"], ["cylinder", "cylinder"], ["background", "background"]);
   parts.words = element("p", { class: "words segcore-label" });
   setText(parts.scene.head, "Scene: drag it");
-  setText(parts.truth.head, "Truth");
   for (const name of NAMES) {
     parts.nets[name] = surface("net", { role: "img", "aria-label": `What ${name} says` }, 1);
     parts.nets[name].head.append(element("span", { title: ABOUT[name], text: name }), element("b", { title: "Mean IoU over the classes" }));
@@ -182,12 +203,17 @@ function build(figure) {
   });
   figure.stops.push(figure.worker.stop);
   addHand(figure, parts.scene);
+  parts.scene.node.addEventListener("dragover", (event) => event.preventDefault());
+  parts.scene.node.addEventListener("drop", (event) => {
+    event.preventDefault();
+    takePhotograph(figure, event.dataTransfer.files[0]);
+  });
   figure.first(
-    element("p", { class: "segcore-lead", text: "Move the scene: four networks say what each pixel belongs to." }),
+    element("p", { class: "segcore-lead", text: "Move the scene: four networks answer." }),
     trials(figure, TRIALS, REST).node,
     element("div", { class: "panels" }, parts.scene.node, parts.truth.node, ...NAMES.map((name) => parts.nets[name].node)),
     parts.key, parts.controls.bar, parts.words);
-  figure.more("Change an object, and the light", [parts.controls.folded]);
+  figure.more("Change an object or the light, or show them a photograph", [parts.controls.folded]);
   return parts;
 }
 
@@ -234,34 +260,39 @@ function drawFrame(figure, view) {
   const pen = view.pen();
   if (right < 0) return;
   const unit = view.unit;
-  outlineRect(pen, left * unit, top * unit, (right + 1 - left) * unit, (bottom + 1 - top) * unit, [css([0, 0, 0]), 3], [css([255, 255, 255]), 1.2]);
+  outlineRect(pen, left * unit, top * unit, (right + 1 - left) * unit, (bottom + 1 - top) * unit, [figure.look.page, 3], [figure.look.text, 1.2]);
 }
 
 function draw(figure, changed) {
   const { state, parts } = figure;
   const size = figure.model.get("data").size;
-  if (changed("scene", "objects", "lamp")) {
+  if (changed("scene", "objects", "lamp", "photograph")) {
     figure.world = worldOf(storedNow(figure), state);
-    figure.shown = renderScene(figure.world, size, size);
+    figure.shown = figure.photograph ?? renderScene(figure.world, size, size);
+    setText(parts.truth.head, figure.photograph ? "Truth: nobody knows" : "Truth");
     figure.worker.ask(figure.shown.image, figure.shown);
     parts.scene.show(photograph(figure.shown));
     parts.truth.show(pictureOf(figure.shown, figure.shown.labels, "labels"));
     parts.truth.pen();
   }
-  if (changed("scene", "objects", "lamp", "chosen")) drawFrame(figure, parts.scene);
+  if (changed("scene") && !figure.answer) { // until the first answer: nothing found anywhere
+    const nothing = { shown: figure.shown, labels: Object.fromEntries(NAMES.map((name) => [name, new Uint8Array(size * size)])) };
+    drawAnswers(figure, nothing);
+  }
+  if (changed("scene", "objects", "lamp", "chosen", "photograph")) drawFrame(figure, parts.scene);
   if (changed("scene", "objects", "lamp", "chosen", "view")) parts.controls.draw(state);
-  if (changed("answer", "view") && figure.answer) drawAnswers(figure);
+  if (changed("answer", "view") && figure.answer) drawAnswers(figure, figure.answer);
 }
 
-function drawAnswers({ state, parts, worker, answer: { labels, shown, times } }) {
-  const took = Object.values(times).reduce((sum, each) => sum + each, 0);
-  setText(parts.words, `In this page, ${worker.inWorker ? "beside it in a worker, " : ""}the four took ${fixed(took, 0)} ms; numbers are the mean IoU of this scene.`);
+function drawAnswers({ state, parts, worker }, { labels, shown, times }) {
   for (const name of NAMES) {
     const view = parts.nets[name];
-    view.show(pictureOf(shown, labels[name], state.view));
+    view.show(pictureOf(shown, labels[name], times && !shown.unknown ? state.view : "labels"));
     view.pen();
-    setText(view.head.lastChild, fixed(meanIou(labels[name], shown.labels), 2));
+    if (times) setText(view.head.lastChild, shown.unknown ? "\u2013" : fixed(meanIou(labels[name], shown.labels), 2));
   }
+  const took = Object.values(times ?? {}).reduce((sum, each) => sum + each, 0);
+  setText(parts.words, times ? `All four took ${fixed(took, 0)} ms${worker.inWorker ? ", beside the page" : ""}. Numbers: mean IoU of this scene.` : "");
 }
 
 const legalObject = (value) =>
@@ -271,6 +302,7 @@ const legalObject = (value) =>
 
 export default widget({
   slug: "networks",
+  colours: ["page", "text"],
   traits: {
     data: null,
     scene: whole(0, 5),
@@ -278,6 +310,9 @@ export default widget({
     lamp: (value) => (Array.isArray(value) && value.length < 2 ? listOf(number(-SIDE, SIDE))(value) : "empty, or one number"),
     chosen: whole(0, MOST - 1),
     view: oneOf("labels", "mistakes"),
+  },
+  settled(figure, names) {
+    if (["scene", "objects", "lamp"].some((name) => names.includes(name))) figure.photograph = null;
   },
   build,
   draw,
