@@ -295,7 +295,7 @@ def test_kind_colour_lamp_one_more_and_one_less(open_widget: Any):
 
 
 def test_a_photograph_of_the_readers_stays_in_the_page(open_widget: Any, tmp_path: Path):
-    """Portrait, transparent, of one colour: cut to a square; a file that is none is said; a scene comes back."""
+    """Wide and transparent, tall and of one colour: cut to a square; a file that is none is said."""
     opened = open_widget(NetworksWidget())
     answered(opened)
     wide = tmp_path / "wide.png"
