@@ -23,7 +23,7 @@ __all__ = ["NetworksWidget", "worlds"]
 
 SIZE = 96
 SEED = 2
-STORED = (5, 12, 20, 33, 41, 57)  # of that seed
+STORED = (40, 19, 32, 55, 5, 14)  # of that seed; the last two are hard for all
 MOST = 6
 VIEWS = ("labels", "mistakes")
 WEIGHTS = Path(__file__).parent / "static" / "networks.json"

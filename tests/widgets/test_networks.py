@@ -181,6 +181,39 @@ def test_the_shipped_networks_say_in_the_page_what_they_say_in_torch(shared_widg
     assert ious == sorted(ious) and ious[0] > 0.4 and ious[-1] > 0.85
 
 
+TRIED = """(root, objects) => {
+  const { module, model } = root.segcore, { size, worlds, networks } = model.get('data');
+  const shown = module.sceneOf(module.worldOf(worlds[0], { objects, lamp: [] }), size, size);
+  const found = {};
+  for (const each of Object.values(networks)) Object.assign(found, module.networkOf(each).run(shown.image));
+  for (const name of Object.keys(found)) {
+    const labels = module.labelsOf(found[name], size * size);
+    found[name] = [module.meanIou(labels, shown.labels), Array.from(labels)];
+  }
+  return [Array.from(shown.instances), found];
+}"""
+
+
+def test_what_the_things_to_try_claim(shared_widget: Any):
+    opened = shared_widget(NetworksWidget)
+
+    def tried(objects: list[list[float]]) -> tuple[list[int], dict[str, Any]]:
+        return opened.root.evaluate(TRIED, objects)
+
+    near, far = (tried([[0, 1, 0.2, z, -1], [1, 2, -0.9, z, -1]])[1] for z in (2.4, 5.8))
+    assert far["FCN-32s"][0] < near["FCN-32s"][0] - 0.3
+    assert min(near["U-Net"][0], far["U-Net"][0]) > 0.95
+    others = [[0, 1, 0.91, 2.61, -1], [2, 1, 0.17, 4.85, -1], [3, 3, 1.15, 4.24, -1]]
+    instances, olive = tried([others[0], [1, 2, -0.59, 2.72, 60], *others[1:]])
+    box = [n for n, each in enumerate(instances) if each == 2]
+    shares = {name: sum(labels[n] == 3 for n in box) / len(box) for name, (_, labels) in olive.items()}
+    assert all(shares[name] > 0.5 for name in NETS[:3]), "they call it a cylinder"
+    assert shares["U-Net"] < 0.3
+    plain = tried([])[1]
+    scores = [plain[name][0] for name in NETS]
+    assert scores == sorted(scores), "each skip takes mistakes away"
+
+
 # ---- The figure in use -----------------------------------------------------------------------------------
 
 

@@ -68,9 +68,16 @@ const COLOURS = CLASS_COLOURS.map(hexToRgb);
 const MOST = 6;
 const [NEAR, FAR, SIDE] = [2, 6, 4];
 const REST = "Drag an object: towards you, away, behind another. The networks have never seen what you make.";
-const own = { scene: 0, objects: [], lamp: [], view: "labels" };
+const state = (objects, view = "labels") => ({ scene: 0, objects, lamp: [], view });
+const two = (z) => state([[0, 1, 0.2, z, -1], [1, 2, -0.9, z, -1]]);
+const OLIVE = [[0, 1, 0.91, 2.61, -1], [1, 2, -0.59, 2.72, 60], [2, 1, 0.17, 4.85, -1], [3, 3, 1.15, 4.24, -1]];
 const TRIALS = [
-  { label: "As it was", values: own, note: REST },
+  { label: "Farther and farther", values: [2.4, 3.6, 4.8, 5.8].map(two),
+    note: "Press again: a sphere and a box walk away. What is smaller than a cell of 32 pixels, FCN-32s loses; the U-Net holds on to it." },
+  { label: "An olive box", values: state(OLIVE), back: state([]),
+    note: "Boxes lean to blue here, cylinders to green. All three FCNs go by the colour; the U-Net minds the shape as well." },
+  { label: "Mistakes alone", values: state([], "mistakes"), back: state([]),
+    note: "Bright is wrong, in the colour of what the network says there. Each skip takes mistakes away; what is left lies along the outlines." },
 ];
 
 const storedNow = (figure) => figure.model.get("data").worlds[figure.state.scene];
