@@ -299,7 +299,8 @@ function drawAnswers({ state, parts, worker }, { labels, shown, times }) {
     if (times) setText(view.head.lastChild, shown.unknown ? "\u2013" : fixed(meanIou(labels[name], shown.labels), 2));
   }
   const took = Object.values(times ?? {}).reduce((sum, each) => sum + each, 0);
-  setText(parts.words, times ? `All four took ${fixed(took, 0)} ms${worker.inWorker ? ", beside the page" : ""}. Numbers: mean IoU of this scene.` : "");
+  setText(parts.words, `Numbers: mean IoU of this scene. The four answer ${worker.inWorker ? "beside the page, in a worker" : "in the page"}.`);
+  parts.words.title = times ? `The last answer took ${fixed(took, 0)} ms` : "";
 }
 
 const legalObject = (value) =>
