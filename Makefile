@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 TORCH_INDEX ?=# an index with CPU-only wheels, see README.md
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book serve lab test lint unit nbval browser notebooks bench trainings links lock clean
+.PHONY: help setup book serve lab test lint unit nbval browser notebooks bench trainings kernels links lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -61,6 +61,9 @@ bench: $(READY) ## compare speed with the peers and write book/benchmarks.md
 
 trainings: $(READY) ## repeat the trainings whose results stand in the chapters (an hour on two cores)
 	$(PY) -m benchmarks.trainings --write
+
+kernels: $(READY) ## compile what runs networks in the page (needs clang and lld)
+	$(PY) tools/kernels.py
 
 links: $(READY) ## try every link that leaves the book (needs a network)
 	$(PY) tools/book.py links

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from segcore.data import _raycast, _world
-from segcore.data.scenes import CLASSES, KEYPOINTS, Scene, Scenes, make_scenes
+from segcore.data.scenes import CLASSES, KEYPOINTS, Scene, Scenes, arrange, make_scenes
 
 
 @pytest.fixture(scope="module")
@@ -353,3 +353,15 @@ def test_scenes_are_indexed_like_a_sequence(scenes):
     with pytest.raises(IndexError, match="scene 200 of 200"):
         scenes[200]
     assert len(scenes[3:7]) == 4 and torch.equal(scenes[3:7][1].masks, scenes[4].masks)
+
+
+def test_what_is_arranged_is_what_is_rendered():
+    """Objects of which nothing is seen are left out, and sizes of other proportions are minded."""
+    for size, start in ((64, 0), ((40, 90), 7)):
+        rendered, arranged = (
+            make_scenes(40, size, seed=9, start=start),
+            arrange(40, size, seed=9, start=start),
+        )
+        assert torch.equal(arranged.kind, rendered.object_classes)
+    with pytest.raises(ValueError, match="difficulty"):
+        arrange(1, difficulty="hard")

@@ -28,7 +28,7 @@ from torch import Tensor
 from segcore import inputs
 from segcore.data import _raycast, _world
 
-__all__ = ["CLASSES", "DIFFICULTIES", "KEYPOINTS", "Scene", "Scenes", "make_scenes"]
+__all__ = ["CLASSES", "DIFFICULTIES", "KEYPOINTS", "Scene", "Scenes", "arrange", "make_scenes"]
 
 CLASSES = ("background", "sphere", "box", "cylinder")
 """Names of the labels 0 to 3; the background is floor and wall."""
@@ -211,6 +211,24 @@ def make_scenes(
             world = _world.draw(seed, start + first, len(part), objects, difficulty, width / focal)
             _render_all(world, part, antialias)
     return scenes
+
+
+def arrange(
+    count: int,
+    size: int | tuple[int, int] = 64,
+    seed: int = 0,
+    objects: tuple[int, int] = (2, 5),
+    difficulty: str = "color",
+    start: int = 0,
+) -> _world.World:
+    """What stands in the scenes that `make_scenes` renders, without rendering them; arguments as there."""
+    height, width = _check(count, size, seed, objects, difficulty, start)
+    focal = 1.1 * max(height, width)
+    with torch.device("cpu"):
+        world = _world.draw(seed, start, count, objects, difficulty, width / focal)
+        direction = _raycast.rays(world, (height, width), focal)
+        near, _ = _raycast.spans(world, _raycast.camera_position(world), direction)
+        return _remove_unseen(world, direction, near)[0]
 
 
 def _render_all(world: _world.World, out: Scenes, antialias: bool) -> None:

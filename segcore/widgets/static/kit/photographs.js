@@ -11,19 +11,32 @@ import { onArrows, pointIn } from "./pointer.js";
 // A canvas's pixels: red, green, blue and alpha of each.
 export const pixelsOf = (canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
 
-// A file as pixels, at no more than `area` of them, on white where it is transparent.
-async function openFile(file, area) {
-  const bitmap = await createImageBitmap(file);
-  const scale = Math.min(1, Math.sqrt(area / (bitmap.width * bitmap.height)));
-  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.floor(side * scale)));
+// A decoded picture in the middle of a canvas of another size, as pixels, on white where it is transparent.
+function laid(bitmap, width, height, [across, down]) {
   const canvas = element("canvas", { width, height });
   const pen = canvas.getContext("2d", { willReadFrequently: true });
   pen.fillStyle = css([255, 255, 255]);
   pen.fillRect(0, 0, width, height);
   pen.imageSmoothingQuality = "high";
-  pen.drawImage(bitmap, 0, 0, width, height);
+  const [wide, high] = [bitmap.width * across, bitmap.height * down];
+  pen.drawImage(bitmap, (width - wide) / 2, (height - high) / 2, wide, high);
   bitmap.close();
   return pixelsOf(canvas);
+}
+
+// A file as pixels, at no more than `area` of them.
+async function openFile(file, area) {
+  const bitmap = await createImageBitmap(file);
+  const scale = Math.min(1, Math.sqrt(area / (bitmap.width * bitmap.height)));
+  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.floor(side * scale)));
+  return laid(bitmap, width, height, [width / bitmap.width, height / bitmap.height]);
+}
+
+// The square in a file's middle, `side` pixels wide.
+export async function openSquare(file, side) {
+  const bitmap = await createImageBitmap(file);
+  const scale = side / Math.min(bitmap.width, bitmap.height);
+  return laid(bitmap, side, side, [scale, scale]);
 }
 
 // `packed` holds the pictures as WebP in base64, `options` their names and labels; `opened` is what to do, and say, when

@@ -1,0 +1,366 @@
+// The course's networks in the page: forward passes of what `segcore.widgets.export_network` has written down, and a worker
+// that makes them, so that the page never waits. Maps are channels, rows, columns of floats, one after another in one memory.
+//
+// Convolutions, all but a hundredth of the work, are done by a kernel of a few lines of C (kernels.c); where a browser has no
+// WebAssembly with SIMD, by a twin in plain JavaScript. What stands between the two lines below runs in the worker, from its
+// own text: it may use nothing else of this module.
+
+import { KERNELS } from "./kernels.js";
+import { unpackBytes } from "./pictures.js";
+
+// --- In the worker ---
+
+// Numbers of a kind that begin at a byte.
+function floatsAt(bytes, at, count, kind) {
+  const whole = bytes.buffer.slice(bytes.byteOffset + at, bytes.byteOffset + at + count * { int8: 1, float16: 2, float32: 4 }[kind]);
+  if (kind === "int8") return Float32Array.from(new Int8Array(whole));
+  if (kind === "float32") return new Float32Array(whole);
+  return Float32Array.from(new Uint16Array(whole), (half) => {
+    const [sign, exponent, part] = [half >> 15 ? -1 : 1, (half >> 10) & 31, half & 1023];
+    return sign * (exponent ? (1 + part / 1024) * 2 ** (exponent - 15) : part / 2 ** 24);
+  });
+}
+
+// A convolution of one group as the kernel does it; `shape` as in kernels.c, places count floats.
+function convolveTwin(floats, shape, source, weight, bias, target, outputs) {
+  const [channels, height, width, kernelHeight, kernelWidth, strideY, strideX, dilationY, dilationX, outHeight, outWidth, relu] = shape;
+  for (let k = 0; k < outputs; k += 1) {
+    const to = target + k * outHeight * outWidth;
+    const line = new Float64Array(outWidth);
+    for (let y = 0; y < outHeight; y += 1) {
+      let w = weight + k * channels * kernelHeight * kernelWidth;
+      line.fill(floats[bias + k]);
+      for (let c = 0; c < channels; c += 1) {
+        for (let i = 0; i < kernelHeight; i += 1) {
+          const row = source + (c * height + y * strideY + i * dilationY) * width;
+          for (let j = 0; j < kernelWidth; j += 1, w += 1) {
+            const value = floats[w];
+            for (let x = 0, p = row + j * dilationX; x < outWidth; x += 1, p += strideX) line[x] += value * floats[p];
+          }
+        }
+      }
+      for (let x = 0; x < outWidth; x += 1) floats[to + y * outWidth + x] = relu ? Math.max(0, line[x]) : line[x];
+    }
+  }
+}
+
+// A memory of so many floats and a convolution that works in it.
+function machine(count, kernels) {
+  try {
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(kernels));
+    const begin = exports.memory.buffer.byteLength; // below lies the kernel's own stack
+    exports.memory.grow(Math.ceil((4 * count + 64) / 65536));
+    const [floats, shapes] = [new Float32Array(exports.memory.buffer, begin + 64), new Int32Array(exports.memory.buffer, begin, 16)];
+    const place = (at) => begin + 64 + 4 * at;
+    const convolve = (shape, source, weight, bias, target, outputs) => {
+      shapes.set(shape);
+      exports.convolve(begin, place(source), place(weight), place(bias), place(target), outputs);
+    };
+    return { floats, convolve, kernel: "simd" };
+  } catch {
+    const floats = new Float32Array(count);
+    return { floats, convolve: (...given) => convolveTwin(floats, ...given), kernel: "plain" };
+  }
+}
+
+// A border around a map, or a cut: pixel (0, 0) of the map comes to (top, left). `edge` repeats the outermost pixels.
+function placed(floats, source, target, top, left, edge) {
+  const last = (size) => (value) => (edge ? Math.min(size - 1, Math.max(0, value)) : value);
+  const [clampY, clampX] = [last(source.height), last(source.width)];
+  for (let c = 0; c < target.channels; c += 1) {
+    for (let y = 0; y < target.height; y += 1) {
+      const [from, to] = [clampY(y - top), target.at + (c * target.height + y) * target.width];
+      if (from < 0 || from >= source.height) {
+        floats.fill(0, to, to + target.width);
+        continue;
+      }
+      const row = source.at + (c * source.height + from) * source.width;
+      for (let x = 0; x < target.width; x += 1) {
+        const column = clampX(x - left);
+        floats[to + x] = column < 0 || column >= source.width ? 0 : floats[row + column];
+      }
+    }
+  }
+}
+
+// A convolution of a map that has its border: what it reads, group by group.
+function convolved({ convolve }, step, read, target, stride) {
+  const [channels, outputs] = [read.channels / step.groups, target.channels / step.groups];
+  const shape = [channels, read.height, read.width, ...step.kernel, ...stride, ...step.dilation, target.height, target.width, Number(step.relu)];
+  for (let group = 0; group < step.groups; group += 1) {
+    convolve(shape, read.at + group * channels * read.height * read.width, step.weightAt + group * outputs * step.each,
+      step.biasAt + group * outputs, target.at + group * outputs * target.height * target.width, outputs);
+  }
+}
+
+function convolution(network, step, [source], target) {
+  const [top, left] = step.padding;
+  const read = top || left ? { ...step.border, channels: source.channels } : source;
+  if (read !== source) placed(network.floats, source, read, top, left, false);
+  convolved(network, step, read, target, step.stride);
+}
+
+// A transposed convolution of a small stride: zeros between the values, and a convolution with the filters turned around.
+function spread(network, step, [source], target) {
+  const { floats } = network;
+  const read = { ...step.border, channels: source.channels };
+  const [down, right] = [0, 1].map((axis) => step.dilation[axis] * (step.kernel[axis] - 1) - step.padding[axis]);
+  floats.fill(0, read.at, read.at + read.channels * read.height * read.width);
+  let from = source.at;
+  for (let c = 0; c < source.channels; c += 1) {
+    for (let y = 0; y < source.height; y += 1) {
+      const row = y * step.stride[0] + down;
+      for (let x = 0; x < source.width; x += 1, from += 1) {
+        const column = x * step.stride[1] + right;
+        if (row >= 0 && row < read.height && column >= 0 && column < read.width) floats[read.at + (c * read.height + row) * read.width + column] = floats[from];
+      }
+    }
+  }
+  convolved(network, step, read, target, [1, 1]);
+}
+
+// A transposed convolution of a large stride: each value paints its filter, and overlaps add.
+function transposed({ floats }, step, [source], target) {
+  const [[kernelHeight, kernelWidth], [strideY, strideX], [top, left], [dilationY, dilationX]] = [step.kernel, step.stride, step.padding, step.dilation];
+  const [channels, outputs] = [source.channels / step.groups, target.channels / step.groups];
+  const plane = target.height * target.width;
+  for (let k = 0; k < target.channels; k += 1) {
+    const [group, to] = [Math.floor(k / outputs), target.at + k * plane];
+    floats.fill(floats[step.biasAt + k], to, to + plane);
+    for (let c = 0; c < channels; c += 1) {
+      const filter = step.weightAt + (k * channels + c) * kernelHeight * kernelWidth;
+      let from = source.at + (group * channels + c) * source.height * source.width;
+      for (let y = 0; y < source.height; y += 1) {
+        for (let x = 0; x < source.width; x += 1, from += 1) {
+          const value = floats[from];
+          for (let i = 0; i < kernelHeight; i += 1) {
+            const row = y * strideY + i * dilationY - top;
+            if (row < 0 || row >= target.height) continue;
+            for (let j = 0; j < kernelWidth; j += 1) {
+              const column = x * strideX + j * dilationX - left;
+              if (column >= 0 && column < target.width) floats[to + row * target.width + column] += value * floats[filter + i * kernelWidth + j];
+            }
+          }
+        }
+      }
+    }
+    if (step.relu) for (let n = to; n < to + plane; n += 1) floats[n] = Math.max(0, floats[n]);
+  }
+}
+
+// Max pooling, which remembers for `unpool` where in its channel each maximum was: the first, as torch has it.
+function maxPool({ floats }, step, [source], target) {
+  const [[kernelHeight, kernelWidth], [strideY, strideX], [top, left], [dilationY, dilationX]] = [step.kernel, step.stride, step.padding, step.dilation];
+  const where = (step.where ??= new Int32Array(target.channels * target.height * target.width));
+  let to = 0;
+  for (let c = 0; c < target.channels; c += 1) {
+    const plane = source.at + c * source.height * source.width;
+    for (let y = 0; y < target.height; y += 1) {
+      for (let x = 0; x < target.width; x += 1, to += 1) {
+        let [best, place] = [-Infinity, 0];
+        for (let i = 0; i < kernelHeight; i += 1) {
+          const row = y * strideY + i * dilationY - top;
+          if (row < 0 || row >= source.height) continue;
+          for (let j = 0; j < kernelWidth; j += 1) {
+            const column = x * strideX + j * dilationX - left;
+            if (column < 0 || column >= source.width) continue;
+            const value = floats[plane + row * source.width + column];
+            if (value > best) [best, place] = [value, row * source.width + column];
+          }
+        }
+        floats[target.at + to] = best;
+        where[to] = place;
+      }
+    }
+  }
+}
+
+function unpool({ floats, steps }, step, [source], target) {
+  const [plane, units] = [target.height * target.width, source.height * source.width];
+  const { where } = steps[step.from[1] - 1];
+  floats.fill(0, target.at, target.at + target.channels * plane);
+  for (let n = 0; n < source.channels * units; n += 1) {
+    floats[target.at + Math.floor(n / units) * plane + where[n]] = floats[source.at + n];
+  }
+}
+
+// The cells that each output reads along one axis, and their weights: two of them (bilinear), or a window's (its mean).
+function readers(step, size, output) {
+  return Array.from({ length: output }, (_, n) => {
+    if (step.op === "average") {
+      const [first, last] = [Math.floor((n * size) / output), Math.ceil(((n + 1) * size) / output)];
+      return Array.from({ length: last - first }, (_, k) => [first + k, 1 / (last - first)]);
+    }
+    const at = Math.max(0, ((n + 0.5) * size) / output - 0.5);
+    const low = Math.min(size - 1, Math.floor(at));
+    return [[low, 1 - (at - low)], [Math.min(size - 1, low + 1), at - low]];
+  });
+}
+
+// Bilinear resizing and average pooling: both are a weighted sum along y of weighted sums along x.
+function resampled({ floats }, step, [source], target) {
+  const [rows, columns] = (step.readers ??= [readers(step, source.height, target.height), readers(step, source.width, target.width)]);
+  let to = target.at;
+  for (let c = 0; c < target.channels; c += 1) {
+    for (const row of rows) {
+      for (const column of columns) {
+        let sum = 0;
+        for (const [y, down] of row) for (const [x, across] of column) sum += down * across * floats[source.at + (c * source.height + y) * source.width + x];
+        floats[to] = sum;
+        to += 1;
+      }
+    }
+  }
+}
+
+function softmax({ floats }, step, [source], target) {
+  const plane = source.height * source.width;
+  for (let n = 0; n < plane; n += 1) {
+    let [most, sum] = [-Infinity, 0];
+    for (let c = 0; c < source.channels; c += 1) most = Math.max(most, floats[source.at + c * plane + n]);
+    for (let c = 0; c < source.channels; c += 1) sum += Math.exp(floats[source.at + c * plane + n] - most);
+    for (let c = 0; c < source.channels; c += 1) floats[target.at + c * plane + n] = Math.exp(floats[source.at + c * plane + n] - most) / sum;
+  }
+}
+
+const lengthOf = ({ channels, height, width }) => channels * height * width;
+
+// One step: reads its maps and fills another.
+function operate(network, step, sources, target) {
+  const { floats } = network;
+  const [op, length] = [step.op, lengthOf(target)];
+  if (op === "conv") convolution(network, step, sources, target);
+  else if (op === "transposed") (step.border ? spread : transposed)(network, step, sources, target);
+  else if (op === "max_pool") maxPool(network, step, sources, target);
+  else if (op === "unpool") unpool(network, step, sources, target);
+  else if (op === "resize" || op === "average") resampled(network, step, sources, target);
+  else if (op === "softmax") softmax(network, step, sources, target);
+  else if (op === "pad") placed(floats, sources[0], target, step.top, step.left, step.mode === "replicate");
+  else if (op === "relu") for (let n = 0; n < length; n += 1) floats[target.at + n] = Math.max(0, floats[sources[0].at + n]);
+  else if (op === "add") for (let n = 0; n < length; n += 1) floats[target.at + n] = floats[sources[0].at + n] + floats[sources[1].at + n];
+  else if (op === "concatenate") {
+    let to = target.at;
+    for (const source of sources) {
+      floats.copyWithin(to, source.at, source.at + lengthOf(source));
+      to += lengthOf(source);
+    }
+  } else throw new Error(`expected a step that this page can do, got "${op}"; build the page again`);
+}
+
+// Height and width of the map with its border, or with zeros between its values, that a step makes first; null if it makes none.
+function borderOf(step, source) {
+  const [, ...out] = step.shape;
+  if (step.op === "conv") return step.padding[0] || step.padding[1] ? [source.height + 2 * step.padding[0], source.width + 2 * step.padding[1]] : null;
+  const small = step.stride[0] * step.stride[1] <= 16 && step.each < 4096;
+  return small ? out.map((size, axis) => size + step.dilation[axis] * (step.kernel[axis] - 1)) : null;
+}
+
+// A described network, ready to run: its maps, what they hold, and `run(image)`, which gives the outputs by name.
+function prepare(described, bytes, kernels) {
+  const ROOM = 64; // floats behind a map that the kernel may read, four columns at a time
+  let count = 0;
+  const reserve = (length) => {
+    const at = count;
+    count += Math.ceil((length + ROOM) / 4) * 4;
+    return at;
+  };
+  const map = ([channels, height, width]) => ({ channels, height, width, at: reserve(channels * height * width) });
+  const steps = described.steps.map((step) => ({ ...step }));
+  const maps = [described.image, ...steps.map((step) => step.shape)].map(map);
+  const weighted = steps.filter((step) => "weight" in step);
+  for (const step of weighted) {
+    const [outputs, source] = [step.shape[0], maps[step.from[0]]];
+    step.each = (source.channels / step.groups) * step.kernel[0] * step.kernel[1];
+    [step.weightAt, step.biasAt] = [reserve(outputs * step.each), reserve(outputs)];
+    const size = borderOf(step, source);
+    if (size) step.border = { height: size[0], width: size[1], at: reserve(source.channels * size[0] * size[1]) };
+  }
+  const { floats, convolve, kernel } = machine(count, kernels);
+  const network = { maps, steps, floats, convolve, kernel, run };
+  for (const step of weighted) {
+    const [outputs, size] = [step.shape[0], step.kernel[0] * step.kernel[1]];
+    const weight = floatsAt(bytes, step.weight, outputs * step.each, described.kind);
+    const scale = "scale" in step ? floatsAt(bytes, step.scale, outputs, "float32") : null;
+    if (scale) for (let n = 0; n < weight.length; n += 1) weight[n] *= scale[Math.floor(n / step.each)];
+    if (step.op === "transposed" && step.border) for (let n = 0; n < weight.length; n += size) weight.subarray(n, n + size).reverse();
+    floats.set(weight, step.weightAt);
+    floats.set(floatsAt(bytes, step.bias, outputs, "float32"), step.biasAt);
+  }
+  function run(image) {
+    floats.set(image, maps[0].at);
+    steps.forEach((step, n) => operate(network, step, step.from.map((number) => maps[number]), maps[n + 1]));
+    const copy = (number) => floats.slice(maps[number].at, maps[number].at + lengthOf(maps[number]));
+    return Object.fromEntries(Object.entries(described.outputs).map(([name, number]) => [name, copy(number)]));
+  }
+  return network;
+}
+
+// The answer of all networks to an image: their outputs, and the milliseconds that each took.
+function answerOf(networks, image) {
+  const [outputs, times] = [{}, {}];
+  for (const [name, network] of networks) {
+    const begin = performance.now();
+    Object.assign(outputs, network.run(image));
+    times[name] = performance.now() - begin;
+  }
+  return { outputs, times };
+}
+
+// What the worker does: prepares what comes first, then answers each image.
+function serve() {
+  let networks = null;
+  self.onmessage = ({ data }) => {
+    if (!networks) {
+      networks = data.map(([name, ...given]) => [name, prepare(...given)]);
+      return;
+    }
+    const answer = answerOf(networks, data);
+    self.postMessage(answer, Object.values(answer.outputs).map((each) => each.buffer));
+  };
+}
+
+// --- In the page ---
+
+const WORKERS = [floatsAt, convolveTwin, machine, placed, convolved, convolution, spread, transposed, maxPool, unpool, readers, resampled, softmax, operate, borderOf, prepare, answerOf];
+
+export const loadNetwork = (described, plain = false) =>
+  prepare(described, unpackBytes(described.weights), plain ? null : unpackBytes(KERNELS));
+
+// Runs networks, given by name, beside the page. `ask(image, about)` is answered by `answered({ outputs, times }, about)`; of
+// images that are asked while it computes, only the last is looked at. Where no worker may be made, the page computes by
+// itself, between two frames.
+export function networkWorker(described, answered) {
+  const given = Object.entries(described).map(([name, each]) => [name, each, unpackBytes(each.weights), unpackBytes(KERNELS)]);
+  let [now, waiting, stopped] = [null, null, false];
+  const worker = openWorker(given, (answer) => {
+    const { about } = now;
+    now = null;
+    if (stopped) return;
+    answered(answer, about);
+    if (waiting) ask(waiting.image, waiting.about);
+  });
+  function ask(image, about) {
+    if (now) {
+      waiting = { image, about };
+      return;
+    }
+    [now, waiting] = [{ about }, null];
+    worker.post(image);
+  }
+  return { ask, inWorker: worker.inWorker, stop: () => { stopped = true; worker.stop(); } };
+}
+
+function openWorker(given, finished) {
+  try {
+    const text = `const lengthOf = ${lengthOf};\n${WORKERS.map(String).join("\n")}\n(${serve})();`;
+    const address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+    const worker = new Worker(address);
+    URL.revokeObjectURL(address);
+    worker.onmessage = ({ data }) => finished(data);
+    worker.postMessage(given);
+    return { inWorker: true, post: (image) => worker.postMessage(image), stop: () => worker.terminate() };
+  } catch {
+    const networks = given.map(([name, ...each]) => [name, prepare(...each)]);
+    return { inWorker: false, post: (image) => setTimeout(() => finished(answerOf(networks, image))), stop: () => {} };
+  }
+}
