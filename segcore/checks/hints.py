@@ -88,6 +88,7 @@ _NOTHING = (
     "zero-size array",
     "non-zero size",
     "from empty list",
+    "tensor of 0 elements",
 )
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 _PATHS = sysconfig.get_paths()
