@@ -222,6 +222,25 @@ PAIRS = Exercise(
             "You average two shares, one of each mask. IoU is one share: of the pixels that either has.",
         ),
         Mistake(
+            "the background in the union",
+            lambda a, b: (
+                _counts(a, b)[0]
+                / (math.prod(a.shape[1:]) - _counts(a, b)[1] - _counts(a, b)[2] + 2 * _counts(a, b)[0]).clamp(
+                    min=1
+                )
+            ),
+            "Your union leaves out what only one of the two has, and takes in what neither has. It should be "
+            "the other way round.",
+        ),
+        Mistake(
+            "pixels of several masks in one row",
+            lambda a, b: (
+                pairwise_iou(a.reshape(-1, len(a)).T, b.reshape(-1, len(b)).T) if len(a) else _counts(a, b)[0]
+            ),
+            "Your rows mix the pixels of several masks: reshape does not exchange axes. Lay out each mask by "
+            "itself, all pixels after the first axis in one row.",
+        ),
+        Mistake(
             "any pixel in common",
             _counted(lambda shared, size, other: (shared > 0).double()),
             "You say whether two masks share a pixel. How many they share is asked, over those that either "
@@ -358,6 +377,23 @@ def _ordered_by(key: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Te
 def _order_not_undone(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
     order = scores.argsort(descending=True, stable=True)
     return greedy_match(ious, scores, threshold)[order][order]
+
+
+def _all_that_fit_are_gone(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
+    taken = torch.full((len(scores),), -1)
+    gone: set[int] = set()
+    for d in scores.argsort(descending=True, stable=True).tolist():
+        fits = [(iou, g) for g, iou in enumerate(ious[d].tolist()) if iou >= threshold and g not in gone]
+        if fits:
+            taken[d] = max(fits)[1]
+            gone.update(g for _, g in fits)
+    return taken
+
+
+def _favourite_fits(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
+    """The threshold is asked of the best truth, free or not; the best free one is taken."""
+    able = ious.where((ious.amax(1) >= threshold)[:, None], -1.0) if ious.numel() else ious
+    return greedy_match(able, scores, 0.0)
 
 
 def _one_match(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
@@ -581,6 +617,17 @@ MATCH = Exercise(
             _order_not_undone,
             "You put the detections in the order of their scores, and the answers are not put back: with "
             "order as an index on the right you sort once more. Write answer k at the place order[k].",
+        ),
+        Mistake(
+            "all that fit are gone",
+            _all_that_fit_are_gone,
+            "A detection takes one truth, but in yours all that fit it are gone. The others stay free.",
+        ),
+        Mistake(
+            "threshold on the favourite",
+            _favourite_fits,
+            "You compare the threshold with the best IoU of all truths, then give a free one that may fit "
+            "less. It is the IoU with the one that is taken that must be enough.",
         ),
         Mistake(
             "stops at the first match",
@@ -840,6 +887,11 @@ CURVE = Exercise(
             _numpy_lines,
             "np.interp joins the points by straight lines. Each recall gets the highest precision that can "
             "be had there or farther right, without anything between.",
+        ),
+        Mistake(
+            "recall not added up",
+            _with_curve(lambda right, truths: (_curve(right, truths)[0], right.double() / truths)),
+            "Your recall is that of one detection alone. After k detections it counts all hits so far.",
         ),
         Mistake(
             "highest of the whole curve",
@@ -1117,6 +1169,21 @@ def _scaled_scores(images: Sequence[Image], thresholds: Sequence[float], recalls
     return average_precisions(scaled, thresholds, recalls)
 
 
+def _hits_alone(right: Tensor, truths: int, recalls: Tensor) -> Tensor:
+    return interpolated_precision(right[right], truths, recalls).mean()
+
+
+def _ranked_by_fit(images: Sequence[Image]) -> Tensor:
+    best = [ious.amax(1) if ious.numel() else torch.zeros(len(scores)) for ious, scores in images]
+    return torch.cat(best).argsort(descending=True, stable=True)
+
+
+def _in_turns(images: Sequence[Image]) -> Tensor:
+    """Of equal scores the first detection of each image, then the second of each."""
+    keys = [(-s, d, k) for k, (_, scores) in enumerate(images) for d, s in enumerate(scores.tolist())]
+    return torch.tensor(sorted(range(len(keys)), key=lambda n: keys[n]), dtype=torch.int64)
+
+
 def _weighted(images: Sequence[Image], thresholds: Sequence[float], recalls: Tensor) -> Tensor:
     rows = [average_precisions([each], thresholds, recalls).nan_to_num(0.0) for each in images]
     sizes = [each[0].shape[1] for each in images]
@@ -1316,6 +1383,24 @@ AVERAGE = Exercise(
             "they came. Marks and scores must stand in one order when they meet.",
         ),
         Mistake(
+            "wrong ones left out",
+            _from_ranking(_hits_alone),
+            "Detections that took nothing are not in your curve, so precision is 1 all along. They are "
+            "wrong, and they count.",
+        ),
+        Mistake(
+            "ranked by IoU",
+            _averaged(rank=_ranked_by_fit),
+            "Your ranking puts those first that fit best. The order is that of the scores; the IoU only says "
+            "who is right.",
+        ),
+        Mistake(
+            "equal scores in turns",
+            _averaged(rank=_in_turns),
+            "Of equal scores you take the first detection of each image, then the second of each. All of the "
+            "earlier image come first.",
+        ),
+        Mistake(
             "truths of the last image",
             _counted_truths(lambda images: images[-1][0].shape[1]),
             "You divide by the truths of the last image alone. Recall asks for those of all images together.",
@@ -1478,6 +1563,30 @@ def _smeared(masks: Tensor, dy: int, dx: int) -> Tensor:
     height, width = masks.shape[1:]
     rows = (torch.arange(height) - dy).clamp(0, height - 1)
     return masks[:, rows][:, :, (torch.arange(width) - dx).clamp(0, width - 1)]
+
+
+def _rolled(
+    emptied: Callable[[Tensor, int, int], None],
+) -> Callable[[Tensor, int, int], Tensor]:
+    """Rolled, then some lines emptied."""
+
+    def move(masks: Tensor, dy: int, dx: int) -> Tensor:
+        moved = masks.roll((dy, dx), (1, 2))
+        emptied(moved, dy, 1)
+        emptied(moved, dx, 2)
+        return moved
+
+    return move
+
+
+def _empty_if_positive(moved: Tensor, step: int, axis: int) -> None:
+    if step > 0:
+        moved.narrow(axis, 0, step).fill_(False)
+
+
+def _empty_far_side(moved: Tensor, step: int, axis: int) -> None:
+    start = moved.shape[axis] - step if step > 0 else 0
+    moved.narrow(axis, start, abs(step)).fill_(False)
 
 
 def _cut_by_minus(masks: Tensor, dy: int, dx: int) -> Tensor:
@@ -1669,6 +1778,28 @@ SHIFT = Exercise(
             ),
             "A mask that left the image altogether was not empty: nothing is shared, so its IoU is 0. NaN is "
             "for a mask that was empty from the start.",
+        ),
+        Mistake(
+            "emptied for positive shifts alone",
+            _shifted(_rolled(_empty_if_positive)),
+            "For positive shifts you empty what came round the edge, for negative ones not. There it comes "
+            "in at the other end.",
+        ),
+        Mistake(
+            "emptied on the wrong side",
+            _shifted(_rolled(_empty_far_side)),
+            "You empty the side to which the masks moved. What came round the edge lies on the other.",
+        ),
+        Mistake(
+            "one too few for negative shifts",
+            _shifted(lambda masks, dy, dx: _moved(masks, dy + (dy < 0), dx + (dx < 0))),
+            "Positive shifts are right, negative ones go one pixel less than is asked.",
+        ),
+        Mistake(
+            "down times right",
+            lambda masks, dy, dx: iou_after_shift(masks, dy, 0) * iou_after_shift(masks, 0, dx),
+            "You multiply the IoU of the move down with that of the move to the right. The mask moves once, "
+            "both ways; count then.",
         ),
         Mistake(
             "padded by one",
