@@ -19,8 +19,10 @@ prediction is not judged: these pixels leave the union, and a predicted segment 
 there by more than half is no FP. Void in a prediction is a pixel left open, and gets no such relief.
 
 The measure, its treatment of void and the way to merge two outputs are from Kirillov et al. 2019; the
-numbers are those of the authors' panopticapi. ``torchmetrics`` differs where predictions hold void, which it
-takes out of the union too. Left out: networks that give both outputs, and measures for parts or for video.
+numbers are those of the authors' panopticapi where no crowd is marked. (There a crowd keeps its class: it
+excuses segments of that class alone, and stays in the union; here it is void.) ``torchmetrics`` differs where
+predictions hold void, which it takes out of the union too. Left out: networks that give both outputs, and
+measures for parts or for video.
 """
 
 from __future__ import annotations

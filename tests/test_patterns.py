@@ -19,8 +19,12 @@ def seen(change, *expected):
 
 def rim(x):
     x = x.clone()
-    x[0] = -1
+    x[0], x[:, -1] = -1, -1
     return x
+
+
+def total(x):
+    return torch.cat([x[:-1], x[-1:] + 2 * x[:1] + 1])
 
 
 def third(x):
@@ -40,6 +44,8 @@ def third(x):
         (lambda x: x.roll(1, 0), "one place aside along axis 0"),
         (lambda x: x.mT.reshape(x.shape), "in other places"),
         (rim, "only the outermost"),
+        (total, "along axis 0 only the last place is wrong"),
+        (lambda x: total(x.flip(0)).flip(0), "along axis 0 only the first place is wrong"),
         (lambda x: x * torch.tensor([0.99, 1.01, 1.01, 0.99]), "within 1 %"),
         (lambda x: 1 - x, "1 minus what is expected"),
         (lambda x: x * x, "the square of"),

@@ -5,6 +5,7 @@ Each is written as a student would, against the text of the task alone.
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -345,3 +346,22 @@ def test_general_guesses_are_sure_before_they_speak():
     with pytest.raises(IndexError) as caught:
         torch.zeros(3, 4, 5)[torch.zeros(4, 5, dtype=torch.bool)]
     assert "shapes do not fit" in error_hint(caught.value)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda: torch.zeros(0).max(),
+        lambda: torch.zeros(0).argmax(),
+        lambda: torch.zeros(0, 3).amax(0),
+        lambda: torch.stack([]),
+        lambda: torch.cat([]),
+        lambda: max([]),
+        lambda: np.zeros(0).max(),
+        lambda: [].pop(),
+    ],
+)
+def test_what_meets_nothing_is_told_so(act):
+    with pytest.raises((RuntimeError, ValueError, IndexError)) as caught:
+        act()
+    assert "meets nothing" in error_hint(caught.value)

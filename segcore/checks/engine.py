@@ -209,8 +209,11 @@ def _explain(report: Report, trials: list[Trial], failed: Trial) -> None:
         card.text(f"It writes into its argument{'s' * (len(names) > 1)} {' and '.join(names)}.")
     if outcome.stuck:
         card.text("It could not be stopped and still runs: restart the kernel before you go on.")
+    kind = fault.kind
+    if kind == "ones" and any(trial.fault is not None and trial.fault.kind != "ones" for trial in trials):
+        kind = "shape"  # one value looks right in any shape: the other cases know better
     mistake, perhaps = (None, "") if outcome.timeout else recognise(report.exercise, trials)
-    if mistake is not None and (not perhaps or fault.kind in _PLAIN):
+    if mistake is not None and (not perhaps or kind in _PLAIN or kind != fault.kind):
         report.mistake = f"{mistake.name} (perhaps)" if perhaps else mistake.name
         card.hint(f"{perhaps}{mistake.hint}")
     elif outcome.changed:
@@ -218,16 +221,16 @@ def _explain(report: Report, trials: list[Trial], failed: Trial) -> None:
     elif outcome.error is not None:
         card.hint(error_hint(outcome.error))
     else:
-        card.hint(_seen(report.exercise, trials) if fault.kind in _NUMBERS else HINTS[fault.kind])
+        card.hint(_seen(report.exercise, trials, kind) if kind in _NUMBERS else HINTS[kind])
 
 
-def _seen(exercise: Exercise, trials: list[Trial]) -> str:
+def _seen(exercise: Exercise, trials: list[Trial], kind: str) -> str:
     """A hint for wrong numbers that no known mistake explains."""
     if found := pattern(_pairs(trials), exercise.tolerance):
         return found
     noted = [(trial.case.note, trial.fault is not None) for trial in trials if trial.case.note]
     others = any(trial.fault is not None for trial in trials if not trial.case.note)
-    return examples(noted, others) or HINTS["value"]
+    return examples(noted, others) or HINTS[kind]
 
 
 def _pairs(trials: list[Trial]) -> list[tuple[Any, Any]]:

@@ -79,6 +79,17 @@ _SHAPES = (
     "length must be non-negative",
     "shape of the mask",
 )
+# What Python, torch and NumPy say of something empty.
+_NOTHING = (
+    "numel() == 0",
+    "non-empty",
+    "empty sequence",
+    "iterable argument is empty",
+    "zero-size array",
+    "non-zero size",
+    "from empty list",
+    "tensor of 0 elements",
+)
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 _PATHS = sysconfig.get_paths()
 _LIBRARIES = tuple({os.path.abspath(_PATHS[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
@@ -98,6 +109,11 @@ def error_hint(error: BaseException) -> str:
     if isinstance(error, RuntimeError | ValueError | IndexError) and not fits:
         return (
             "Two shapes do not fit. Print both shapes before that line, and say in words what each axis is."
+        )
+    if any(words in text.lower() for words in _NOTHING):
+        return (
+            "That line meets nothing: an empty list, or a tensor without numbers. What is the answer in "
+            "such a case?"
         )
     for kind, hint in _ERRORS:
         if isinstance(error, kind):

@@ -9,7 +9,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
@@ -39,6 +41,13 @@ def _counts(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _counted(formula: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
     """Another formula, from what both share and the size of each."""
     return lambda a, b: formula(*_counts(a, b))
+
+
+def _in_halves(a: Tensor, b: Tensor) -> Tensor:
+    """Counted in half precision, as some networks compute."""
+    rows, others = a.flatten(1).half(), b.flatten(1).half()
+    shared = rows @ others.T
+    return (shared / (rows.sum(1)[:, None] + others.sum(1) - shared)).float().nan_to_num(0.0)
 
 
 def _any(masks: Tensor) -> Tensor:
@@ -172,6 +181,84 @@ PAIRS = Exercise(
             "Your union has one pixel too many. It may be there against 0 / 0, but it changes all the rest.",
         ),
         Mistake(
+            "one plus above and below",
+            _counted(lambda shared, size, other: (shared + 1) / (size + other - shared + 1)),
+            "You add one above and below the line. Masks that share nothing get more than 0 from you, and "
+            "all the rest changes too.",
+        ),
+        Mistake(
+            "counted in half precision",
+            _in_halves,
+            "Small masks are right, large ones are a little off: you count in half precision, which knows "
+            "whole numbers up to 2048 only.",
+        ),
+        Mistake(
+            "the first size twice",
+            _counted(lambda shared, size, other: shared / (2 * size - shared + 0 * other).clamp(min=1)),
+            "Your union takes the first mask's size for both. The second has a size of its own.",
+        ),
+        Mistake(
+            "the second size twice",
+            _counted(lambda shared, size, other: shared / (2 * other - shared + 0 * size).clamp(min=1)),
+            "Your union takes the second mask's size for both. The first has a size of its own.",
+        ),
+        Mistake(
+            "over the product",
+            _counted(lambda shared, size, other: shared / (size * other).clamp(min=1)),
+            "You divide by the product of both sizes. The union is a number of pixels: what is in it of each "
+            "mask, and what only once?",
+        ),
+        Mistake(
+            "over the root of the product",
+            _counted(lambda shared, size, other: shared / (size * other).sqrt().clamp(min=1)),
+            "You divide by the root of the product of both sizes: that is the cosine of two rows. Count the "
+            "union.",
+        ),
+        Mistake(
+            "mean of both shares",
+            _counted(
+                lambda shared, size, other: (shared / size.clamp(min=1) + shared / other.clamp(min=1)) / 2
+            ),
+            "You average two shares, one of each mask. IoU is one share: of the pixels that either has.",
+        ),
+        Mistake(
+            "the background in the union",
+            lambda a, b: (
+                _counts(a, b)[0]
+                / (math.prod(a.shape[1:]) - _counts(a, b)[1] - _counts(a, b)[2] + 2 * _counts(a, b)[0]).clamp(
+                    min=1
+                )
+            ),
+            "Your union leaves out what only one of the two has, and takes in what neither has. It should be "
+            "the other way round.",
+        ),
+        Mistake(
+            "pixels of several masks in one row",
+            lambda a, b: (
+                pairwise_iou(a.reshape(-1, len(a)).T, b.reshape(-1, len(b)).T) if len(a) else _counts(a, b)[0]
+            ),
+            "Your rows mix the pixels of several masks: reshape does not exchange axes. Lay out each mask by "
+            "itself, all pixels after the first axis in one row.",
+        ),
+        Mistake(
+            "any pixel in common",
+            _counted(lambda shared, size, other: (shared > 0).double()),
+            "You say whether two masks share a pixel. How many they share is asked, over those that either "
+            "has. A product of bools only says yes or no.",
+        ),
+        Mistake(
+            "pair by pair",
+            lambda a, b: pairwise_iou(a, b).diagonal(),
+            "You compare the first mask with the first, the second with the second. Each of a meets each of "
+            "b: a table of N rows and M columns.",
+        ),
+        Mistake(
+            "sizes along the wrong axes",
+            _counted(lambda shared, size, other: shared / (size.T + other.T - shared).clamp(min=1)),
+            "The sizes of a must go down the rows, those of b along the columns; in yours they lie the other "
+            "way.",
+        ),
+        Mistake(
             "what they do not have",
             _counted(lambda shared, size, other: 1 - shared / (size + other - shared).clamp(min=1)),
             "That is one minus the IoU: 0 for masks that are alike. Turn it round.",
@@ -269,6 +356,51 @@ def _truths_choose(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
         if column.max() >= threshold:
             taken[column.argmax()] = g
     return taken
+
+
+def _truths_choose_freely(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
+    """Each truth writes its number at its best detection, whoever stood there."""
+    taken = torch.full((len(scores),), -1)
+    for g in range(ious.shape[1] if len(ious) else 0):
+        if ious[:, g].max() >= threshold:
+            taken[ious[:, g].argmax()] = g
+    return taken
+
+
+def _ordered_by(key: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor, float], Tensor]:
+    """Another order, from scores and the best IoU of each."""
+    return lambda ious, scores, threshold: greedy_match(
+        ious, key(scores, ious.amax(1)) if ious.numel() else scores, threshold
+    )
+
+
+def _order_not_undone(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
+    order = scores.argsort(descending=True, stable=True)
+    return greedy_match(ious, scores, threshold)[order][order]
+
+
+def _all_that_fit_are_gone(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
+    taken = torch.full((len(scores),), -1)
+    gone: set[int] = set()
+    for d in scores.argsort(descending=True, stable=True).tolist():
+        fits = [(iou, g) for g, iou in enumerate(ious[d].tolist()) if iou >= threshold and g not in gone]
+        if fits:
+            taken[d] = max(fits)[1]
+            gone.update(g for _, g in fits)
+    return taken
+
+
+def _favourite_fits(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
+    """The threshold is asked of the best truth, free or not; the best free one is taken."""
+    able = ious.where((ious.amax(1) >= threshold)[:, None], -1.0) if ious.numel() else ious
+    return greedy_match(able, scores, 0.0)
+
+
+def _one_match(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
+    taken = greedy_match(ious, scores, threshold)
+    order = scores.argsort(descending=True, stable=True)
+    first = (taken[order] >= 0).cumsum(0) <= 1
+    return torch.full_like(taken, -1).scatter(0, order, taken[order].where(first, -1))
 
 
 def _largest_first(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
@@ -415,7 +547,8 @@ MATCH = Exercise(
         Mistake(
             "first that fits",
             _first_that_fits,
-            "You take the first truth whose IoU is enough. Look at all that are free: which IoU is largest?",
+            "You take the first truth whose IoU is enough, or let each truth choose in its turn. Go through "
+            "the detections: of all truths that are free, which IoU is largest?",
         ),
         Mistake(
             "last of equal scores",
@@ -428,6 +561,12 @@ MATCH = Exercise(
             "truths choose",
             _truths_choose,
             "Your truths look for their best detection. Here the detections choose, the surest first.",
+        ),
+        Mistake(
+            "truths choose, each by itself",
+            _truths_choose_freely,
+            "Each of your truths writes its number at its best detection, over what stood there. It is the "
+            "detections that choose, the surest first.",
         ),
         Mistake(
             "largest IoU first",
@@ -464,6 +603,44 @@ MATCH = Exercise(
             "You return the IoU of the match. Which truth was taken is asked: its column.",
         ),
         Mistake(
+            "ordered by the best IoU",
+            _ordered_by(lambda scores, best: best),
+            "Who fits best chooses first in yours. The order is that of the scores, whatever the IoU.",
+        ),
+        Mistake(
+            "ordered by score times IoU",
+            _ordered_by(lambda scores, best: scores * best),
+            "You mix score and IoU for the order. The score alone says who chooses first.",
+        ),
+        Mistake(
+            "put back in the wrong order",
+            _order_not_undone,
+            "You put the detections in the order of their scores, and the answers are not put back: with "
+            "order as an index on the right you sort once more. Write answer k at the place order[k].",
+        ),
+        Mistake(
+            "all that fit are gone",
+            _all_that_fit_are_gone,
+            "A detection takes one truth, but in yours all that fit it are gone. The others stay free.",
+        ),
+        Mistake(
+            "threshold on the favourite",
+            _favourite_fits,
+            "You compare the threshold with the best IoU of all truths, then give a free one that may fit "
+            "less. It is the IoU with the one that is taken that must be enough.",
+        ),
+        Mistake(
+            "stops at the first match",
+            _one_match,
+            "After the first match you stop. All the others choose too, from what is left.",
+        ),
+        Mistake(
+            "the favourite alone, and the first of equals",
+            _greedy(only_best=True, better=lambda iou, best: iou > best),
+            "You take argmax once, over all truths. If that one is gone, the best of those that are free is "
+            "meant; of equal IoUs the last.",
+        ),
+        Mistake(
             "stops at the first miss",
             _stops,
             "After the first detection that takes nothing you stop. Those behind it may still find a truth.",
@@ -477,6 +654,29 @@ MATCH = Exercise(
             "0 for none",
             lambda ious, scores, threshold: greedy_match(ious, scores, threshold).clamp(min=0),
             "Who takes nothing gets 0 from you, but 0 is the number of the first truth.",
+        ),
+        Mistake(
+            "counted from 1, 0 for none",
+            lambda ious, scores, threshold: greedy_match(ious, scores, threshold) + 1,
+            "All your numbers are one too high: column 0 of the table is truth 0, and −1 says none.",
+        ),
+        Mistake(
+            "-2 for none",
+            lambda ious, scores, threshold: torch.where(
+                greedy_match(ious, scores, threshold) < 0, -2, greedy_match(ious, scores, threshold)
+            ),
+            "All matches are right. Who takes nothing gets −2 from you; the task says which number means "
+            "none.",
+        ),
+        Mistake(
+            "G for none",
+            lambda ious, scores, threshold: torch.where(
+                greedy_match(ious, scores, threshold) < 0,
+                ious.shape[1],
+                greedy_match(ious, scores, threshold),
+            ),
+            "All matches are right. Who takes nothing gets the number of truths from you; the task says "
+            "which number means none.",
         ),
         Mistake(
             "counted from 1",
@@ -535,6 +735,13 @@ def _linear(precision: Tensor, recall: Tensor, least: float) -> float:
     span = float(recall[after] - recall[before])
     share = (least - float(recall[before])) / span if span else 1.0
     return float(precision[before] + share * (precision[after] - precision[before]))
+
+
+def _numpy_lines(right: Tensor, truths: int, recalls: Tensor) -> Tensor:
+    precision, recall = _curve(right, truths)
+    if not len(right):
+        return torch.zeros(len(recalls))
+    return torch.from_numpy(np.interp(recalls.numpy(), recall.numpy(), precision.numpy(), right=0.0))
 
 
 def _with_curve(
@@ -654,6 +861,62 @@ CURVE = Exercise(
             "For precision you divide by all detections. At each point only those down to it count.",
         ),
         Mistake(
+            "precision over the truths",
+            _with_curve(lambda right, truths: (_curve(right, truths)[1], _curve(right, truths)[1])),
+            "You divide by the truths for precision too: that is recall. Precision asks how many of the "
+            "detections so far are right.",
+        ),
+        Mistake(
+            "right or wrong, no share",
+            _with_curve(lambda right, truths: (right.double(), _curve(right, truths)[1])),
+            "You get 1 wherever the recall is reached. Precision is no yes or no of one detection, but a "
+            "share of all so far: over what must the hits be divided?",
+        ),
+        Mistake(
+            "0 / 0 at the first",
+            _with_curve(
+                lambda right, truths: (
+                    right.double().cumsum(0) / (_ranks(right) - 1),
+                    _curve(right, truths)[1],
+                )
+            ),
+            "You number the detections from 0, so the first is divided by 0. After the first one, k is 1.",
+        ),
+        Mistake(
+            "lines by NumPy",
+            _numpy_lines,
+            "np.interp joins the points by straight lines. Each recall gets the highest precision that can "
+            "be had there or farther right, without anything between.",
+        ),
+        Mistake(
+            "recall not added up",
+            _with_curve(lambda right, truths: (_curve(right, truths)[0], right.double() / truths)),
+            "Your recall is that of one detection alone. After k detections it counts all hits so far.",
+        ),
+        Mistake(
+            "highest of the whole curve",
+            _read_off(lambda p, r, least: _highest(p) if bool((r >= least).any()) else 0.0),
+            "You take the highest precision of the whole curve. Only points that reach the recall may be "
+            "taken.",
+        ),
+        Mistake(
+            "recall taken for the place in the list",
+            _read_off(lambda p, r, least: float(p[min(int(least * len(p)), len(p) - 1)]) if len(p) else 0.0),
+            "You read the precision at that share of the list. A recall is a share of the truths: which "
+            "points have reached it?",
+        ),
+        Mistake(
+            "missed truths below the line",
+            _with_curve(
+                lambda right, truths: (
+                    right.double().cumsum(0) / (_ranks(right) + truths - right.double().cumsum(0)),
+                    _curve(right, truths)[1],
+                )
+            ),
+            "You also divide by the truths that are not found yet. Precision knows only the detections so "
+            "far; what is missed shows in recall.",
+        ),
+        Mistake(
             "one detection too few",
             _with_curve(
                 lambda right, truths: (
@@ -713,9 +976,7 @@ CURVE = Exercise(
         ),
         Mistake(
             "NaN beyond the end",
-            lambda right, truths, recalls: interpolated_precision(right, truths, recalls).where(
-                recalls <= right.sum() / truths, math.nan
-            ),
+            _read_off(lambda p, r, least: _highest(p[r >= least], math.nan)),
             "Where no point reaches the recall you leave NaN. Nobody found so much: it is 0.",
         ),
         Mistake(
@@ -827,6 +1088,117 @@ def _mean_threshold(images: Sequence[Image], thresholds: Sequence[float], recall
     return average_precisions(images, middle, recalls)
 
 
+def _rights(images: Sequence[Image], threshold: float) -> Tensor:
+    """Right or wrong, down the one ranking."""
+    return torch.cat([greedy_match(*image, threshold) >= 0 for image in images])[_ranking(images)]
+
+
+def _from_ranking(read: Callable[[Tensor, int, Tensor], Tensor | float]) -> Callable[..., Tensor]:
+    """Another number from the marks down the ranking, the number of truths and the recalls."""
+
+    def wrong(images: Sequence[Image], thresholds: Sequence[float], recalls: Tensor) -> Tensor:
+        truths = _truths(images)
+        if truths == 0:
+            return torch.full((len(thresholds),), math.nan, dtype=torch.float64)
+        found = [read(_rights(images, threshold), truths, recalls) for threshold in thresholds]
+        return torch.stack([torch.as_tensor(each, dtype=torch.float64) for each in found])
+
+    return wrong
+
+
+def _exact_area(right: Tensor, truths: int, recalls: Tensor) -> float:
+    """The area below the interpolated curve."""
+    precision = _curve(right, truths)[0]
+    return sum(_highest(precision[k:]) for k in right.nonzero()[:, 0].tolist()) / truths
+
+
+def _at_hits(right: Tensor, truths: int, recalls: Tensor) -> float:
+    return float(_curve(right, truths)[0][right].sum()) / truths
+
+
+def _at_the_first(images: Sequence[Image], thresholds: Sequence[float], recalls: Tensor) -> Tensor:
+    """Matched once, at the first threshold; then asked whether the IoU is enough."""
+
+    def once(image: Image, threshold: float) -> Tensor:
+        taken = greedy_match(*image, thresholds[0])
+        held = [g >= 0 and float(image[0][d, g]) >= threshold for d, g in enumerate(taken.tolist())]
+        return torch.tensor(held, dtype=torch.bool)
+
+    return _averaged(right=once)(images, thresholds, recalls)
+
+
+def _one_table(images: Sequence[Image], thresholds: Sequence[float], recalls: Tensor) -> Tensor:
+    """All images in one table: truth 0 of each is the same truth."""
+    width = max(ious.shape[1] for ious, _ in images)
+    tables = [F.pad(ious, (0, width - ious.shape[1])) for ious, _ in images]
+    return average_precisions([(torch.cat(tables), torch.cat([s for _, s in images]))], thresholds, recalls)
+
+
+def _not_emptied(images: Sequence[Image], thresholds: Sequence[float], recalls: Tensor) -> Tensor:
+    """The marks of one threshold stay in the list for the next."""
+    truths, marks, scores, rows = _truths(images), [], [], []
+    if truths == 0:
+        return torch.full((len(thresholds),), math.nan)
+    for threshold in thresholds:
+        for image in images:
+            marks.append(greedy_match(*image, threshold) >= 0)
+            scores.append(image[1])
+        order = torch.cat(scores).argsort(descending=True, stable=True)
+        rows.append(interpolated_precision(torch.cat(marks)[order], truths, recalls).mean())
+    return torch.stack(rows)
+
+
+def _over_reached(right: Tensor, truths: int, recalls: Tensor) -> float:
+    """The mean over those recalls alone that are reached."""
+    reached = recalls <= int(right.sum()) / truths
+    values = interpolated_precision(right, truths, recalls)[reached]
+    return float(values.mean()) if len(values) else 0.0
+
+
+def _counted_truths(count: Callable[[Sequence[Image]], int]) -> Callable[..., Tensor]:
+    """Another number of truths, where there are any."""
+    return lambda images, thresholds, recalls: (
+        _averaged(count=lambda each: max(1, count(each)))(images, thresholds, recalls)
+        if _truths(images)
+        else average_precisions(images, thresholds, recalls)
+    )
+
+
+def _scaled_scores(images: Sequence[Image], thresholds: Sequence[float], recalls: Tensor) -> Tensor:
+    scaled = [(ious, scores / scores.max() if len(scores) else scores) for ious, scores in images]
+    return average_precisions(scaled, thresholds, recalls)
+
+
+def _hits_alone(right: Tensor, truths: int, recalls: Tensor) -> Tensor:
+    return interpolated_precision(right[right], truths, recalls).mean()
+
+
+def _ranked_by_fit(images: Sequence[Image]) -> Tensor:
+    best = [ious.amax(1) if ious.numel() else torch.zeros(len(scores)) for ious, scores in images]
+    return torch.cat(best).argsort(descending=True, stable=True)
+
+
+def _in_turns(images: Sequence[Image]) -> Tensor:
+    """Of equal scores the first detection of each image, then the second of each."""
+    keys = [(-s, d, k) for k, (_, scores) in enumerate(images) for d, s in enumerate(scores.tolist())]
+    return torch.tensor(sorted(range(len(keys)), key=lambda n: keys[n]), dtype=torch.int64)
+
+
+def _weighted(images: Sequence[Image], thresholds: Sequence[float], recalls: Tensor) -> Tensor:
+    rows = [average_precisions([each], thresholds, recalls).nan_to_num(0.0) for each in images]
+    sizes = [each[0].shape[1] for each in images]
+    return torch.stack([row * size for row, size in zip(rows, sizes, strict=True)]).sum(0) / sum(sizes)
+
+
+def _sorted_again(images: Sequence[Image], thresholds: Sequence[float], recalls: Tensor) -> Tensor:
+    """Marks in the order of each image's scores, scores as they came; then both are put in one order."""
+    return _averaged(
+        right=lambda image, threshold: (greedy_match(*image, threshold) >= 0)[
+            image[1].argsort(descending=True, stable=True)
+        ]
+    )(images, thresholds, recalls)
+
+
 def _detections(images: Sequence[Image]) -> int:
     return sum(len(scores) for _, scores in images)
 
@@ -846,6 +1218,7 @@ def _ap_cases(generator: torch.Generator) -> list[Case]:
     other: Image = (torch.tensor([[0.25], [0.875]]), torch.tensor([0.8, 0.7]))
     nobody: Image = (torch.zeros(2, 0), torch.tensor([0.95, 0.3]))
     blind: Image = (torch.zeros(0, 2), torch.zeros(0))
+    unsorted: Image = (torch.tensor([[0.25, 0.0], [0.75, 0.0], [0.0, 0.625]]), torch.tensor([0.6, 0.9, 0.3]))
     late: Image = (torch.tensor([[0.625, 0.55], [0.8, 0.0]]), torch.tensor([0.9, 0.4]))
     cases = [
         Case(([one, other], [0.5], quarters), "two images in one ranking"),
@@ -854,6 +1227,7 @@ def _ap_cases(generator: torch.Generator) -> list[Case]:
         Case(([other, one, nobody], [0.5, 0.8], quarters), "an image without truths: it can only be wrong"),
         Case(([blind, one], [0.5], quarters), "an image without detections: its truths are missed"),
         Case(([nobody], [0.5, 0.6], quarters), "no truths at all"),
+        Case(([unsorted], [0.5], quarters), "detections that do not come in the order of their scores"),
         Case(([late], [0.5, 0.7], quarters), "at 0.7 the first one takes nothing, and the second can"),
     ]
     for sizes, thresholds in (
@@ -932,6 +1306,128 @@ AVERAGE = Exercise(
             _averaged(right=_matched_once),
             "You match at one half and then ask which IoUs are enough. At a higher threshold someone may "
             "take nothing, and leave the truth to the next: match anew.",
+        ),
+        Mistake(
+            "matched at the first threshold",
+            _at_the_first,
+            "You match once, at the first threshold, and then ask which IoUs are enough. Who takes nothing "
+            "at a higher threshold leaves the truth to the next: match anew.",
+        ),
+        Mistake(
+            "not interpolated",
+            _from_ranking(
+                lambda right, truths, recalls: _read_off(lambda p, r, least: _first(p[r >= least]))(
+                    right, truths, recalls
+                ).mean()
+            ),
+            "You read the precision where the recall is first reached. The curve is the interpolated one of "
+            "12.3: the highest at this recall or farther right.",
+        ),
+        Mistake(
+            "the area below the curve",
+            _from_ranking(_exact_area),
+            "You compute the area below the curve exactly. The task takes the mean over the recalls that it "
+            "gives.",
+        ),
+        Mistake(
+            "mean precision at the hits",
+            _from_ranking(_at_hits),
+            "You average the precisions at the hits. AP here is the mean of the interpolated precision over "
+            "the recalls.",
+        ),
+        Mistake(
+            "the truths that were found",
+            _from_ranking(
+                lambda right, truths, recalls: interpolated_precision(
+                    right, max(1, int(right.sum())), recalls
+                ).mean()
+            ),
+            "Your recall ends at 1 though truths were missed. All truths of all images count, also those "
+            "that nobody found.",
+        ),
+        Mistake(
+            "recalls of its own",
+            lambda images, thresholds, recalls: average_precisions(
+                images, thresholds, torch.arange(101, dtype=torch.float64) / 100
+            ),
+            "You read the curve at 101 recalls of your own. Those to read at are an argument.",
+        ),
+        Mistake(
+            "whole curves",
+            lambda images, thresholds, recalls: (
+                average_precisions(images, thresholds, recalls)
+                if _truths(images) == 0
+                else _from_ranking(lambda right, truths, at: interpolated_precision(right, truths, at))(
+                    images, thresholds, recalls
+                )
+            ),
+            "You return the precision at each recall. AP is the mean of these: one number for each "
+            "threshold.",
+        ),
+        Mistake(
+            "all images in one table",
+            _one_table,
+            "In yours the truths of different images are the same truth: column 0 of one is column 0 of "
+            "another. Match each image by itself, and join what comes of it.",
+        ),
+        Mistake(
+            "image by image, weighed by truths",
+            _weighted,
+            "You average the AP of single images by their numbers of truths. One curve of all detections "
+            "is not the mean of their curves.",
+        ),
+        Mistake(
+            "put in order twice",
+            _sorted_again,
+            "You put an image's marks in the order of its scores, and sort them once more with the scores as "
+            "they came. Marks and scores must stand in one order when they meet.",
+        ),
+        Mistake(
+            "wrong ones left out",
+            _from_ranking(_hits_alone),
+            "Detections that took nothing are not in your curve, so precision is 1 all along. They are "
+            "wrong, and they count.",
+        ),
+        Mistake(
+            "ranked by IoU",
+            _averaged(rank=_ranked_by_fit),
+            "Your ranking puts those first that fit best. The order is that of the scores; the IoU only says "
+            "who is right.",
+        ),
+        Mistake(
+            "equal scores in turns",
+            _averaged(rank=_in_turns),
+            "Of equal scores you take the first detection of each image, then the second of each. All of the "
+            "earlier image come first.",
+        ),
+        Mistake(
+            "truths of the last image",
+            _counted_truths(lambda images: images[-1][0].shape[1]),
+            "You divide by the truths of the last image alone. Recall asks for those of all images together.",
+        ),
+        Mistake(
+            "truths of the first image",
+            _counted_truths(lambda images: images[0][0].shape[1]),
+            "You divide by the truths of the first image alone. Recall asks for those of all images "
+            "together.",
+        ),
+        Mistake(
+            "lists that are not emptied",
+            _not_emptied,
+            "The first threshold is right, the others are not: what you gathered for one threshold is still "
+            "there at the next. Begin anew for each.",
+        ),
+        Mistake(
+            "mean over the recalls that are reached",
+            _from_ranking(_over_reached),
+            "You average only over the recalls that are reached. Those beyond count as well, with a "
+            "precision of 0.",
+        ),
+        Mistake(
+            "scores scaled in each image",
+            _scaled_scores,
+            "You divide an image's scores by its highest. In the one ranking, scores of different images are "
+            "compared as they are.",
         ),
         Mistake(
             "no matching",
@@ -1067,6 +1563,42 @@ def _smeared(masks: Tensor, dy: int, dx: int) -> Tensor:
     height, width = masks.shape[1:]
     rows = (torch.arange(height) - dy).clamp(0, height - 1)
     return masks[:, rows][:, :, (torch.arange(width) - dx).clamp(0, width - 1)]
+
+
+def _rolled(
+    emptied: Callable[[Tensor, int, int], None],
+) -> Callable[[Tensor, int, int], Tensor]:
+    """Rolled, then some lines emptied."""
+
+    def move(masks: Tensor, dy: int, dx: int) -> Tensor:
+        moved = masks.roll((dy, dx), (1, 2))
+        emptied(moved, dy, 1)
+        emptied(moved, dx, 2)
+        return moved
+
+    return move
+
+
+def _empty_if_positive(moved: Tensor, step: int, axis: int) -> None:
+    if step > 0:
+        moved.narrow(axis, 0, step).fill_(False)
+
+
+def _empty_far_side(moved: Tensor, step: int, axis: int) -> None:
+    start = moved.shape[axis] - step if step > 0 else 0
+    moved.narrow(axis, start, abs(step)).fill_(False)
+
+
+def _cut_by_minus(masks: Tensor, dy: int, dx: int) -> Tensor:
+    moved = torch.zeros_like(masks)
+    moved[:, dy:, dx:] = masks[:, :-dy, :-dx]
+    return moved
+
+
+def _cut_by_size(masks: Tensor, dy: int, dx: int) -> Tensor:
+    moved = torch.zeros_like(masks)
+    moved[:, dy:, dx:] = masks[:, : masks.shape[1] - dy, : masks.shape[2] - dx]
+    return moved
 
 
 def _shift_cases(generator: torch.Generator) -> list[Case]:
@@ -1219,6 +1751,108 @@ SHIFT = Exercise(
             "shared only",
             _shifted(score=lambda a, b: (a & b).sum((1, 2)).double()),
             "You return the number of pixels that old and new share. What is it to be divided by?",
+        ),
+        Mistake(
+            "twice the area",
+            _shifted(score=lambda a, b: (a & b).sum((1, 2)) / (2 * _areas(a) - (a & b).sum((1, 2)))),
+            "For the union you take twice the old area. What left the image is lost, so the moved mask may "
+            "be smaller: count it.",
+        ),
+        Mistake(
+            "over the moved mask",
+            _shifted(score=lambda a, b: (a & b).sum((1, 2)) / _areas(b)),
+            "You divide by the pixels of the moved mask. The union holds those of the old one too.",
+        ),
+        Mistake(
+            "over what differs",
+            _shifted(score=lambda a, b: (a & b).sum((1, 2)).double() / (a ^ b).sum((1, 2))),
+            "You divide by the pixels that only one of the two has. Those in common belong to the union as "
+            "well.",
+        ),
+        Mistake(
+            "NaN for what left the image",
+            _shifted(
+                score=lambda a, b: ((a & b).sum((1, 2)).double() / (a | b).sum((1, 2))).where(
+                    _areas(b) > 0, math.nan
+                )
+            ),
+            "A mask that left the image altogether was not empty: nothing is shared, so its IoU is 0. NaN is "
+            "for a mask that was empty from the start.",
+        ),
+        Mistake(
+            "emptied for positive shifts alone",
+            _shifted(_rolled(_empty_if_positive)),
+            "For positive shifts you empty what came round the edge, for negative ones not. There it comes "
+            "in at the other end.",
+        ),
+        Mistake(
+            "emptied on the wrong side",
+            _shifted(_rolled(_empty_far_side)),
+            "You empty the side to which the masks moved. What came round the edge lies on the other.",
+        ),
+        Mistake(
+            "one too few for negative shifts",
+            _shifted(lambda masks, dy, dx: _moved(masks, dy + (dy < 0), dx + (dx < 0))),
+            "Positive shifts are right, negative ones go one pixel less than is asked.",
+        ),
+        Mistake(
+            "down times right",
+            lambda masks, dy, dx: iou_after_shift(masks, dy, 0) * iou_after_shift(masks, 0, dx),
+            "You multiply the IoU of the move down with that of the move to the right. The mask moves once, "
+            "both ways; count then.",
+        ),
+        Mistake(
+            "padded by one",
+            _shifted(lambda masks, dy, dx: F.pad(masks, (1, 1, 1, 1)).roll((dy, dx), (1, 2))[:, 1:-1, 1:-1]),
+            "You pad by one pixel, and longer shifts come round the edge all the same. How much room must "
+            "there be?",
+        ),
+        Mistake(
+            "1 for an empty mask",
+            _shifted(score=lambda a, b: ((a & b).sum((1, 2)).double() / (a | b).sum((1, 2))).nan_to_num(1.0)),
+            "For an empty mask there is nothing to score, so it is not perfect either: NaN.",
+        ),
+        Mistake(
+            "a table of pairs",
+            lambda masks, dy, dx: pairwise_iou(masks, _moved(masks, dy, dx)),
+            "You compare each mask with each moved one. A mask meets only itself: one number for each.",
+        ),
+        Mistake(
+            "a table of pairs, NaN for the empty",
+            lambda masks, dy, dx: _counted(lambda shared, size, other: shared / (size + other - shared))(
+                masks, _moved(masks, dy, dx)
+            ),
+            "You compare each mask with each moved one. Each meets only itself, as it was: N numbers.",
+        ),
+        Mistake(
+            "an axis too early",
+            _shifted(lambda masks, dy, dx: masks.roll((dy, dx), (0, 1))),
+            "You move along axes 0 and 1. Axis 0 counts the masks; rows and columns are the last two.",
+        ),
+        Mistake(
+            "rows and columns of the first axes",
+            _shifted(score=lambda a, b: (a & b).sum((0, 1)).double() / (a | b).sum((0, 1))),
+            "You add up over axes 0 and 1, masks and rows. Over which axes does a mask have its pixels?",
+        ),
+        Mistake(
+            "slices that 0 empties",
+            _shifted(_cut_by_minus),
+            "With a shift of 0, a slice like [:-0] is empty, and a negative one counts from the end. Which "
+            "rows are read, and which are written, for each sign?",
+        ),
+        Mistake(
+            "slices for positive shifts",
+            _shifted(_cut_by_size),
+            "A negative number in a slice counts from the end. Which rows are read, and which are written, "
+            "if dy is below 0?",
+        ),
+        Mistake(
+            "the formula of the text",
+            lambda masks, dy, dx: (
+                (_areas(masks).sqrt() - abs(dy) - abs(dx)) / (_areas(masks).sqrt() + abs(dy) + abs(dx))
+            ),
+            "You use the formula of a square, with the root of the area for its side. Masks have any shape: "
+            "count their pixels.",
         ),
         Mistake(
             "the formula of a square",

@@ -71,6 +71,38 @@ def _pairs_collide(prediction: Tensor, target: Tensor) -> Tensor:
     return shared / (shared.sum(1, keepdim=True) + shared.sum(0) - shared)
 
 
+def _pairs_cut_off(prediction: Tensor, target: Tensor) -> Tensor:
+    """The same, and the counts beyond the table are cut off."""
+    count, width = int(prediction.max()) + 1, int(target.max()) + 1
+    pairs = torch.bincount((prediction * count + target).flatten(), minlength=count * width)
+    shared = pairs[: count * width].reshape(count, width)
+    return shared / (shared.sum(1, keepdim=True) + shared.sum(0) - shared)
+
+
+def _of_size(measure: Callable[[int, int], tuple[int, int]]) -> Callable[[Tensor, Tensor], Tensor]:
+    """A table of another size: what is too much is 0, what does not fit is cut off."""
+
+    def wrong(prediction: Tensor, target: Tensor) -> Tensor:
+        table = segment_iou(prediction, target)
+        height, width = measure(*table.shape)
+        return F.pad(table, (0, max(width - table.shape[1], 0), 0, max(height - table.shape[0], 0)))[
+            :height, :width
+        ]
+
+    return wrong
+
+
+def _areas_across(prediction: Tensor, target: Tensor) -> Tensor:
+    shared, areas, true_areas = _shared(prediction, target)
+    return (shared / (areas + true_areas[:, None] - shared)).float()
+
+
+def _without_background(prediction: Tensor, target: Tensor) -> Tensor:
+    table = segment_iou(prediction, target)
+    table[0], table[:, 0] = 0, 0
+    return table
+
+
 def _iou_cases(generator: torch.Generator) -> list[Case]:
     def row(*labels: int) -> Tensor:
         return torch.tensor([labels])
@@ -177,6 +209,101 @@ SEGMENT_IOU = Exercise(
             "what must the row be multiplied so that the column has room?",
         ),
         Mistake(
+            "pairs that share a number, or have no cell",
+            _pairs_cut_off,
+            "Pairs land in another cell, or in none. With p rows and t columns, by what must the row be "
+            "multiplied so that the column has room?",
+        ),
+        Mistake(
+            "the shared pixels taken off twice",
+            _ratio(lambda shared, area, true: shared / (area + true - 2 * shared).clamp(min=1)),
+            "You divide by the pixels that lie in exactly one of the segments. Those in both belong to the "
+            "union as well, once.",
+        ),
+        Mistake(
+            "the predicted area twice",
+            _ratio(lambda shared, area, true: shared / (2 * area - shared)),
+            "Your union knows the area of the predicted segment alone. That of the true one belongs in it "
+            "too.",
+        ),
+        Mistake(
+            "the true area twice",
+            _ratio(lambda shared, area, true: shared / (2 * true - shared)),
+            "Your union knows the area of the true segment alone. That of the predicted one belongs in it "
+            "too.",
+        ),
+        Mistake(
+            "one pixel more in the union",
+            _ratio(lambda shared, area, true: shared / (area + true - shared + 1)),
+            "All your unions are one too large. No union of two segments that occur is 0: nothing need be "
+            "added.",
+        ),
+        Mistake(
+            "yes or no",
+            _ratio(lambda shared, area, true: shared / (area + true - shared) > 0.5),
+            "You say which pairs overlap by more than half. The IoU itself is asked here; what makes a match "
+            "comes in the next exercise.",
+        ),
+        Mistake(
+            "the prediction with itself",
+            lambda prediction, target: segment_iou(prediction, prediction),
+            "Your table compares the prediction with itself. Where does the truth come in?",
+        ),
+        Mistake(
+            "the truth with itself",
+            lambda prediction, target: segment_iou(target, target),
+            "Your table compares the truth with itself. Where does the prediction come in?",
+        ),
+        Mistake(
+            "counted from 1",
+            lambda prediction, target: F.pad(segment_iou(prediction, target)[1:, 1:], (0, 1, 0, 1)),
+            "Everything lies one row too high and one column too far left, and number 0 is not there. The "
+            "segments begin with 0.",
+        ),
+        Mistake(
+            "pixels that agree",
+            _ratio(lambda shared, area, true: 1 - (area + true - 2 * shared) / shared.sum()),
+            "Your share also counts the pixels that lie in neither segment. They say nothing of this pair: "
+            "divide the shared pixels by those of the union.",
+        ),
+        Mistake(
+            "half of both areas",
+            _ratio(lambda shared, area, true: shared / ((area + true) / 2 - shared).clamp(min=0.5)),
+            "You halve the sum of the areas. What does the union hold of each segment, and what only once?",
+        ),
+        Mistake(
+            "rows made to add up to 1",
+            lambda prediction, target: F.normalize(segment_iou(prediction, target), p=1, dim=1),
+            "Each of your rows adds up to 1. An IoU is a number of one pair alone: nothing is divided by the "
+            "sum of a row.",
+        ),
+        Mistake(
+            "cut to whole numbers",
+            _ratio(lambda shared, area, true: (shared / (area + true - shared)).floor()),
+            "The right numbers, cut to whole ones: // and .long() drop what stands behind the point.",
+        ),
+        Mistake(
+            "number 0 left at 0",
+            _without_background,
+            "Row 0 and column 0 hold nothing. Number 0 is a segment like any other here, not background.",
+        ),
+        Mistake(
+            "as many rows as columns",
+            _of_size(lambda rows, columns: (max(rows, columns),) * 2),
+            "Your table is square. The maps may have different numbers of segments: P rows, T columns.",
+        ),
+        Mistake(
+            "as many columns as rows",
+            _of_size(lambda rows, columns: (rows, rows)),
+            "Your table has as many columns as rows. How many segments has the truth?",
+        ),
+        Mistake(
+            "areas along the wrong axes",
+            _areas_across,
+            "The areas of the predicted segments must go down the rows, those of the true ones along the "
+            "columns; in yours they lie the other way.",
+        ),
+        Mistake(
             "same numbers compared",
             lambda prediction, target: (
                 segment_iou(prediction, target) * torch.eye(int(prediction.max()) + 1, int(target.max()) + 1)
@@ -209,6 +336,18 @@ def _best(iou: Tensor, classes: Tensor, true_classes: Tensor) -> Tensor:
     """The largest IoU within the class, however small."""
     inside = iou.masked_fill(classes[:, None] != true_classes, -1)
     return torch.where(inside.amax(1) > 0, inside.argmax(1), -1)
+
+
+def _place_by_place(iou: Tensor, classes: Tensor, true_classes: Tensor) -> Tensor:
+    """Classes compared as two lists of one length."""
+    return torch.where((iou.amax(1) > 0.5) & (classes == true_classes), iou.argmax(1), -1)
+
+
+def _first_of_class(iou: Tensor, classes: Tensor, true_classes: Tensor) -> Tensor:
+    """Only the first true segment of the class is tried."""
+    column = _first(classes[:, None] == true_classes)
+    enough = iou.gather(1, column.clamp(min=0)[:, None])[:, 0] > 0.5
+    return torch.where(enough & (column >= 0), column, -1)
 
 
 def _match_cases(generator: torch.Generator) -> list[Case]:
@@ -316,6 +455,70 @@ MATCH = Exercise(
             "Your numbers are one too high. The first true segment has the number 0.",
         ),
         Mistake(
+            "numbered from 1, 0 for none",
+            lambda iou, classes, true: match(iou, classes, true) + 1,
+            "All your numbers are one too high: the first true segment has the number 0, and -1 says that "
+            "there is none.",
+        ),
+        Mistake(
+            "only the last column counts",
+            lambda iou, classes, true: torch.where(_may_match(iou, classes, true)[:, -1], len(true) - 1, -1),
+            "Only a match with the last true segment survives. Does a later one that does not fit set the "
+            "answer back to -1?",
+        ),
+        Mistake(
+            "below one half",
+            lambda iou, classes, true: _first((iou < 0.5) & (classes[:, None] == true)),
+            "You match segments whose IoU is below one half. Look at the direction of the comparison.",
+        ),
+        Mistake(
+            "one condition is enough",
+            lambda iou, classes, true: _first((iou > 0.5) | (classes[:, None] == true)),
+            "You match where the class is the same or the overlap large. Both are demanded at once.",
+        ),
+        Mistake(
+            "the best of the class, always",
+            lambda iou, classes, true: iou.masked_fill(classes[:, None] != true, -1).argmax(1),
+            "Each of your segments has a match: argmax always finds a column. Which overlap makes it one, "
+            "and what is the answer where there is none?",
+        ),
+        Mistake(
+            "the IoU of the match",
+            lambda iou, classes, true: torch.where(
+                _may_match(iou, classes, true).any(1), (iou * _may_match(iou, classes, true)).amax(1), -1.0
+            ),
+            "You return how large the overlap is. Which true segment it is with is asked: the number of the "
+            "column.",
+        ),
+        Mistake(
+            "its own number",
+            lambda iou, classes, true: torch.where(
+                _may_match(iou, classes, true).any(1), torch.arange(len(classes)), -1
+            ),
+            "You return the number of the predicted segment, the row. That of the true one is asked, the "
+            "column.",
+        ),
+        Mistake(
+            "classes compared place by place",
+            _place_by_place,
+            "You compare the first class of one list with the first of the other, and so on. The lists "
+            "number different segments, and may differ in length: the class of each row meets that of each "
+            "column.",
+        ),
+        Mistake(
+            "the matches counted",
+            lambda iou, classes, true: torch.where(
+                _may_match(iou, classes, true).any(1), _may_match(iou, classes, true).any(1).cumsum(0) - 1, -1
+            ),
+            "You number the matches as they come: 0, 1, 2. The number of the true segment is asked, the "
+            "column.",
+        ),
+        Mistake(
+            "only the first of the class",
+            _first_of_class,
+            "You stop at the first true segment of the same class. A later one may be the match.",
+        ),
+        Mistake(
             "from the true side",
             lambda iou, classes, true: match(iou.T, true, classes),
             "You say which prediction each true segment matches. It is asked the other way: one number for "
@@ -407,6 +610,32 @@ def _mean_of_both(overlap: Tensor, matched: Tensor, extra: Tensor, missed: Tenso
     both = matched / (matched + extra).clamp(min=1) + matched / (matched + missed).clamp(min=1)
     rq = torch.where(rows[:, 2].isnan(), math.nan, both / 2)
     return _with_means(torch.stack([rows[:, 1] * rq, rows[:, 1], rq], dim=1))
+
+
+def _columns(make: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]) -> Counts:
+    """Columns of another formula, in the rows of classes that have segments."""
+
+    def wrong(overlap: Tensor, matched: Tensor, extra: Tensor, missed: Tensor) -> Tensor:
+        rows = torch.stack(make(overlap, matched, extra, missed), dim=1).nan_to_num(0.0)
+        return _with_means(torch.where((matched + extra + missed > 0)[:, None], rows, math.nan))
+
+    return wrong
+
+
+def _weighted(of: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Counts:
+    """A mean in which classes weigh by their number of segments."""
+
+    def wrong(overlap: Tensor, matched: Tensor, extra: Tensor, missed: Tensor) -> Tensor:
+        rows, weight = _rows(overlap, matched, extra, missed), of(matched, extra, missed)[:, None]
+        mean = (rows.nan_to_num(0.0) * weight).sum(0) / weight.sum()
+        return torch.cat([rows, mean[None]])
+
+    return wrong
+
+
+def _matched_in_the_mean(overlap: Tensor, matched: Tensor, extra: Tensor, missed: Tensor) -> Tensor:
+    rows = _rows(overlap, matched, extra, missed)
+    return torch.cat([rows, torch.where(matched[:, None] > 0, rows, math.nan).nanmean(0, keepdim=True)])
 
 
 def _quality_cases(generator: torch.Generator) -> list[Case]:
@@ -533,6 +762,152 @@ QUALITY = Exercise(
             "division do you use?",
         ),
         Mistake(
+            "each half rounded down",
+            _with_size(lambda overlap, matched, extra, missed: matched + extra // 2 + missed // 2),
+            "Half of an odd number is no whole number: one extra and one missed segment count one half each, "
+            "not 0. Which division do you use?",
+        ),
+        Mistake(
+            "missed ones forgotten, extra ones halved",
+            _with_size(lambda overlap, matched, extra, missed: matched + extra / 2),
+            "Your RQ knows nothing of segments that were missed. Do all arguments take part?",
+        ),
+        Mistake(
+            "extra ones forgotten, missed ones halved",
+            _with_size(lambda overlap, matched, extra, missed: matched + missed / 2),
+            "Your RQ knows nothing of segments that were too many. Do all arguments take part?",
+        ),
+        Mistake(
+            "SQ over all predicted segments",
+            _columns(
+                lambda overlap, matched, extra, missed: (
+                    overlap / (matched + extra) * matched / (matched + (extra + missed) / 2),
+                    overlap / (matched + extra),
+                    matched / (matched + (extra + missed) / 2),
+                )
+            ),
+            "RQ is right. You spread the sum of the IoUs over all predicted segments; SQ is the mean over "
+            "the matches alone.",
+        ),
+        Mistake(
+            "SQ over all true segments",
+            _columns(
+                lambda overlap, matched, extra, missed: (
+                    overlap / (matched + missed) * matched / (matched + (extra + missed) / 2),
+                    overlap / (matched + missed),
+                    matched / (matched + (extra + missed) / 2),
+                )
+            ),
+            "RQ is right. You spread the sum of the IoUs over all true segments; SQ is the mean over the "
+            "matches alone.",
+        ),
+        Mistake(
+            "PQ from the sum of the IoUs",
+            _columns(
+                lambda overlap, matched, extra, missed: (
+                    overlap * matched / (matched + (extra + missed) / 2),
+                    overlap,
+                    matched / (matched + (extra + missed) / 2),
+                )
+            ),
+            "Your SQ is the sum of the IoUs, and PQ with it too large. SQ should be their mean over the "
+            "matches, a number from one half to 1.",
+        ),
+        Mistake(
+            "PQ as a mean",
+            _columns(
+                lambda overlap, matched, extra, missed: (
+                    (overlap / matched.clamp(min=1) + matched / (matched + (extra + missed) / 2)) / 2,
+                    overlap / matched,
+                    matched / (matched + (extra + missed) / 2),
+                )
+            ),
+            "SQ and RQ are right. PQ is their product, not their mean.",
+        ),
+        Mistake(
+            "SQ of nothing is 1",
+            lambda overlap, matched, extra, missed: _with_means(
+                _rows(overlap, matched, extra, missed).index_put(
+                    ((matched == 0) & (extra + missed > 0), torch.tensor(1)), torch.tensor(1.0)
+                )
+            ),
+            "Look at a class that has segments and no match: the rule says 0 three times, for SQ too.",
+        ),
+        Mistake(
+            "absent classes as zero, out of the mean",
+            lambda *counts: torch.cat([_rows(*counts).nan_to_num(0.0), quality(*counts)[-1:]]),
+            "Your means are right. But the row of a class without any segment holds zeros: it is not bad, it "
+            "is not there, NaN.",
+        ),
+        Mistake(
+            "no class, mean 0",
+            _last(lambda rows: rows.nanmean(0).nan_to_num(0.0)),
+            "Look at the case without any segment at all: there is nothing to take the mean of. The rule "
+            "says NaN.",
+        ),
+        Mistake(
+            "classes weigh by their true segments",
+            _weighted(lambda matched, extra, missed: matched + missed),
+            "The classes' rows are right. In your mean, classes weigh by their number of segments; each "
+            "should weigh the same.",
+        ),
+        Mistake(
+            "classes weigh by their predicted segments",
+            _weighted(lambda matched, extra, missed: matched + extra),
+            "The classes' rows are right. In your mean, classes weigh by how many segments were predicted; "
+            "each should weigh the same.",
+        ),
+        Mistake(
+            "mean SQ of all matches",
+            lambda overlap, matched, extra, missed: torch.cat(
+                [
+                    quality(overlap, matched, extra, missed)[:-1],
+                    quality(overlap, matched, extra, missed)[-1:].index_put(
+                        (torch.tensor(0), torch.tensor(1)), overlap.sum() / matched.sum()
+                    ),
+                ]
+            ),
+            "Your last row takes SQ over all matches of all classes. It is a mean over classes, like the "
+            "others.",
+        ),
+        Mistake(
+            "extra and missed ones against each other",
+            _with_size(lambda overlap, matched, extra, missed: matched + (extra - missed) / 2),
+            "In your RQ extra and missed segments cancel. Both are errors: both are added below the line.",
+        ),
+        Mistake(
+            "PQ over all segments",
+            _columns(
+                lambda overlap, matched, extra, missed: (
+                    overlap / (matched + extra + missed),
+                    overlap / matched,
+                    matched / (matched + (extra + missed) / 2),
+                )
+            ),
+            "SQ and RQ are right, PQ is not their product: extra and missed segments count one half each.",
+        ),
+        Mistake(
+            "mean of the matched classes",
+            _matched_in_the_mean,
+            "The classes' rows are right. Your last row leaves out classes without a match; they have "
+            "segments and a score of 0, and belong in the mean.",
+        ),
+        Mistake(
+            "RQ before SQ",
+            lambda *counts: quality(*counts)[:, [0, 2, 1]],
+            "PQ is in its place, SQ and RQ are exchanged: SQ is the second column.",
+        ),
+        Mistake(
+            "the means first",
+            lambda *counts: quality(*counts).roll(1, 0),
+            "All the numbers are there. The row of means comes last, after the classes.",
+        ),
+        Mistake(
+            "a row for each score",
+            lambda *counts: quality(*counts).T,
+            "Rows and columns are exchanged: one row for each class, and PQ, SQ and RQ side by side.",
+        ),
+        Mistake(
             "mean of precision and recall",
             _mean_of_both,
             "Your RQ is the plain mean of precision and recall. RQ is their harmonic mean: half of all "
@@ -614,25 +989,30 @@ def _counted(
     missed_relief: bool = False,
     one_half: bool = False,
     own_number: bool = False,
+    least: float = 0.5,
+    measure: Callable[[float, float, float], float] = lambda iou, of_guess, of_truth: iou,
+    listed: Callable[[list[int]], list[int]] = lambda numbers: numbers,
 ) -> Tensor:
     """The counts again; every option is a mistake when set."""
     blank, left_open = target < 0, prediction < 0
-    guesses = [n for n in prediction.unique().tolist() if n >= 0 or void_guessed]
-    truths = [n for n in target.unique().tolist() if n >= 0 or void_missed]
+    guesses = listed([n for n in prediction.unique().tolist() if n >= 0 or void_guessed])
+    truths = listed([n for n in target.unique().tolist() if n >= 0 or void_missed])
     total, extra, hits = 0.0, 0, set()
     for n in guesses:
         guess = prediction == n
         kept = guess if union_with_void else guess & ~blank
         hit = False
-        share = (guess & blank).sum().item() / guess.sum().item()
+        share = (guess & blank).sum().item() / max(guess.sum().item(), 1)
         if ignored(share, False) and ignored(share, True):  # thrown away before anything is matched
             continue
         for t in [n] if own_number and n in truths else [] if own_number else truths:
             truth = target == t
             if relief:
                 truth = truth & ~left_open
-            overlap = (guess & truth).sum().item() / max((kept | truth).sum().item(), 1)
-            if overlap > 0.5 or (one_half and overlap == 0.5):
+            shared = (guess & truth).sum().item()
+            overlap = shared / max((kept | truth).sum().item(), 1)
+            held = (shared / max(each.sum().item(), 1) for each in (kept, truth))
+            if measure(overlap, *held) > least or (one_half and overlap == 0.5):
                 hit = True
                 total += overlap
                 hits.add(t)
@@ -652,6 +1032,71 @@ def _mean_overlap(prediction: Tensor, target: Tensor) -> Tensor:
     return torch.tensor([total / max(hits, 1), hits, extra, lost])
 
 
+def _known_in_both(prediction: Tensor, target: Tensor) -> Tensor:
+    known = (prediction >= 0) & (target >= 0)
+    return count(prediction[known][None], target[known][None])
+
+
+def _share_of_void(prediction: Tensor, target: Tensor) -> Tensor:
+    """A segment is ignored if it holds more than half of the void."""
+    result, blank = _counted(prediction, target, ignored=lambda share, hit: False), target < 0
+    for n in prediction.unique().tolist():
+        guess = prediction == n
+        alone = torch.where(guess, prediction, -1)
+        if n >= 0 and count(alone, target)[1] == 0 and (guess & blank).sum() > blank.sum() / 2:
+            result[2] -= 1
+    return result
+
+
+def _void_agrees(prediction: Tensor, target: Tensor) -> Tensor:
+    """Pixels on the truth's void count as shared, with every segment that is touched."""
+    blank, total, hits, extra = target < 0, 0.0, set(), 0
+    truths = [n for n in target.unique().tolist() if n >= 0]
+    for guess in (prediction == n for n in prediction.unique().tolist() if n >= 0):
+        fits = {}
+        for t in truths:
+            if shared := (guess & (target == t)).sum().item():
+                shared += (guess & blank).sum().item()
+                fits[t] = shared / (guess | (target == t)).sum().item()
+        found = {t: value for t, value in fits.items() if value > 0.5}
+        total += sum(found.values())
+        hits |= set(found)
+        extra += not found and (guess & blank).sum().item() <= guess.sum().item() / 2
+    return torch.tensor([total, len(hits), extra, len(truths) - len(hits)])
+
+
+def _excused_twice(prediction: Tensor, target: Tensor) -> Tensor:
+    """Segments mostly on void are taken off the FP, those that matched too."""
+    result = count(prediction, target)
+    for n in prediction.unique().tolist():
+        guess = prediction == n
+        hit = n >= 0 and count(torch.where(guess, prediction, -1), target)[1] > 0
+        result[2] -= int(hit and (guess & (target < 0)).sum() > guess.sum() / 2)
+    return result
+
+
+def _all_pairs(prediction: Tensor, target: Tensor) -> Tensor:
+    result = count(prediction, target)
+    result[0] = _counted(prediction, target, least=0.0)[0]
+    return result
+
+
+def _quality_first(prediction: Tensor, target: Tensor) -> Tensor:
+    total, hits, extra, lost = count(prediction, target).tolist()
+    return torch.tensor([total / max(hits + extra / 2 + lost / 2, 0.5), hits, extra, lost])
+
+
+def _ignored_as(place: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """Segments that are ignored are counted in another place."""
+
+    def wrong(prediction: Tensor, target: Tensor) -> Tensor:
+        result = count(prediction, target)
+        result[place] += _counted(prediction, target, ignored=lambda share, hit: False)[2] - result[2]
+        return result
+
+    return wrong
+
+
 def _count_cases(generator: torch.Generator) -> list[Case]:
     def case(note: str, prediction: list[int], target: list[int]) -> Case:
         return Case((torch.tensor([prediction]), torch.tensor([target])), note)
@@ -665,6 +1110,7 @@ def _count_cases(generator: torch.Generator) -> list[Case]:
         case("void in the truth leaves the union", [5, 5, 5, 5, 5, 5], [4, 4, -1, -1, -1, -1]),
         case("a segment that lies on void by one half exactly", [0, 0, 1, 1], [0, 0, 7, -1]),
         case("two thirds on void, and no match", [0, 0, 1, 1, 1], [0, 0, 7, -1, -1]),
+        case("two fifths on void, and no match", [0, 0, 1, 1, 1, 1, 1], [0, 0, 7, 8, 9, -1, -1]),
         case("void in the prediction", [0, -1, -1, 1, 1], [3, 3, 3, 4, 4]),
         case("a segment of which two thirds were left open", [-1, -1, 0, 1], [0, 0, 0, 1]),
         case("an IoU of exactly one half", [0, 0, 1, 2], [8, 8, 8, 8]),
@@ -710,6 +1156,12 @@ COUNT = Exercise(
             "an unknown truth: the true segment keeps its pixels.",
         ),
         Mistake(
+            "void of the prediction excused twice",
+            _count_with(relief=True, missed_relief=True),
+            "Void in the prediction makes your true segments smaller, and excuses those that it covers. It "
+            "is an answer left open: a true segment keeps its pixels and may be missed.",
+        ),
+        Mistake(
             "no segment is ignored",
             _count_with(ignored=lambda share, hit: False),
             "Look at a predicted segment that lies on the truth's void. It may be right; the rule for more "
@@ -719,6 +1171,12 @@ COUNT = Exercise(
             "one half is ignored",
             _count_with(ignored=lambda share, hit: share >= 0.5 and not hit),
             "Look at a segment of which exactly one half lies on void. It is ignored only above one half.",
+        ),
+        Mistake(
+            "more void than half of the known pixels",
+            _count_with(ignored=lambda share, hit: share > 0.5 * (1 - share) and not hit),
+            "You compare a segment's pixels on void with those whose truth is known. More than half of all "
+            "its pixels must lie on void.",
         ),
         Mistake(
             "any touch of void is ignored",
@@ -775,6 +1233,119 @@ COUNT = Exercise(
             _count_with(own_number=True),
             "You compare segments that have the same number. The two maps number them in their own way: each "
             "predicted one must be compared with each true one.",
+        ),
+        Mistake(
+            "void as a segment like any other",
+            _count_with(
+                void_guessed=True, void_missed=True, union_with_void=True, ignored=lambda share, hit: False
+            ),
+            "You treat -1 as a segment like any other, in both maps. It is none: it is neither matched nor "
+            "missed nor too many.",
+        ),
+        Mistake(
+            "void as a true segment, and in the union",
+            _count_with(void_missed=True, union_with_void=True),
+            "Your counts treat -1 in the truth as a segment, to be found or missed. It is none, and its "
+            "pixels leave the union.",
+        ),
+        Mistake(
+            "pixels that are void in either map thrown away",
+            _known_in_both,
+            "You throw away the pixels that are void in either map before you count. Only the truth's void "
+            "leaves the union, a true segment keeps the pixels that the prediction left open, and a "
+            "segment's share on void is one of all its pixels.",
+        ),
+        Mistake(
+            "half of the predicted segment",
+            _count_with(measure=lambda iou, of_guess, of_truth: of_guess),
+            "You match where more than half of the predicted segment lies in the true one. The IoU decides: "
+            "shared pixels over the union.",
+        ),
+        Mistake(
+            "half of the true segment",
+            _count_with(measure=lambda iou, of_guess, of_truth: of_truth),
+            "You match where more than half of the true segment is covered. The IoU decides: shared pixels "
+            "over the union.",
+        ),
+        Mistake(
+            "void taken for agreement",
+            _void_agrees,
+            "You count pixels on the truth's void as shared. They leave the union, but they do not join the "
+            "intersection: nobody knows what is there.",
+        ),
+        Mistake(
+            "excused and matched",
+            _excused_twice,
+            "You take a segment off the FP because it lies on void, though it has a match and was none. Only "
+            "segments without a match can be ignored.",
+        ),
+        Mistake(
+            "PQ in place of the sum",
+            _quality_first,
+            "Your first number is PQ already. The plain sum of the IoUs is asked: it can be added up over "
+            "images.",
+        ),
+        Mistake(
+            "the sum of all pairs",
+            _all_pairs,
+            "Your sum holds the IoUs of pairs that are no match. Only those above one half join it.",
+        ),
+        Mistake(
+            "all true segments as FN",
+            lambda prediction, target: (
+                count(prediction, target) + count(prediction, target)[1] * torch.tensor([0.0, 0, 0, 1])
+            ),
+            "Your FN is the number of all true segments. Those with a match are not missed.",
+        ),
+        Mistake(
+            "all predicted segments as FP",
+            lambda prediction, target: (
+                count(prediction, target) + count(prediction, target)[1] * torch.tensor([0.0, 0, 1, 0])
+            ),
+            "Your FP holds predicted segments that have a match. Those are TP alone.",
+        ),
+        Mistake(
+            "any overlap is a match",
+            _count_with(least=0.0),
+            "You match at any overlap. Which IoU does the rule ask for?",
+        ),
+        Mistake(
+            "0 as background",
+            _count_with(listed=lambda numbers: [n for n in numbers if n > 0]),
+            "You leave out number 0. It is a segment like any other; only -1 is none.",
+        ),
+        Mistake(
+            "as if the numbers had no gaps",
+            _count_with(listed=lambda numbers: list(range(len(numbers)))),
+            "You go through 0, 1, 2, ... as if no number were left out. The numbers may be any: ask which "
+            "ones occur.",
+        ),
+        Mistake(
+            "numbers that do not occur",
+            _count_with(listed=lambda numbers: list(range(max(numbers, default=-1) + 1))),
+            "You count a segment for each number up to the largest. Those that do not occur are no segments: "
+            "they can be neither missed nor too many.",
+        ),
+        Mistake(
+            "more than half of the void",
+            _share_of_void,
+            "You ask whether a segment covers more than half of the void. It is the other way: more than "
+            "half of the segment's own pixels must lie there.",
+        ),
+        Mistake(
+            "ignored counted as missed",
+            _ignored_as(3),
+            "Your FN hold segments that are ignored. FN are true segments without a match, and void is none.",
+        ),
+        Mistake(
+            "ignored counted as found",
+            _ignored_as(1),
+            "Your TP hold segments that are ignored. They count for nothing: neither for nor against.",
+        ),
+        Mistake(
+            "the sum at the end",
+            lambda prediction, target: count(prediction, target).roll(-1),
+            "All the numbers are there. The sum of the IoUs comes first, then TP, FP, FN.",
         ),
         Mistake(
             "FP and FN exchanged",
@@ -871,50 +1442,107 @@ def _painted(semantic: Tensor, masks: Tensor, labels: Tensor, scores: Tensor, st
     return result
 
 
-def _merge_cases(generator: torch.Generator) -> list[Case]:
-    def case(
-        note: str,
-        semantic: list[int],
-        masks: list[list[int]],
-        labels: list[int],
-        scores: list[float],
-        stuff: Sequence[int] = (0,),
-    ) -> Case:
-        stack = torch.tensor(masks).reshape(len(masks), 1, len(semantic)) > 0
-        whole = torch.tensor(labels, dtype=torch.int64)
-        return Case((torch.tensor([semantic]), stack, whole, torch.tensor(scores), list(stuff)), note)
+def _agreeing(keep: Callable[[Tensor, Tensor, Sequence[int]], Tensor]) -> Callable[..., Tensor]:
+    """Masks that lose the pixels where the semantic map says something else."""
 
+    def wrong(
+        semantic: Tensor, masks: Tensor, labels: Tensor, scores: Tensor, stuff: Sequence[int]
+    ) -> Tensor:
+        return merge(semantic, masks & keep(semantic, labels, stuff), labels, scores, stuff)
+
+    return wrong
+
+
+def _no_stuff(semantic: Tensor, labels: Tensor, stuff: Sequence[int]) -> Tensor:
+    return ~torch.isin(semantic, torch.tensor(list(stuff), dtype=torch.int64))
+
+
+def _sorted_by(
+    size: Callable[[Tensor], Tensor],
+) -> Callable[[Tensor, Tensor, Tensor, Tensor, Sequence[int]], Tensor]:
+    """In the order of the masks' sizes."""
+    return lambda semantic, masks, labels, scores, stuff: merge(
+        semantic, masks, labels, size(masks.flatten(1).sum(1).float()) if len(masks) else scores, stuff
+    )
+
+
+def _labels_left_behind(
+    semantic: Tensor, masks: Tensor, labels: Tensor, scores: Tensor, stuff: Sequence[int]
+) -> Tensor:
+    order = scores.argsort(descending=True, stable=True)
+    return merge(semantic, masks[order], labels, scores[order], stuff)
+
+
+def _stuff_goes_on(
+    semantic: Tensor, masks: Tensor, labels: Tensor, scores: Tensor, stuff: Sequence[int]
+) -> Tensor:
+    """Stuff takes the numbers after those of the instances."""
+    result = merge(semantic, masks, labels, scores, stuff)
+    for each in stuff:
+        place = (result[..., 0] == each) & (result[..., 1] == 0)
+        result[..., 1] += place * (result[..., 1].max() + 1)
+    return result
+
+
+def _dropped_by_iou(
+    semantic: Tensor, masks: Tensor, labels: Tensor, scores: Tensor, stuff: Sequence[int]
+) -> Tensor:
+    """Dropped like a duplicate of a detector: IoU above one half with one that is kept."""
+    kept: list[int] = []
+    for n in sorted(range(len(scores)), key=lambda n: -scores[n].item()):
+        overlaps = [((masks[n] & masks[m]).sum() / (masks[n] | masks[m]).sum()).item() for m in kept]
+        if masks[n].any() and max(overlaps, default=0.0) <= 0.5:
+            kept.append(n)
+    few = (masks[kept], labels[kept], scores[kept])
+    return _merged(semantic, *few, stuff, fits=lambda area, whole: True)
+
+
+def _merge_case(
+    note: str,
+    semantic: list[int],
+    masks: list[list[int]],
+    labels: list[int],
+    scores: list[float],
+    stuff: Sequence[int] = (0,),
+) -> Case:
+    """A case of one row."""
+    stack = torch.tensor(masks).reshape(len(masks), 1, len(semantic)) > 0
+    whole = torch.tensor(labels, dtype=torch.int64)
+    return Case((torch.tensor([semantic]), stack, whole, torch.tensor(scores), list(stuff)), note)
+
+
+def _merge_cases(generator: torch.Generator) -> list[Case]:
     cases = [
-        case(
+        _merge_case(
             "two masks overlap by one pixel",
             [0, 0, 1, 1, 1, 2],
             [[0, 1, 1, 1, 0, 0], [0, 0, 0, 1, 1, 0]],
             [1, 1],
             [0.6, 0.9],
         ),
-        case(
+        _merge_case(
             "a copy of an object, less sure and a little larger, is dropped",
             [0, 1, 1, 1, 1, 0, 0, 2],
             [[0, 1, 1, 1, 1, 0, 0, 0], [0, 1, 1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 1, 1, 1]],
             [1, 2, 2],
             [0.9, 0.8, 0.7],
         ),
-        case(
+        _merge_case(
             "exactly one half of a mask is still free",
             [0, 0, 0, 0],
             [[1, 1, 0, 0], [0, 1, 1, 0]],
             [3, 3],
             [0.8, 0.7],
         ),
-        case(
+        _merge_case(
             "equal scores: the first in the list comes first",
             [0, 0, 0, 0, 0],
             [[0, 1, 1, 1, 0], [1, 1, 0, 0, 0], [0, 0, 0, 1, 1]],
             [1, 2, 2],
             [0.5, 0.5, 0.7],
         ),
-        case("no instances at all", [0, 4, 1, 9], [], [], [], (0, 4)),
-        case(
+        _merge_case("no instances at all", [0, 4, 1, 9], [], [], [], (0, 4)),
+        _merge_case(
             "a thing that nobody found, and stuff of two kinds",
             [4, 1, 2, 0],
             [[0, 0, 1, 0]],
@@ -922,14 +1550,21 @@ def _merge_cases(generator: torch.Generator) -> list[Case]:
             [0.9],
             (0, 4),
         ),
-        case(
+        _merge_case(
             "an empty mask between two",
             [0, 0, 0],
             [[1, 0, 0], [0, 0, 0], [0, 0, 1]],
             [1, 2, 1],
             [0.9, 0.8, 0.7],
         ),
-        case("class 0 is a thing here", [7, 0, 7, 0], [[0, 1, 0, 0]], [0], [0.9], (7,)),
+        _merge_case(
+            "a mask wholly under a surer one, and one beside them",
+            [0, 1, 0, 0],
+            [[1, 1, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]],
+            [1, 1, 2],
+            [0.9, 0.8, 0.7],
+        ),
+        _merge_case("class 0 is a thing here", [7, 0, 7, 0], [[0, 1, 0, 0]], [0], [0.9], (7,)),
     ]
     return cases + _random_outputs(generator)
 
@@ -1009,6 +1644,123 @@ MERGE = Exercise(
             _merge_with(fits=lambda area, whole: area > 0 and area == whole),
             "You drop every instance that overlaps a surer one. It is kept if at least half of its mask is "
             "still free.",
+        ),
+        Mistake(
+            "three quarters must be free",
+            _merge_with(fits=lambda area, whole: area > 0 and 4 * area >= 3 * whole),
+            "You drop some instances that should stay. Half of the mask is enough.",
+        ),
+        Mistake(
+            "half of the image",
+            lambda semantic, *others: _merged(
+                semantic, *others, fits=lambda area, whole: area > 0 and 2 * area >= semantic.numel()
+            ),
+            "You drop whatever is smaller than half of the image. The free pixels are compared with those of "
+            "the instance's own mask.",
+        ),
+        Mistake(
+            "dropped by IoU",
+            _dropped_by_iou,
+            "You drop instances by their IoU with others, as a detector drops duplicates. Asked is the share "
+            "of its own mask that is free, whoever has taken the rest.",
+        ),
+        Mistake(
+            "an empty mask counted",
+            _merge_with(fits=lambda area, whole: 2 * area >= whole),
+            "Look at an empty mask: none of its pixels are free, and that is half of none. The task drops "
+            "it, so it uses up no number.",
+        ),
+        Mistake(
+            "the largest first",
+            _sorted_by(lambda area: area),
+            "You take the largest mask first. The score decides who comes first, not the area.",
+        ),
+        Mistake(
+            "the smallest first",
+            _sorted_by(lambda area: -area),
+            "You take the smallest mask first. The score decides who comes first, not the area.",
+        ),
+        Mistake(
+            "labels left in the old order",
+            _labels_left_behind,
+            "The shapes are right, the classes are not: you sort the masks and leave the labels as they "
+            "were. What belongs to an instance must move together.",
+        ),
+        Mistake(
+            "stuff numbered on",
+            _stuff_goes_on,
+            "The numbers go on with the stuff. Stuff has no instances: its number is 0.",
+        ),
+        Mistake(
+            "kept with no pixel left",
+            _merge_with(fits=lambda area, whole: whole > 0),
+            "You never ask how much of a mask is free. With less than half an instance is dropped, and uses "
+            "up no number.",
+        ),
+        Mistake(
+            "a least score",
+            lambda semantic, masks, labels, scores, stuff: merge(
+                semantic, masks[scores >= 0.5], labels[scores >= 0.5], scores[scores >= 0.5], stuff
+            ),
+            "You leave out instances with a score below one half. The task names no least score: whoever "
+            "calls the function has chosen.",
+        ),
+        Mistake(
+            "where the two networks agree",
+            _agreeing(lambda semantic, labels, stuff: semantic == labels[:, None, None]),
+            "You give an instance only those pixels that the semantic map calls by the same class. It takes "
+            "all pixels of its mask that are free.",
+        ),
+        Mistake(
+            "masks without the stuff",
+            _agreeing(_no_stuff),
+            "You take from each mask what the semantic map calls stuff. Instances come first, with their "
+            "whole masks, and stuff gets what is left.",
+        ),
+        Mistake(
+            "stuff over the instances",
+            lambda semantic, masks, labels, scores, stuff: torch.where(
+                _no_stuff(semantic, labels, stuff)[..., None],
+                merge(semantic, masks, labels, scores, stuff),
+                torch.stack([semantic, torch.zeros_like(semantic)], -1),
+            ),
+            "You lay the stuff over the instances at the end. It takes only pixels that are still free.",
+        ),
+        Mistake(
+            "things for stuff",
+            lambda semantic, masks, labels, scores, stuff: merge(
+                semantic, masks, labels, scores, sorted(set(range(int(semantic.max()) + 1)) - set(stuff))
+            ),
+            "Free pixels of stuff become void in your map, and those of things keep their class. It is the "
+            "other way round.",
+        ),
+        Mistake(
+            "a third must be free",
+            _merge_with(fits=lambda area, whole: area > 0 and 3 * area >= whole),
+            "You keep some instances that should be dropped. At least half of the mask must be free.",
+        ),
+        Mistake(
+            "stuff is 0 alone",
+            lambda semantic, masks, labels, scores, stuff: merge(semantic, masks, labels, scores, [0]),
+            "You take class 0 for the stuff. Which classes are stuff, the argument says.",
+        ),
+        Mistake(
+            "no instances, no stuff",
+            lambda semantic, masks, labels, scores, stuff: merge(
+                semantic, masks, labels, scores, stuff if len(masks) else []
+            ),
+            "Without any instance your map is void. The stuff is there all the same.",
+        ),
+        Mistake(
+            "void as the instance",
+            lambda *args: torch.stack(
+                [
+                    merge(*args)[..., 0],
+                    torch.where(merge(*args)[..., 0] == VOID, VOID, merge(*args)[..., 1]),
+                ],
+                -1,
+            ),
+            "Void pixels have the instance 0, like stuff; yours have 255 twice.",
         ),
         Mistake(
             "dropped ones block pixels",

@@ -145,6 +145,16 @@ def _zeros(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
     return None
 
 
+def _end(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
+    """The first or the last row of a table alone: a total, a background."""
+    if any(one.ndim < 2 or len(one) < 2 for one, _ in pairs):
+        return None
+    for rest, name in ((slice(None, -1), "last"), (slice(1, None), "first")):
+        if all(_close(two[rest], one[rest], tolerance) for one, two in pairs):
+            return f"Along axis 0 only the {name} place is wrong; all others are right."
+    return None
+
+
 def _border(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
     if any(one.ndim < 2 or min(one.shape[-2:]) < 3 for one, _ in pairs):
         return None
@@ -218,7 +228,7 @@ def _close(one: Tensor, two: Tensor, tolerance: float) -> bool:
     return one.shape == two.shape and bool(torch.isclose(one, two, tolerance, tolerance, True).all())
 
 
-_VALUES: tuple[Look, ...] = (_scaled, _formula, _moved, _index, _zeros, _border, _near)
+_VALUES: tuple[Look, ...] = (_scaled, _formula, _moved, _index, _zeros, _end, _border, _near)
 _SHAPES: tuple[Look, ...] = (_longer,)
 
 
