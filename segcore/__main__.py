@@ -196,6 +196,9 @@ def _train(options: argparse.Namespace) -> int:
 
     try:
         return recipes.train(options)
+    except KeyboardInterrupt:
+        _fail("stopped before the training began; the same command goes on")
+        return 130
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         return _fail(str(error))
 

@@ -43,6 +43,7 @@ __all__ = ["RECIPES", "Recipe", "train"]
 HELD_OUT, CHOOSING, SHOWN = 500, 100, 8  # examples to score, to choose the weights by, and to show
 FEW = 40  # to choose by, where they hold objects, which take longer to score
 EVERY = 20  # of real data, every such image is set aside for choosing
+KINDS = {"scenes": 4, "pets": 3, "voc": 21, "camvid": 11, "penn_fudan": 2}  # classes, background included
 WATCHED = 10  # steps after which the time for all of them is estimated
 
 
@@ -84,7 +85,7 @@ def _deeplab(classes: int, real: bool, size: int) -> nn.Module:
         from segcore.deeplab import DeepLabV3Plus
     except ImportError as error:
         raise ImportError(
-            "this copy of the course has no segcore/deeplab.py yet; take another recipe"
+            "this copy of the course has no segcore/deeplab.py yet: take another recipe"
         ) from error
     if real:
         return DeepLabV3Plus("resnet50", classes, output_stride=16)
@@ -140,7 +141,7 @@ def train(options: Namespace) -> int:
         OSError: Data that are not there, or a folder that cannot be written to.
     """
     first = int(os.environ.get("RANK", "0")) == 0  # of several processes only one speaks and writes
-    plan = _plan(options)
+    plan, place = _plan(options), _device(options)
     torch.manual_seed(plan.seed)
     out = Path(plan.out)
     if not options.dry_run:
@@ -152,10 +153,10 @@ def train(options: Namespace) -> int:
         if not options.dry_run:
             raise FileNotFoundError(f"{error}; here: add --download") from error
         material, lacking = None, str(error)
-    count = len(CLASSES) if material is None else len(material.classes)
+    count = KINDS[plan.data] if material is None else len(material.classes)
     model = RECIPES[plan.recipe].build(count, plan.data != "scenes", plan.size)
     if first:
-        print(_described(plan, model, options), flush=True)
+        print(_described(plan, model, place, options.precision), flush=True)
         print(f"data        {material.about if material else lacking}", flush=True)
     if options.dry_run or material is None:
         return 0
@@ -165,7 +166,7 @@ def train(options: Namespace) -> int:
     history = _trained(plan, options, model, material, out, first)
     if not first:
         return 130 if history.interrupted else 0
-    return _finish(plan, model, material, history, out)
+    return _finish(plan, model.to(place), material, history, out)
 
 
 # --- The plan ---
@@ -227,8 +228,8 @@ def _check_folder(plan: _Plan, out: Path) -> None:
             old, new = before.get(name), getattr(plan, name)
             if old != new:
                 raise ValueError(
-                    f"{out} holds another training, with {name} {old} and not {new}; give its options to go on "
-                    "with it, or choose another folder with --out"
+                    f"{out} holds another training, with {name} {old} and not {new}; give its options to go "
+                    "on with it, or choose another folder with --out"
                 )
 
 
@@ -238,26 +239,30 @@ def _done(out: Path) -> int:
     return read(path)["history"]["steps"] if path.exists() else 0
 
 
-def _described(plan: _Plan, model: nn.Module, options: Namespace) -> str:
+def _described(plan: _Plan, model: nn.Module, place: torch.device, precision: str) -> str:
     """What will be done, and on what."""
     count, world = sum(each.numel() for each in model.parameters()), int(os.environ.get("WORLD_SIZE", "1"))
-    where = _device(options)
-    name = torch.cuda.get_device_name(where) if where.type == "cuda" else f"{torch.get_num_threads()} threads"
+    name = torch.cuda.get_device_name(place) if place.type == "cuda" else f"{torch.get_num_threads()} threads"
     together = f", {world} processes together" if world > 1 else ""
     return "\n".join(
         (
             f"recipe      {RECIPES[plan.recipe].title}, {count:,} parameters",
             f"training    {plan.steps:,} steps of {plan.batch} images of {plan.size} × {plan.size}, "
             f"learning rate {plan.lr:g}, seed {plan.seed}",
-            f"device      {where} ({name}), precision {options.precision}{together}",
+            f"device      {place} ({name}), precision {precision}{together}",
             f"writes      {Path(plan.out)}: checkpoint.pt, run.json, curve.csv, curve.svg, report.html",
         )
     )
 
 
 def _device(options: Namespace) -> torch.device:
+    """The device that is asked for, once there is one, or the best one."""
     best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    return torch.device(options.device or best)
+    try:
+        return torch.empty(0, device=options.device or best).device
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).partition("\n")[0]
+        raise ValueError(f"--device {options.device} is not to be had here ({why}); {best} is") from error
 
 
 # --- What it learns from ---
@@ -288,14 +293,15 @@ def _material(plan: _Plan, options: Namespace) -> _Material:
         "penn_fudan": (datasets.penn_fudan, "train", "val", {}),
     }
     call, learn, score, more = calls[plan.data]
-    download, crop, middle = options.download, RandomCrop(plan.size), CenterCrop(plan.size)
+    download = options.download and not options.dry_run
+    crop, middle = RandomCrop(plan.size), CenterCrop(plan.size)
     train = call(root, learn, download=download, transform=crop, **more)
     plain = call(root, learn, transform=middle, **more)
     held_out = call(root, score, transform=middle, **more)
     rest = [n for n in range(len(train)) if n % EVERY]
     if len(rest) < plan.batch:
         raise ValueError(
-            f"expected a --batch of {len(rest)} or less, got {plan.batch}: there are no more images"
+            f"{len(rest)} images are too few for batches of {plan.batch}; choose a smaller --batch"
         )
     workers = min(8, os.cpu_count() or 1) if options.workers is None else options.workers
     loader = DataLoader(
@@ -385,7 +391,7 @@ def _trained(
     objects, begun = RECIPES[plan.recipe].objects, _done(out)
     if options.resume and not begun:
         raise ValueError(f"there is nothing to go on from in {out}; leave --resume out to begin")
-    if first:
+    if first and not (out / "run.json").exists():
         _write(out / "run.json", json.dumps({"plan": asdict(plan)}, indent=1))
     seen, start = 0, 0.0
 
@@ -454,8 +460,7 @@ def _scores(model: nn.Module, examples: Any, classes: tuple[str, ...], objects: 
 def _finish(plan: _Plan, model: nn.Module, material: _Material, history: History, out: Path) -> int:
     """Score the network on what it never saw, write all down, and say so."""
     objects = RECIPES[plan.recipe].objects
-    place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    scores = _scores(model.to(place), material.held_out, material.classes, objects)
+    scores = _scores(model, material.held_out, material.classes, objects)
     content = {
         "plan": asdict(plan),
         "parameters": sum(each.numel() for each in model.parameters()),
