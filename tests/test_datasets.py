@@ -773,6 +773,24 @@ def test_coco_panoptic_is_what_chapter_15_makes_of_it(library, tmp_path):
     assert torch.equal(target, from_segments(ids, segments))
 
 
+def test_the_book_says_how_large_they_are():
+    text = (Path(__file__).parents[1] / "book" / "how_to.md").read_text(encoding="utf-8")
+    sets = {
+        "`pets`": ["pets"],
+        "`voc` {cite}`everingham2015voc`": ["voc"],
+        "`voc`, split `train_aug`": ["voc", "sbd"],
+        "`penn_fudan`": ["penn_fudan"],
+        "`camvid`": ["camvid"],
+        "`coco_instances` {cite}`lin2014coco`, split `val`": ["coco_val", "coco_instances"],
+        "`coco_panoptic`, split `val`": ["coco_val", "coco_panoptic"],
+    }
+    for name, parts in sets.items():
+        archives = [each for part in parts for each in datasets.ARCHIVES[part]]
+        known = all(each.size for each in archives)
+        size = downloads.size_in_words(sum(each.size for each in archives)) if known else "not published"
+        assert re.search(rf"\| {re.escape(name)} \| [^|]+ \| {size} \|", text), (name, size)
+
+
 # ---- Crops
 
 

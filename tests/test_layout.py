@@ -25,6 +25,7 @@ SUPPORT = {
     "__main__.py",
     "train.py",
     "recipes.py",
+    "report.py",
     "checkpoints.py",
     "viz.py",
     "figures.py",

@@ -361,3 +361,39 @@ def test_a_curve_of_nothing_is_drawn():
     for seen, scores in (([], []), ([1.0], []), ([0.0, 0.0], [(1, float("nan")), (2, 0.5)])):
         ElementTree.fromstring(report.curve_svg(seen, scores, "mean IoU"))
     assert 'aria-label="No step was done"' in report.curve_svg([], [], "AP")
+
+
+# ---- The book
+
+
+def lines_of_the_book() -> list[str]:
+    """The trainings that pages and README tell the reader to start."""
+    found = []
+    for name in ("README.md", "book/how_to.md"):
+        for block in re.findall(r"```sh\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL):
+            found += [
+                line.partition("#")[0].strip() for line in block.splitlines() if "segcore train" in line
+            ]
+    return sorted(set(found))
+
+
+@pytest.mark.parametrize("line", lines_of_the_book())
+def test_every_command_line_of_the_book_is_understood(tmp_path, monkeypatch, line):
+    head, _, words = line.partition("-m segcore train ")
+    assert re.fullmatch(r"\.venv/bin/(python|torchrun --nproc-per-node 4) ", head)
+    monkeypatch.chdir(tmp_path)
+    try:
+        assert run(*words.split(), "--dry-run") == 0
+    finally:
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_the_books_run_is_summed_up(tmp_path):
+    from benchmarks.trainings import training_run
+
+    run("unet", *SMALL, "--out", tmp_path)
+    found = training_run.summary(tmp_path)
+    stored = json.loads((ROOT / "book" / "results" / "training_run.json").read_text())
+    assert set(found) == set(stored["runs"][0])
+    assert found["losses"] == [round(sum(losses(tmp_path)) / 6, 4)]
+    assert stored["runs"][0]["steps"] == 1800 and len(stored["runs"][0]["losses"]) == 90
