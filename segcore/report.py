@@ -22,6 +22,7 @@ from torch import Tensor
 __all__ = ["colors", "curve_csv", "curve_svg", "page"]
 
 IGNORE = 255
+COURSE = ("777c84", "1c90f7", "f16a01", "23a862", "c81664", "766729", "7f34f4", "1c6e92")  # those of `viz`
 SMOOTH = 100  # points of the drawn loss, each the mean of as many steps as it stands for
 
 STYLE = """
@@ -74,7 +75,7 @@ def curve_svg(losses: Sequence[float], scores: Sequence[tuple[int, float]], name
     Returns:
         The text of an SVG file.
     """
-    width, height, left, top, bottom = 640, 260, 46, 26, 36
+    width, height, left, top, bottom = 420, 230, 42, 28, 34  # fits a phone
     inner, down = width - 2 * left, height - top - bottom
     chunk = max(1, math.ceil(len(losses) / SMOOTH))
     means = [
@@ -101,7 +102,7 @@ def curve_svg(losses: Sequence[float], scores: Sequence[tuple[int, float]], name
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img" '
         f'aria-label="{escape(_curve_in_words(means, known, name))}"><style>'
-        "text{font:12px system-ui,sans-serif;fill:#777c84}.grid{stroke:#777c84;stroke-opacity:.25}"
+        "text{font:13.5px system-ui,sans-serif;fill:#777c84}.grid{stroke:#777c84;stroke-opacity:.25}"
         ".first{fill:#0b6e8f}.second{fill:#b45309}.loss{stroke:#0b6e8f}.score{stroke:#b45309}"
         "@media (prefers-color-scheme:dark){.first{fill:#5cc3e6}.second{fill:#f0a35e}.loss{stroke:#5cc3e6}"
         ".score{stroke:#f0a35e}}</style>"
@@ -125,19 +126,19 @@ def _curve_in_words(means: Sequence[tuple[int, float]], known: Sequence[tuple[in
 
 
 def colors(count: int) -> list[tuple[int, int, int]]:
-    """A color for each of so many classes: grey for class 0, then hues as far apart as can be.
+    """A color for each of so many classes: grey for class 0, the course's seven, then other hues.
 
     Example:
         >>> colors(3)
-        [(119, 124, 132), (28, 144, 247), (237, 123, 18)]
+        [(119, 124, 132), (28, 144, 247), (241, 106, 1)]
     """
+    first: list[tuple[int, int, int]] = [(x[0], x[1], x[2]) for x in map(bytes.fromhex, COURSE)]
     rest = []
-    for n in range(count - 1):
-        hue = (0.578 + n * 0.48777) % 1  # not a simple part of the circle, so that hues do not come again
-        lightness = 0.54 - 0.04 * (n % 3)
-        red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.93 if n % 2 == 0 else 0.86)
+    for n in range(count - len(first)):
+        hue = (0.15 + n * 0.381966) % 1  # the golden section, so that hues do not come again
+        red, green, blue = colorsys.hls_to_rgb(hue, (0.72, 0.4, 0.57)[n % 3], (0.75, 0.8, 0.5)[n % 3])
         rest.append((round(255 * red), round(255 * green), round(255 * blue)))
-    return [(119, 124, 132), *rest]
+    return [*first, *rest][:count]
 
 
 def page(
@@ -168,7 +169,8 @@ def page(
         "batch": plan["batch"],
         "size": f"{plan['size']} × {plan['size']}",
         "parameters": f"{run['parameters']:,}",
-        "time": f"{run['seconds']:,.0f} s, {run['ms_a_step']:.0f} ms a step, {run['processes']} process(es)",
+        "time": f"{run['seconds']:,.0f} s, {run['ms_a_step']:.0f} ms a step",
+        "processes": run["processes"],
     }
     rows = "".join(f"<tr><th>{name}</th><td>{escape(str(value))}</td></tr>" for name, value in facts.items())
     palette = colors(len(classes))
@@ -179,19 +181,25 @@ def page(
         for name, value in each.items()
     )
     legend = (
-        "" if "iou" in scores else "<p>" + " ".join(f"{_chip(chips[c])}{escape(c)}" for c in classes) + "</p>"
+        ""
+        if "iou" in scores
+        else "<p>" + " ".join(f"{_chip(chips[c])}{escape(c)}" for c in classes[1:]) + "</p>"
     )
     pictures = "".join(
         _row(image, truth, guess, classes, palette)
         for (image, truth), guess in zip(shown, guesses, strict=True)
     )
     head = f"mean IoU {scores['miou']:.4f}" if "miou" in scores else f"AP {_number(scores['AP'])}"
+    crops = (
+        ""
+        if plan["data"] == "scenes"
+        else " Scores of crops are not those of whole images, which papers report."
+    )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1>"
-        f"<p>Held out: {head} on {scores['images']:,} images of {plan['size']} × {plan['size']} pixels. "
-        "Scores of crops are not those of whole images, which papers report.</p>"
+        f"<p>Held out: {head} on {scores['images']:,} images of {plan['size']} × {plan['size']} pixels.{crops}</p>"
         f"<table>{rows}</table><h2>Curve</h2>{curve}"
         f"<h2>{'IoU of each class' if 'iou' in scores else 'Average precision'}</h2><table>{table}</table>"
         f"<h2>Held-out images</h2>{legend}<p>Image, truth, prediction. Hatched: not scored.</p>{pictures}"

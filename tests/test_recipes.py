@@ -19,7 +19,7 @@ import pytest
 import torch
 from test_datasets import library, server  # noqa: F401  (fixtures)
 
-from segcore import recipes, report
+from segcore import recipes, report, viz
 from segcore.__main__ import main
 from segcore.encoder_decoders import UNet
 from segcore.train import load
@@ -348,6 +348,8 @@ def test_a_batch_of_objects_as_maps():
 
 def test_colors_stay_apart():
     found = report.colors(21)
+    ours = [tuple(bytes.fromhex(each[1:])) for each in (viz.GREY, *viz.PALETTE)]
+    assert found[:8] == ours
     assert len(set(found)) == 21
     least = min(
         sum(abs(a - b) for a, b in zip(one, other, strict=True))

@@ -74,6 +74,7 @@ _VOC = (
     "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
     "https://pjreddie.com/media/files/",
 )
+_PENN = "https://www.cis.upenn.edu/~jshi/ped_html/"
 _COCO = "https://s3.amazonaws.com/images.cocodataset.org/", "http://images.cocodataset.org/"
 _SEGNET = "fcaf7c4978dd8d091ec67db7cb7fdd225f5051c5"  # the version of the tutorial's repository
 
@@ -120,7 +121,7 @@ ARCHIVES: dict[str, list[Archive]] = {
     ],
     "penn_fudan": [
         _archive(
-            ("https://www.cis.upenn.edu/~jshi/ped_html/",),
+            (_PENN, "https://web.archive.org/web/2023id_/" + _PENN),
             "PennFudanPed.zip",
             "PennFudanPed",
             size=53723336,
