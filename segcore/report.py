@@ -199,7 +199,7 @@ def page(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1>"
-        f"<p>Held out: {head} on {scores['images']:,} images of {plan['size']} × {plan['size']} pixels.{crops}</p>"
+        f"<p>Held out: {head} on {scores['images']:,} images of {facts['size']} pixels.{crops}</p>"
         f"<table>{rows}</table><h2>Curve</h2>{curve}"
         f"<h2>{'IoU of each class' if 'iou' in scores else 'Average precision'}</h2><table>{table}</table>"
         f"<h2>Held-out images</h2>{legend}<p>Image, truth, prediction. Hatched: not scored.</p>{pictures}"
