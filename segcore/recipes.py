@@ -426,7 +426,7 @@ def _trained(
 
 
 def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"
 
 
 def _scores(model: nn.Module, examples: Any, classes: tuple[str, ...], objects: bool) -> dict[str, Any]:

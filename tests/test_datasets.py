@@ -788,7 +788,7 @@ def test_the_book_says_how_large_they_are():
         archives = [each for part in parts for each in datasets.ARCHIVES[part]]
         known = all(each.size for each in archives)
         size = downloads.size_in_words(sum(each.size for each in archives)) if known else "not published"
-        assert re.search(rf"\| {re.escape(name)} \| [^|]+ \| {size} \|", text), (name, size)
+        assert re.search(rf"\| {re.escape(name)} \| [^|]+ \| {size} \|\n", text), (name, size)
 
 
 # ---- Crops
