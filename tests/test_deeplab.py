@@ -309,10 +309,10 @@ def test_the_table_is_the_lectures():
 
 
 def test_the_network_for_scenes_knows_them():
-    scenes = make_scenes(40, 96, seed=2)
+    scenes = make_scenes(100, 96, seed=2)
     with torch.no_grad():
         found = deeplab_for_scenes()(scenes.image).argmax(1)
-    assert mean_iou(confusion_matrix(found, scenes.labels, SCENE_CLASSES)) > 0.7
+    assert mean_iou(confusion_matrix(found, scenes.labels, SCENE_CLASSES)) > 0.65
 
 
 # --- Bad input ---
