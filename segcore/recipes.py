@@ -472,7 +472,11 @@ def _finish(plan: _Plan, model: nn.Module, material: _Material, history: History
         "best": history.best,
         "held_out": scores | {"images": len(material.held_out)},
     }
-    _write(out / "run.json", json.dumps(content, indent=1, ensure_ascii=False))
+    # A score of nothing is NaN, for which JSON has no word but null.
+    known = {name: None if value != value else value for name, value in content["held_out"].items()}
+    if "iou" in known:
+        known["iou"] = {name: None if value != value else value for name, value in known["iou"].items()}
+    _write(out / "run.json", json.dumps(content | {"held_out": known}, indent=1, ensure_ascii=False))
     _write(out / "curve.csv", report.curve_csv(history.losses, history.scores))
     name = "AP" if objects else "mean IoU"
     curve = report.curve_svg(history.losses, history.scores, name)
