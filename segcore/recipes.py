@@ -473,7 +473,8 @@ def _finish(plan: _Plan, model: nn.Module, material: _Material, history: History
         "held_out": scores | {"images": len(material.held_out)},
     }
     # A score of nothing is NaN, for which JSON has no word but null.
-    known = {name: None if value != value else value for name, value in content["held_out"].items()}
+    known: dict[str, Any] = dict(scores, images=len(material.held_out))
+    known = {name: None if value != value else value for name, value in known.items()}
     if "iou" in known:
         known["iou"] = {name: None if value != value else value for name, value in known["iou"].items()}
     _write(out / "run.json", json.dumps(content | {"held_out": known}, indent=1, ensure_ascii=False))
