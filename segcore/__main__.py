@@ -1,4 +1,4 @@
-"""The command line: ``python -m segcore grade PATH...`` and ``python -m segcore progress [CHAPTER]``."""
+"""The command line: ``python -m segcore`` followed by ``grade``, ``progress`` or ``train``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ import sys
 from pathlib import Path
 
 __all__ = ["main"]
+
+TRAIN = """\
+Trains a network of the course: unet, fcn8s, deeplab or mask_rcnn, on rendered scenes (nothing to download) or
+on real data. It says what it will do, trains, and leaves checkpoint, curve, scores and a page of pictures in
+the folder --out. Ctrl-C ends it and keeps what was learnt; the same command goes on where it stopped. Under
+torchrun --nproc-per-node N -m segcore train ... it trains on N processes.
+
+Exit code: 0 where it was done, 130 after Ctrl-C, 2 where it could not begin.
+"""
 
 GRADE = """\
 Runs each notebook in a kernel of its own and prints what became of each exercise: passed, failed, error, not
@@ -35,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if options.command == "progress":
         return _progress(options.chapter)
+    if options.command == "train":
+        return _train(options)
     if options.json == options.csv == "-":
         parser.error("--json and --csv cannot both go to stdout")
     return _grade(options)
@@ -68,7 +79,43 @@ def _parser() -> argparse.ArgumentParser:
     progress.add_argument(
         "chapter", nargs="?", metavar="CHAPTER", help="its number; every chapter where left out"
     )
+    train = commands.add_parser(
+        "train",
+        help="train a network of the course",
+        description=TRAIN,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _train_options(train)
     return parser
+
+
+def _train_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="unet, fcn8s, deeplab or mask_rcnn")
+    parser.add_argument("--data", default="scenes", help="scenes (default), pets, voc, camvid or penn_fudan")
+    parser.add_argument("--root", default="data", metavar="FOLDER", help="where data sets lie (data)")
+    parser.add_argument("--download", action="store_true", help="download the data set if it is missing")
+    parser.add_argument("--steps", type=int, metavar="N", help="batches to learn from")
+    parser.add_argument(
+        "--batch", type=int, metavar="N", help="examples in a batch, of all processes together"
+    )
+    parser.add_argument(
+        "--size", type=int, metavar="PIXELS", help="side of the images, or of crops from them"
+    )
+    parser.add_argument("--lr", type=float, metavar="RATE", help="learning rate at its highest")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, batches and crops (0)")
+    parser.add_argument("--out", metavar="FOLDER", help="what comes out (runs/RECIPE-DATA)")
+    parser.add_argument("--resume", action="store_true", help="only go on; refuse to begin")
+    parser.add_argument("--device", metavar="NAME", help="cuda, cuda:1, mps, cpu; the best one unless said")
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        help="of the forward pass",
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes that read real data (as many as cores)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
 
 
 def _seconds(text: str) -> float:
@@ -142,6 +189,18 @@ def _progress(chapter: str | None) -> int:
         sys.stdout,
     )
     return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from segcore import recipes
+
+    try:
+        return recipes.train(options)
+    except KeyboardInterrupt:
+        _fail("stopped before the training began; the same command goes on")
+        return 130
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
+        return _fail(str(error))
 
 
 def _write(target: str, text: str) -> bool:

@@ -348,6 +348,36 @@ EQUIVALENT: dict[str, dict[str, list[str]]] = {
             "_distances: left out [(y - y0 - along * dy).abs()]",
         ],
     },
+    "11.2": {
+        "the mean over both axes of the map": ["aspp: 1 and 2 exchanged [(2, 3)]"],
+    },
+    "11.3": {
+        "a product has no order: height times width, channels in times channels out": [
+            "multiply_adds: 1 and 2 exchanged [(height, width)]",
+            "multiply_adds: 1 and 2 exchanged [(height, width)] #2",
+            "multiply_adds: 1 and 2 exchanged [(math.ceil(height / stride), math.ceil(width / stride))]",
+            "multiply_adds: 1 and 2 exchanged [(before, after, kernel, stride)]",
+        ],
+    },
+    "11.4": {
+        "a mean has no order": ["multiscale: 1 and 2 exchanged [(straight, mirrored)]"],
+        "False is what F.interpolate does unless told": [
+            "_resize: align_corners left out [F.interpolate(x, size, mode='bilinear', align_corners=False)]",
+        ],
+    },
+    "11.5": {
+        "SciPy's numbers are int64 already": [
+            "match_masks: dtype left out [torch.as_tensor(queries, dtype=torch.int64)]"
+        ],
+        "what is added to every cost changes no pairing": [
+            "match_masks: one more [1]",
+            "match_masks: one less [1]",
+        ],
+        "the sum over both axes of the map": [
+            "match_masks: 1 and 2 exchanged [(1, 2)]",
+            "match_masks: 1 and 2 exchanged [(1, 2)] #2",
+        ],
+    },
     "12.3": {
         "tensors of one axis: 0 and -1 name it": [
             "_curve: one less [0]",

@@ -24,6 +24,8 @@ SUPPORT = {
     "__init__.py",
     "__main__.py",
     "train.py",
+    "recipes.py",
+    "report.py",
     "checkpoints.py",
     "viz.py",
     "figures.py",
@@ -141,12 +143,12 @@ def test_operations_import_nothing_from_above(slug):
 
 # Under which extra whoever runs these files has what they import: "" is what comes with the library itself.
 NEEDS = {
-    "segcore": ("", "widgets", "lab"),
+    "segcore": ("", "widgets", "lab", "coco"),
     "solutions": ("", "widgets", "lab"),
     "book": ("", "widgets", "lab", "book"),
-    "tools": ("", "widgets", "lab", "book", "test"),
-    "tests": ("", "widgets", "lab", "book", "test"),
-    "benchmarks": ("", "widgets", "lab", "book", "test"),
+    "tools": ("", "widgets", "lab", "book", "coco", "test"),
+    "tests": ("", "widgets", "lab", "book", "coco", "test"),
+    "benchmarks": ("", "widgets", "lab", "book", "coco", "test"),
 }
 OPTIONAL = {"nbgrader"}  # the tests that need it are skipped without
 

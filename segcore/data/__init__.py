@@ -1,1 +1,1 @@
-"""Data: rendered scenes with every label, and the photographs that come with scikit-image."""
+"""Data: rendered scenes with every label, photographs that come with scikit-image, and real data sets."""
