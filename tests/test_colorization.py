@@ -24,7 +24,7 @@ from segcore.colorization import (
 )
 from segcore.data.images import photograph
 
-# The 313 points that the authors of the paper published, as ports list them: for each a* the first and last b*.
+# The 313 points that the authors published, as ports list them: of each a* the first and the last b*.
 PUBLISHED = {
     -90: (50, 90), -80: (20, 90), -70: (0, 90), -60: (-20, 90), -50: (-30, 100), -40: (-40, 100),
     -30: (-50, 100), -20: (-50, 100), -10: (-60, 100), 0: (-70, 100), 10: (-80, 90), 20: (-80, 90),

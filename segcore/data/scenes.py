@@ -218,7 +218,7 @@ def make_scenes(
     return scenes
 
 
-def ambiguous_colors(scenes: Scenes, seed: int = 0, odds: float = 0.6) -> tuple[Tensor, Tensor]:
+def ambiguous_colors(scenes: Scenes, seed: int = 0, odds: float = 0.6) -> Tensor:
     """The same scenes in other colours, of which lightness does not tell all.
 
     The floor is green and the wall grey. Each object is orange or blue, by lot: opposite colours, whose mean
