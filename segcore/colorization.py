@@ -12,7 +12,7 @@ choose:
 - :class:`ColorizationNet` is the U-Net of the last chapters, :func:`colorization_loss` trains it.
 
 So nothing is new but the target and the loss. What was changed: the paper trains a deeper network of its own
-on 1.3 million photographs and predicts at a quarter of the size; ours is small and predicts at half. The
+on over a million photographs and predicts at a quarter of the size; ours is small and predicts at half. The
 weight of a pixel is that of its likeliest bin, as in the paper; the loss is the mean over pixels, not the
 sum.
 """
