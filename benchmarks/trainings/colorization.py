@@ -10,7 +10,8 @@ the cat, that neither network sees. Beside both stand two answers that look at n
 colour of the six. Seed 0's weights are kept in half precision in ``segcore/data/weights/colorization.pt``;
 `colorization_net_for_photographs` loads them.
 
-Errors are mean distances in the ab plane, at half the size, where the networks predict.
+Errors are mean distances in the ab plane, at half the size, where the networks predict; on scenes the root of
+the mean squared distance as well, which is what regression makes small.
 """
 
 from __future__ import annotations
@@ -141,10 +142,12 @@ def on_scenes(seed: int) -> dict[str, Any]:
     share = half((scenes.instances > 0).float()[:, None])[:, 0]
     parts = {"objects": share == 1, "floor": (share == 0) & (truth[:, 0] < -15)}
     found = {"truth": truth, **answers(regression, network, tested[:, :1])}
-    scores: dict[str, Any] = {
-        name: {part: measure(ab, truth, pixels) for part, pixels in parts.items()}
-        for name, ab in found.items()
-    }
+    scores: dict[str, Any] = {}
+    for name, ab in found.items():
+        scores[name] = {part: measure(ab, truth, pixels) for part, pixels in parts.items()}
+        for part, pixels in parts.items():
+            squares = (ab - truth).square().sum(1)[pixels]
+            scores[name][part]["rms"] = round(squares.mean().sqrt().item(), 2)
     for name, each in (("plain", network), ("rebalanced", balanced)):
         p = predict(each, tested[:, :1]).softmax(1).movedim(1, -1)[parts["objects"]]  # (P, Q)
         orange, blue = (p[:, sign * each.bins[:, 1] > 5].sum(1) for sign in (1, -1))

@@ -49,7 +49,7 @@ export function labToRgb(lightness, a, b) {
 
 const [ROWS, COLUMNS, KEPT, PIXELS] = [20, 30, 8, 4]; // spots down and across, bins kept of each, pixels on its sides
 const MODE = 0.01;
-const PICTURES = [["scene", "Scene"], ["coffee", "Coffee, seen in training"], ["cat", "Cat, never seen"]];
+const PICTURES = [["scene", "Scene"], ["coffee", "Coffee (seen)"], ["cat", "Cat (unseen)"]];
 const VIEWS = [["colour", "In colour"], ["grey", "Grey"], ["truth", "As it was"]];
 const at = (picture, temperature, view = "colour") => ({ picture, temperature, view });
 const TRIALS = [
@@ -154,11 +154,11 @@ function build(figure) {
   pointable(figure, parts.view);
   const legend = key(["dot text", "at this temperature"], ["ring text colorization-mean", "mean"], ["ring text", "mode"], ["colorization-truth", "as it was"]);
   figure.first(
-    element("p", { class: "segcore-lead", text: "A network says how likely each colour is. One number decides which colour is taken." }),
+    element("p", { class: "segcore-lead", text: "How likely each colour is, and one number that decides which is taken." }),
     trials(figure, TRIALS, "Move the temperature. Point at the picture: the plane of colours shows what the network says of that spot.").node,
     element("div", { class: "pictures" }, parts.view.node,
-      element("div", { class: "plane" }, element("p", { class: "segcore-label", text: "Shares of that spot: a* to the right, b* upwards" }),
-        element("div", { class: "room" }, parts.plane))), legend, parts.controls.node, parts.words);
+      element("div", { class: "plane" }, element("p", { class: "segcore-label", text: "That spot in the ab plane" }),
+        element("div", { class: "room" }, parts.plane), legend)), parts.controls.node, parts.words);
   return parts;
 }
 
