@@ -60,7 +60,7 @@ class ColorizationWidget(CourseWidget):
     picture = traitlets.Enum(PICTURES, default_value=PICTURES[0]).tag(sync=True)
     view = traitlets.Enum(VIEWS, default_value=VIEWS[0]).tag(sync=True)
     temperature = traitlets.Float(0.38).tag(sync=True)
-    at = traitlets.List(traitlets.Int(), default_value=[86, 56]).tag(sync=True)
+    at = traitlets.List(traitlets.Int(), default_value=[94, 56]).tag(sync=True)
 
     @traitlets.default("data")
     def _default_data(self) -> dict[str, Any]:

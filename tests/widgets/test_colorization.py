@@ -1,4 +1,4 @@
-"""The widget of chapter 18: its arithmetic against torch and `segcore`, its claims, the temperature in use."""
+"""The widget of chapter 18: its arithmetic against torch, its claims, the temperature in use."""
 
 from __future__ import annotations
 
