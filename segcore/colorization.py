@@ -291,12 +291,15 @@ class ColorizationNet(nn.Module):
         self.score = nn.Conv2d(width, len(self.bins), 1)
 
     def forward(self, lightness: Tensor) -> Tensor:
-        """Lightness ``(N, 1, H, W)``, 0 to 100, to logits ``(N, Q, H / stride, W / stride)``, rounded up."""
+        """Lightness ``(N, 1, H, W)``, 0 to 100, to logits ``(N, Q, h, w)``.
+
+        h and w are H and W divided by the stride, rounded up.
+        """
         features = self.trunk(lightness / 50 - 1)
         return self.score(F.avg_pool2d(features, self.stride, ceil_mode=True))
 
     def colorize(self, image: Tensor, temperature: float = TEMPERATURE) -> Tensor:
-        """Images ``(N, 3, H, W)`` in [0, 1], whose colours are not looked at, in new colours."""
+        """Images ``(N, 3, H, W)`` in [0, 1], by their lightness alone, in new colours."""
         lightness = rgb_to_lab(inputs.image(image, channels=3))[:, :1]
         ab = decode_ab(self(lightness).float().softmax(1), temperature, self.bins)
         ab = F.interpolate(ab, lightness.shape[-2:], mode="bilinear")

@@ -189,4 +189,4 @@ def test_on_a_phone_the_plane_stands_below_the_picture(open_widget: Any):
     opened = open_widget(ColorizationWidget(), **PHONE)
     settle(opened)
     one, other = (opened.root.locator("canvas").nth(k).bounding_box() for k in range(2))
-    assert one["y"] + one["height"] <= other["y"] and one["width"] > 300 and other["width"] > 150
+    assert one["y"] + one["height"] <= other["y"] and one["width"] > 300 and other["width"] > 130
