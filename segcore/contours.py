@@ -24,7 +24,7 @@ from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
 from segcore import inputs
-from segcore.superpixels import rgb_to_lab
+from segcore.color import rgb_to_lab
 
 __all__ = ["contour_probability", "contour_strength", "half_disc_kernels", "spectral_contours"]
 

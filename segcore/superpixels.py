@@ -46,6 +46,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from segcore import inputs
+from segcore.color import rgb_to_lab
 
 __all__ = [
     "achievable_segmentation_accuracy",
@@ -63,12 +64,6 @@ __all__ = [
 _EDGES = 1 << 15  # between two cleanings: enough that arrays pay, few enough that a cleaning comes in time
 _PIXELS = 1 << 18  # whose distances are worked out at once, nine each: 9 MB
 _FAR = 1e12  # the distance of a centre that does not exist
-_WHITE = (0.95047, 1.0, 1.08883)  # CIE XYZ of D65, the white of sRGB
-_TO_XYZ = (
-    (0.412453, 0.357580, 0.180423),
-    (0.212671, 0.715160, 0.072169),
-    (0.019334, 0.119193, 0.950227),
-)
 
 
 # --- Felzenszwalb and Huttenlocher ---
@@ -410,27 +405,6 @@ def _neighbours(parts: NDArray) -> NDArray:
 
 
 # --- Colour ---
-
-
-def rgb_to_lab(image: Tensor) -> Tensor:
-    """CIELAB of sRGB: lightness from 0 to 100, and two axes of colour, green to red and blue to yellow.
-
-    Args:
-        image: float ``(3, H, W)`` in [0, 1].
-
-    Returns:
-        float32, of the same shape: L*, a*, b*, for white D65.
-
-    Example:
-        >>> rgb_to_lab(torch.tensor([1.0, 0.0, 0.0])[:, None, None]).flatten()
-        tensor([53.2406, 80.0923, 67.2027])
-    """
-    rgb = inputs.image(image, channels=3, form="C H W").float()
-    linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055).pow(2.4), rgb / 12.92)
-    to_xyz = linear.new_tensor(_TO_XYZ) / linear.new_tensor(_WHITE)[:, None]
-    xyz = torch.tensordot(to_xyz, linear, dims=1)
-    x, y, z = torch.where(xyz > 0.008856, xyz.clamp(min=0.008856).pow(1 / 3), 7.787 * xyz + 16 / 116)
-    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
 def mosaic(image: Tensor, labels: Tensor) -> Tensor:

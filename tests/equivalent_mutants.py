@@ -449,4 +449,14 @@ EQUIVALENT: dict[str, dict[str, list[str]]] = {
             "extra and missed exchanged",
         ],
     },
+    "18.1": {
+        "the bin of least mean is the bin of least sum": [
+            "_squares: mean instead [(ab.movedim(1, -1)[..., None, :] - bins).square().sum(-1)]",
+        ],
+    },
+    "18.3": {
+        "a factor that all weights share is divided out": [
+            "rebalance: one more [1]",
+        ],
+    },
 }

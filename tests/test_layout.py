@@ -30,6 +30,7 @@ SUPPORT = {
     "viz.py",
     "figures.py",
     "inputs.py",
+    "color.py",
     "tracing.py",
     "windows.py",
     "detection.py",

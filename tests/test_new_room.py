@@ -44,7 +44,7 @@ def house(tmp_path_factory):
     for name in ("_toc.yml", "_config.yml", "pyproject.toml"):
         shutil.copy(ROOT / name, root)
     for path in [*root.rglob("*colorization*"), root / "tests" / "test_new_room.py"]:
-        path.unlink()  # should the room stand one day
+        path.unlink()  # the room that stands: it is laid out anew
     toc = (root / "_toc.yml").read_text()
     (root / "_toc.yml").write_text(
         re.sub(r" *- file: book/18.*\n *sections:\n(.*18_colorization\n)*", "", toc)

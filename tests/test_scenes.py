@@ -10,8 +10,9 @@ from dataclasses import fields
 import pytest
 import torch
 
+from segcore.color import lab_to_rgb, rgb_to_lab
 from segcore.data import _raycast, _world
-from segcore.data.scenes import CLASSES, KEYPOINTS, Scene, Scenes, arrange, make_scenes
+from segcore.data.scenes import CLASSES, KEYPOINTS, Scene, Scenes, ambiguous_colors, arrange, make_scenes
 
 
 @pytest.fixture(scope="module")
@@ -365,3 +366,34 @@ def test_what_is_arranged_is_what_is_rendered():
         assert torch.equal(arranged.kind, rendered.object_classes)
     with pytest.raises(ValueError, match="difficulty"):
         arrange(1, difficulty="hard")
+
+
+def test_ambiguous_colours_keep_the_lightness_and_tell_nothing_else():
+    scenes = make_scenes(60, size=48, seed=3)
+    lab = ambiguous_colors(scenes, seed=1)
+    plain = rgb_to_lab(scenes.image)
+    assert torch.equal(lab[:, 0], plain[:, 0])
+    assert (rgb_to_lab(lab_to_rgb(lab)) - lab).norm(dim=1).mean() < 0.1  # a screen shows nearly all of it
+    lots = []
+    for n, scene in enumerate(scenes):
+        for mask in scene.masks:
+            b = lab[n, 2][mask]
+            assert (b >= 0).all() or (b <= 0).all()  # one colour an object
+            lots.append(bool(b.sum() > 0))
+    assert 0.5 < sum(lots) / len(lots) < 0.7
+    floor = (scenes.instances == 0) & (scenes.normals[:, 1] < -0.5)
+    wall = (scenes.instances == 0) & ~floor
+    assert (lab[:, 1][floor] <= 0).all() and lab[:, 1][floor].mean() < -15
+    assert lab[:, 1:].movedim(1, -1)[wall].abs().max() == 0
+    for odds, sign in ((0, -1), (1, 1)):
+        assert (sign * ambiguous_colors(scenes, odds=odds)[:, 2][scenes.instances > 0] >= 0).all()
+    assert not torch.equal(ambiguous_colors(scenes, seed=2), lab)
+    assert torch.equal(ambiguous_colors(scenes, seed=1), lab)
+
+
+def test_ambiguous_colours_refuse_what_makes_no_sense():
+    scenes = make_scenes(1, size=32)
+    with pytest.raises(TypeError, match="make_scenes"):
+        ambiguous_colors(scenes.image)
+    with pytest.raises(ValueError, match="odds"):
+        ambiguous_colors(scenes, odds=1.5)

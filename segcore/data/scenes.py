@@ -23,12 +23,23 @@ from dataclasses import dataclass, fields
 from typing import overload
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from segcore import inputs
+from segcore.color import rgb_to_lab
 from segcore.data import _raycast, _world
 
-__all__ = ["CLASSES", "DIFFICULTIES", "KEYPOINTS", "Scene", "Scenes", "arrange", "make_scenes"]
+__all__ = [
+    "CLASSES",
+    "DIFFICULTIES",
+    "KEYPOINTS",
+    "Scene",
+    "Scenes",
+    "ambiguous_colors",
+    "arrange",
+    "make_scenes",
+]
 
 CLASSES = ("background", "sphere", "box", "cylinder")
 """Names of the labels 0 to 3; the background is floor and wall."""
@@ -42,6 +53,9 @@ point on which it rests."""
 DIFFICULTIES = ("color", "shape")
 """`color`: a class leans to a hue (sphere red, box blue, cylinder green), with overlap.
 `shape`: hue tells nothing."""
+
+GREY, GREEN, BLUE, ORANGE = (0.0, 0.0), (-30.0, 30.0), (-8.0, -32.0), (8.0, 32.0)
+"""a* and b* of `ambiguous_colors`."""
 
 _RAYS = 32768  # rendered at once: few enough for the processor's cache
 _WORLDS = 1024  # scenes drawn at once, before any ray is cast
@@ -229,6 +243,45 @@ def arrange(
         direction = _raycast.rays(world, (height, width), focal)
         near, _ = _raycast.spans(world, _raycast.camera_position(world), direction)
         return _remove_unseen(world, direction, near)[0]
+
+
+def ambiguous_colors(scenes: Scenes, seed: int = 0, odds: float = 0.6) -> Tensor:
+    """The same scenes in other colours, of which lightness does not tell all.
+
+    The floor is green and the wall grey. Each object is orange or blue, by lot: opposite colours, whose mean
+    is grey. Lightness stays exactly what it was, so nothing in a grey picture says which of the two it is.
+    Very dark and very bright places have less colour, so that a screen can show nearly all of it.
+
+    Args:
+        scenes: From `make_scenes`.
+        seed: Of the lots.
+        odds: How often an object is orange, from 0 to 1.
+
+    Returns:
+        CIELAB, float32 ``(N, 3, H, W)``; lightness is that of the images.
+
+    Raises:
+        TypeError: Not scenes, or no numbers.
+        ValueError: Numbers out of range.
+
+    Example:
+        >>> scenes = make_scenes(2, size=32)
+        >>> ambiguous_colors(scenes).shape
+        torch.Size([2, 3, 32, 32])
+        >>> ambiguous_colors(scenes, odds=1)[:, 2][scenes.instances > 0].min() >= 0  # yellow, never blue
+        tensor(True)
+    """
+    inputs.instance(scenes, "scenes", Scenes, "make them with make_scenes")
+    odds = inputs.number(odds, "odds", least=0, most=1)
+    generator = torch.Generator().manual_seed(inputs.whole(seed, "seed", least=0))
+    lots = torch.rand(scenes.object_classes.shape, generator=generator) < odds  # (N, M)
+    orange = F.pad(lots, (1, 0)).gather(1, scenes.instances.flatten(1)).view_as(scenes.instances)
+    floor = (scenes.normals[:, 1] < -0.5).long()
+    kind = torch.where(scenes.instances > 0, 2 + orange.long(), floor)
+    lightness = rgb_to_lab(scenes.image)[:, :1]
+    vivid = (2 - (lightness / 25 - 2).abs()).clamp(0, 1)  # 1 from 25 to 75, 0 at 0 and at 100
+    hues = torch.tensor([GREY, GREEN, BLUE, ORANGE])[kind].movedim(-1, 1)
+    return torch.cat([lightness, hues * vivid], 1)
 
 
 def _render_all(world: _world.World, out: Scenes, antialias: bool) -> None:

@@ -1,0 +1,773 @@
+"""Exercises of chapter 18: quantise, encode softly, rebalance, the loss, and the annealed mean.
+
+The references are written apart from `segcore.colorization`. Every mistake is one of them with one fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segcore.checks.exercise import Case, Exercise, Mistake, reaches_gradient
+
+__all__ = ["EXERCISES"]
+
+
+def _column(*values: float) -> Tensor:
+    """One pixel with these channels, ``(1, C, 1, 1)``."""
+    return torch.tensor(values).reshape(1, -1, 1, 1)
+
+
+def _random_ab(generator: torch.Generator, count: int, height: int, width: int) -> Tensor:
+    return 70 * (2 * torch.rand(count, 2, height, width, generator=generator) - 1)
+
+
+def _random_bins(generator: torch.Generator, count: int) -> Tensor:
+    return (160 * torch.rand(count, 2, generator=generator) - 80).round()
+
+
+def _distributions(generator: torch.Generator, *shape: int) -> Tensor:
+    return (2 * torch.randn(*shape, generator=generator)).softmax(1)
+
+
+# 18.1 ----------------------------------------------------------------------------------------------
+
+
+def _squares(ab: Tensor, bins: Tensor) -> Tensor:
+    """Squared distance of each pixel to each bin, ``(N, H, W, Q)``."""
+    return (ab.movedim(1, -1)[..., None, :] - bins).square().sum(-1)
+
+
+def nearest_bin(ab: Tensor, bins: Tensor) -> Tensor:
+    """The index of the bin that is nearest to each pixel's colour."""
+    return _squares(ab, bins).argmin(-1)
+
+
+def _by(distance: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """The nearest by another distance, of differences ``(N, H, W, Q, 2)``."""
+    return lambda ab, bins: distance(ab.movedim(1, -1)[..., None, :] - bins).argmin(-1)
+
+
+def _channels_not_moved(ab: Tensor, bins: Tensor) -> Tensor:
+    count, _, height, width = ab.shape
+    return nearest_bin(ab.reshape(-1, 2).T[None, :, None], bins).reshape(count, height, width)
+
+
+def _last_of_equals(ab: Tensor, bins: Tensor) -> Tensor:
+    return len(bins) - 1 - nearest_bin(ab, bins.flip(0))
+
+
+def _quantise_cases(generator: torch.Generator) -> list[Case]:
+    three = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    cases = [
+        Case((_column(6.0, 3.0), three), "the by-hand example"),
+        Case((_column(5.0, 0.0), three), "two bins are equally near: the one that comes first"),
+        Case(
+            (_column(4.0, 4.0), torch.tensor([[10.0, 4.0], [8.0, 8.0], [-40.0, -40.0]])),
+            "by the straight way",
+        ),
+        Case((_column(300.0, -10.0), three), "a colour far from all bins"),
+    ]
+    for count, height, width, number in ((2, 3, 5, 7), (1, 6, 4, 30), (3, 5, 2, 12)):
+        cases.append(Case((_random_ab(generator, count, height, width), _random_bins(generator, number))))
+    return cases
+
+
+QUANTISE = Exercise(
+    "18.1",
+    "A class for each colour",
+    nearest_bin,
+    _quantise_cases,
+    plan=(
+        "You need the difference of every pixel to every bin: one axis more than the image has.",
+        "Bring the channels of the image to the end, and give it a new axis for the bins before them.",
+        "Square, add up over a and b: what is left has one number for each pixel and bin.",
+        "The answer is where that number is smallest along the bins' axis, not how small it is.",
+    ),
+    mistakes=(
+        Mistake(
+            "distances along the axes",
+            _by(lambda off: off.abs().sum(-1)),
+            "You add up the differences of a and b. How long is the straight way, by Pythagoras?",
+        ),
+        Mistake(
+            "larger of the two differences",
+            _by(lambda off: off.abs().amax(-1)),
+            "You take the larger one of two differences. Both of them make the distance.",
+        ),
+        Mistake(
+            "differences with their signs",
+            _by(lambda off: off.sum(-1)),
+            "Your differences keep their signs, so far off on one side looks near. Square them first.",
+        ),
+        Mistake(
+            "only a",
+            _by(lambda off: off[..., 0].abs()),
+            "Only a* counts in yours. A colour has a* and b*.",
+        ),
+        Mistake(
+            "only b",
+            _by(lambda off: off[..., 1].abs()),
+            "Only b* counts in yours. A colour has a* and b*.",
+        ),
+        Mistake(
+            "a and b exchanged",
+            lambda ab, bins: nearest_bin(ab.flip(1), bins),
+            "The a* of the pixels is compared with the b* of the bins. Which column of the bins is which?",
+        ),
+        Mistake(
+            "the farthest",
+            lambda ab, bins: _squares(ab, bins).argmax(-1),
+            "You find the bin that is farthest away. Look at the argmax.",
+        ),
+        Mistake(
+            "scalar product",
+            lambda ab, bins: torch.einsum("nkhw,qk->nhwq", ab, bins).argmax(-1),
+            "A large product of two vectors is not a small distance: long bins win it. What about the "
+            "length of each bin?",
+        ),
+        Mistake(
+            "channels not moved",
+            _channels_not_moved,
+            "For one pixel you are right. reshape alone takes the a* of two neighbours for a* and b* of one. "
+            "Bring the channels to the end first.",
+        ),
+        Mistake(
+            "last of equals",
+            _last_of_equals,
+            "Where two bins are equally near the one that comes first is asked; you take the last.",
+        ),
+        Mistake(
+            "first image for all",
+            lambda ab, bins: nearest_bin(ab[:1], bins).repeat(len(ab), 1, 1),
+            "Your answer for each image is that of the first one.",
+        ),
+        Mistake(
+            "the bin's colour",
+            lambda ab, bins: bins[nearest_bin(ab, bins)].movedim(-1, 1),
+            "You return the colours of the bins. Their indices are asked: what a classifier predicts.",
+        ),
+        Mistake(
+            "the distance itself",
+            lambda ab, bins: _squares(ab, bins).amin(-1).sqrt(),
+            "You return how far the nearest bin is. Which one it is was asked.",
+        ),
+    ),
+)
+
+
+# 18.2 ----------------------------------------------------------------------------------------------
+
+
+def soft_encode(ab: Tensor, bins: Tensor, neighbors: int, sigma: float) -> Tensor:
+    """Gaussian shares of the nearest bins, ``(N, Q, H, W)``."""
+    squares, index = _squares(ab, bins).topk(neighbors, largest=False)
+    shares = (-squares / (2 * sigma**2)).softmax(-1)
+    empty = shares.new_zeros(*shares.shape[:-1], len(bins))
+    return empty.scatter(-1, index, shares).movedim(-1, 1)
+
+
+Shares = Callable[[Tensor, float], Tensor]
+
+
+def _shared(shares: Shares, largest: bool = False) -> Callable[[Tensor, Tensor, int, float], Tensor]:
+    """Other shares of the chosen bins, from their squared distances."""
+
+    def wrong(ab: Tensor, bins: Tensor, neighbors: int, sigma: float) -> Tensor:
+        squares, index = _squares(ab, bins).topk(neighbors, largest=largest)
+        found = shares(squares, sigma)
+        return torch.zeros(*found.shape[:-1], len(bins)).scatter(-1, index, found).movedim(-1, 1)
+
+    return wrong
+
+
+def _normal(values: Tensor) -> Tensor:
+    return values / values.sum(-1, keepdim=True)
+
+
+def _gauss_of_all(ab: Tensor, bins: Tensor, neighbors: int, sigma: float) -> Tensor:
+    """Shares among all bins first, and then those of the nearest."""
+    whole = soft_encode(ab, bins, len(bins), sigma)
+    kept = soft_encode(ab, bins, neighbors, 1e3) > 0
+    return whole * kept
+
+
+def _whole_image(ab: Tensor, bins: Tensor, neighbors: int, sigma: float) -> Tensor:
+    raw = _shared(lambda squares, s: (-squares / (2 * s**2)).exp())(ab, bins, neighbors, sigma)
+    return raw / raw.sum((1, 2, 3), keepdim=True)
+
+
+def _encode_cases(generator: torch.Generator) -> list[Case]:
+    three = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 50.0]])
+    row = torch.tensor([[0.0, 0.0], [10.0, 0.0], [20.0, 0.0], [30.0, 0.0]])
+    cases = [
+        Case((_column(2.5, 0.0), three, 2, 5.0), "the by-hand example"),
+        Case((_column(9.0, 0.0), row, 3, 8.0), "three bins share, and the Gaussian is wider"),
+        Case((_column(9.0, 3.0), row, 1, 8.0), "one bin takes all"),
+        Case(
+            (_column(200.0, 10.0), row, 2, 5.0), "a colour far from all bins: still shares that add up to 1"
+        ),
+    ]
+    for count, height, width, number, neighbors, sigma in (
+        (2, 3, 4, 9, 3, 20.0),
+        (1, 5, 2, 30, 5, 9.0),
+        (3, 2, 3, 14, 4, 14.0),
+    ):
+        ab = _random_ab(generator, count, height, width)
+        cases.append(Case((ab, _random_bins(generator, number), neighbors, sigma)))
+    return cases
+
+
+ENCODE = Exercise(
+    "18.2",
+    "Neighbours share a pixel",
+    soft_encode,
+    _encode_cases,
+    any_float=True,
+    plan=(
+        "Take the squared distances of 18.1. Of each pixel you need the few smallest, and where they stand: "
+        "topk gives both.",
+        "Turn squared distances into shares: share = exp(−d² / …), divided by the sum over the chosen bins.",
+        "Far colours make every exp 0. A softmax of the exponents does the same and never has 0 / 0.",
+        "Put the shares into a map of zeros at the bins' places (scatter), and bring the bins to axis 1.",
+    ),
+    mistakes=(
+        Mistake(
+            "all bins share",
+            lambda ab, bins, neighbors, sigma: soft_encode(ab, bins, len(bins), sigma),
+            "In yours all bins have a share. Only the nearest ones should: how many says `neighbors`.",
+        ),
+        Mistake(
+            "always five",
+            lambda ab, bins, neighbors, sigma: soft_encode(ab, bins, min(5, len(bins)), sigma),
+            "You always share among five bins. The function is told how many.",
+        ),
+        Mistake(
+            "always sigma 5",
+            lambda ab, bins, neighbors, sigma: soft_encode(ab, bins, neighbors, 5.0),
+            "At σ = 5 you are right. The function is told how wide the Gaussian is.",
+        ),
+        Mistake(
+            "distance not squared",
+            _shared(lambda squares, sigma: (-squares.sqrt() / (2 * sigma**2)).softmax(-1)),
+            "Your exponent has the distance. A Gaussian has its square.",
+        ),
+        Mistake(
+            "two forgotten",
+            _shared(lambda squares, sigma: (-squares / sigma**2).softmax(-1)),
+            "Your Gaussian is too narrow. What stands below d² in the exponent?",
+        ),
+        Mistake(
+            "sigma not squared",
+            _shared(lambda squares, sigma: (-squares / (2 * sigma)).softmax(-1)),
+            "Your Gaussian has the wrong width: d² has the unit of σ squared.",
+        ),
+        Mistake(
+            "plain division",
+            _shared(lambda squares, sigma: _normal((-squares / (2 * sigma**2)).exp())),
+            "Near colours are right. For a colour far from all bins every exp is 0, and you divide 0 by 0.",
+        ),
+        Mistake(
+            "not divided",
+            _shared(lambda squares, sigma: (-squares / (2 * sigma**2)).exp()),
+            "Your shares do not add up to 1. They are to be a distribution.",
+        ),
+        Mistake(
+            "divided by all",
+            _gauss_of_all,
+            "You divide by the sum over all bins and then drop most of them. What is kept must add up to 1.",
+        ),
+        Mistake(
+            "divided by the image",
+            _whole_image,
+            "You divide by the sum over the whole image. Each pixel has a distribution of its own.",
+        ),
+        Mistake(
+            "equal shares",
+            _shared(lambda squares, sigma: torch.full_like(squares, 1 / squares.shape[-1])),
+            "Your bins share equally. The nearer one should have more.",
+        ),
+        Mistake(
+            "one over the distance",
+            _shared(lambda squares, sigma: _normal(1 / squares.sqrt().clamp(min=1e-6))),
+            "You share by 1 / distance. A Gaussian of the distance is asked.",
+        ),
+        Mistake(
+            "the farthest share",
+            _shared(lambda squares, sigma: (-squares / (2 * sigma**2)).softmax(-1), largest=True),
+            "The bins that share in yours are the farthest ones.",
+        ),
+        Mistake(
+            "farther is more",
+            _shared(lambda squares, sigma: (squares / (2 * sigma**2)).softmax(-1)),
+            "In yours the farther one of the chosen bins gets more. Look at the sign of the exponent.",
+        ),
+        Mistake(
+            "nearest alone",
+            lambda ab, bins, neighbors, sigma: soft_encode(ab, bins, 1, sigma),
+            "You give all to the nearest bin. Its neighbours should have a share.",
+        ),
+        Mistake(
+            "a and b exchanged",
+            lambda ab, bins, neighbors, sigma: soft_encode(ab.flip(1), bins, neighbors, sigma),
+            "The a* of the pixels is compared with the b* of the bins.",
+        ),
+        Mistake(
+            "bins at the end",
+            lambda ab, bins, neighbors, sigma: soft_encode(ab, bins, neighbors, sigma).movedim(1, -1),
+            "The shares are there, with the bins along the last axis. They belong to axis 1, like logits.",
+        ),
+    ),
+)
+
+
+# 18.3 ----------------------------------------------------------------------------------------------
+
+
+def rebalance(prior: Tensor, uniform: float) -> Tensor:
+    """Weights that fall with how common a bin is, and are 1 on average over the pixels."""
+    weights = 1 / ((1 - uniform) * prior + uniform / len(prior))
+    return weights / (prior * weights).sum()
+
+
+Weigh = Callable[[Tensor, float], Tensor]
+
+
+def _mixed(prior: Tensor, uniform: float) -> Tensor:
+    return (1 - uniform) * prior + uniform / len(prior)
+
+
+def _weighed(raw: Weigh) -> Weigh:
+    """Other weights before they are brought to a mean of 1."""
+
+    def wrong(prior: Tensor, uniform: float) -> Tensor:
+        weights = raw(prior, uniform)
+        return weights / (prior * weights).sum()
+
+    return wrong
+
+
+def _rebalance_cases(generator: torch.Generator) -> list[Case]:
+    cases = [
+        Case((torch.tensor([0.75, 0.25]), 0.5), "the by-hand example"),
+        Case((torch.tensor([0.75, 0.25]), 0.2), "less of the uniform part"),
+        Case((torch.tensor([0.6, 0.4, 0.0, 0.0]), 0.5), "two bins that never occur"),
+        Case((torch.tensor([0.25, 0.25, 0.25, 0.25]), 0.5), "all equally common: all weights are 1"),
+    ]
+    for count, uniform in ((7, 0.5), (30, 0.3), (12, 0.8)):
+        prior = (2 * torch.randn(count, generator=generator)).softmax(0)
+        cases.append(Case((prior, uniform)))
+    return cases
+
+
+REBALANCE = Exercise(
+    "18.3",
+    "Rare colours count more",
+    rebalance,
+    _rebalance_cases,
+    any_float=True,
+    plan=(
+        "Mix the prior with the uniform distribution: a part 1 − λ of the one, a part λ of the other. With Q "
+        "bins the uniform distribution is 1 / Q everywhere.",
+        "The weight before scaling is one over the mixture.",
+        "The mean weight of a pixel is Σ prior · weight, for a bin with much prior has many pixels.",
+        "Divide by that mean, so that it becomes 1.",
+    ),
+    mistakes=(
+        Mistake(
+            "not scaled",
+            lambda prior, uniform: 1 / _mixed(prior, uniform),
+            "The ratios of your weights are right. Their mean over the pixels should be 1.",
+        ),
+        Mistake(
+            "mean over the bins",
+            lambda prior, uniform: (w := 1 / _mixed(prior, uniform)) / w.mean(),
+            "The mean of your weights over the bins is 1. Over the pixels is asked: common bins have more.",
+        ),
+        Mistake(
+            "sum is 1",
+            lambda prior, uniform: (w := 1 / _mixed(prior, uniform)) / w.sum(),
+            "Your weights add up to 1. They are no distribution: their mean over the pixels should be 1.",
+        ),
+        Mistake(
+            "mean by the mixture",
+            lambda prior, uniform: (w := 1 / _mixed(prior, uniform)) / (_mixed(prior, uniform) * w).sum(),
+            "You take the mean with the mixture. How often a pixel falls into a bin says the prior itself.",
+        ),
+        Mistake(
+            "always one half",
+            lambda prior, uniform: rebalance(prior, 0.5),
+            "At λ = ½ you are right. The function is told λ.",
+        ),
+        Mistake(
+            "parts exchanged",
+            lambda prior, uniform: rebalance(prior, 1 - uniform),
+            "Which of both gets the part λ? At λ = 1 all weights should be equal.",
+        ),
+        Mistake(
+            "no uniform part",
+            _weighed(lambda prior, uniform: 1 / prior),
+            "A bin that never occurs weighs infinitely much in yours. Where is the uniform part?",
+        ),
+        Mistake(
+            "uniform is not divided by Q",
+            _weighed(lambda prior, uniform: 1 / ((1 - uniform) * prior + uniform)),
+            "Your uniform part adds λ to every bin. The uniform distribution has 1 / Q in each.",
+        ),
+        Mistake(
+            "uniform added",
+            _weighed(lambda prior, uniform: 1 / (prior + uniform / len(prior))),
+            "You add the uniform part to the whole prior. In a mixture the prior keeps a part 1 − λ.",
+        ),
+        Mistake(
+            "no reciprocal",
+            _weighed(_mixed),
+            "Common bins weigh most in yours. It should be the other way round.",
+        ),
+        Mistake(
+            "reciprocals mixed",
+            _weighed(lambda prior, uniform: (1 - uniform) / prior.clamp(min=1e-8) + uniform * len(prior)),
+            "You mix two reciprocals. The distributions are mixed first; of the mixture you take one over.",
+        ),
+        Mistake(
+            "one less",
+            _weighed(lambda prior, uniform: 1 - _mixed(prior, uniform)),
+            "Your weights are 1 less the mixture. One over it is asked: half as common, twice as heavy.",
+        ),
+        Mistake(
+            "logarithm",
+            _weighed(lambda prior, uniform: -_mixed(prior, uniform).log()),
+            "Your weights are minus a logarithm. One over the mixture is asked.",
+        ),
+        Mistake(
+            "root",
+            _weighed(lambda prior, uniform: _mixed(prior, uniform).rsqrt()),
+            "Your weights grow with the root only. One over the mixture is asked.",
+        ),
+    ),
+)
+
+
+# 18.4 ----------------------------------------------------------------------------------------------
+
+
+def color_loss(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Cross-entropy with soft targets, each pixel weighed by the bin that its target holds most of."""
+    losses = -(target * logits.log_softmax(1)).sum(1)
+    return (weights[target.argmax(1)] * losses).mean()
+
+
+Parts = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+def _lost(put: Parts) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The losses and weights of the pixels put together otherwise: ``put(losses, w, logits, target)``."""
+
+    def wrong(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+        losses = -(target * logits.log_softmax(1)).sum(1)
+        return put(losses, weights[target.argmax(1)], logits, target)
+
+    return wrong
+
+
+def _weighed_inside(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    return -(weights[:, None, None] * target * logits.log_softmax(1)).sum(1).mean()
+
+
+def _mean_weight(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    losses = -(target * logits.log_softmax(1)).sum(1)
+    return (torch.einsum("nqhw,q->nhw", target, weights) * losses).mean()
+
+
+def _by_prediction(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    losses = -(target * logits.log_softmax(1)).sum(1)
+    return (weights[logits.argmax(1)] * losses).mean()
+
+
+def _torch_weights(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    return F.cross_entropy(logits, target.argmax(1), weights)
+
+
+def _loss_cases(generator: torch.Generator) -> list[Case]:
+    two = torch.zeros(1, 2, 1, 2)
+    target = torch.tensor([[[[0.75, 0.25]], [[0.25, 0.75]]]])
+    sure = torch.tensor([[[[2.0, 0.0]], [[0.0, 1.0]]]])
+    cases = [
+        Case((two, target, torch.tensor([2.0, 1.0])), "the by-hand example"),
+        Case((sure, target, torch.tensor([1.0, 1.0])), "all weights are 1"),
+        Case((sure.flip(1), target, torch.tensor([3.0, 0.5])), "what is predicted is wrong"),
+        Case((100 * sure, target, torch.tensor([1.0, 2.0])), "very sure: the loss stays finite"),
+    ]
+    for count, bins, height, width in ((2, 5, 3, 4), (1, 12, 6, 2), (3, 4, 2, 5)):
+        logits = 2 * torch.randn(count, bins, height, width, generator=generator)
+        soft = _distributions(generator, count, bins, height, width)
+        cases.append(Case((logits, soft, 0.3 + 2 * torch.rand(bins, generator=generator))))
+    return cases
+
+
+LOSS = Exercise(
+    "18.4",
+    "A loss for distributions",
+    color_loss,
+    _loss_cases,
+    any_float=True,
+    properties=(
+        reaches_gradient(
+            0,
+            lambda: (torch.zeros(1, 2, 1, 2), torch.full((1, 2, 1, 2), 0.5), torch.ones(2)),
+            "logits",
+        ),
+    ),
+    plan=(
+        "Take log_softmax of the logits along the bins: small probabilities are safe that way.",
+        "The loss of a pixel is −Σ target · …, over the bins.",
+        "Which bin does each target hold most of? An argmax along the bins finds it; look up its weight.",
+        "Multiply, then one mean over all pixels of all images.",
+    ),
+    mistakes=(
+        Mistake(
+            "weights ignored",
+            _lost(lambda losses, w, logits, target: losses.mean()),
+            "With equal weights you are right. What are the weights for?",
+        ),
+        Mistake(
+            "weights inside the sum",
+            _weighed_inside,
+            "You weigh each bin of a target. A pixel has one weight, that of the bin it holds most of.",
+        ),
+        Mistake(
+            "mean weight of the target",
+            _mean_weight,
+            "You average the weights of all bins in a target. Only the likeliest bin's weight is asked.",
+        ),
+        Mistake(
+            "weight of the prediction",
+            _by_prediction,
+            "You look up the weight of the predicted bin. A network could dodge heavy weights that way.",
+        ),
+        Mistake(
+            "divided by the weights",
+            _lost(lambda losses, w, logits, target: (w * losses).sum() / w.sum()),
+            "You divide by the sum of the weights. The task has a plain mean over the pixels.",
+        ),
+        Mistake(
+            "hard targets with torch's weights",
+            _torch_weights,
+            "You keep one bin of each target, and torch divides by the weights' sum. All of it counts.",
+        ),
+        Mistake(
+            "hard targets",
+            _lost(
+                lambda losses, w, logits, target: (
+                    w * F.cross_entropy(logits, target.argmax(1), reduction="none")
+                ).mean()
+            ),
+            "You keep only the likeliest bin of each target. Its neighbours have a share, too.",
+        ),
+        Mistake(
+            "sum over pixels",
+            _lost(lambda losses, w, logits, target: (w * losses).sum()),
+            "You add up all pixels, so that large images lose more. The mean is asked.",
+        ),
+        Mistake(
+            "mean over the bins",
+            _lost(lambda losses, w, logits, target: (w * losses).mean() / logits.shape[1]),
+            "You average over the bins as well. Over the bins it is a sum.",
+        ),
+        Mistake(
+            "softmax twice",
+            _lost(
+                lambda losses, w, logits, target: (
+                    w * F.cross_entropy(logits.softmax(1), target, reduction="none")
+                ).mean()
+            ),
+            "cross_entropy and log_softmax take logits. Yours have been through a softmax already.",
+        ),
+        Mistake(
+            "softmax over the columns",
+            _lost(lambda losses, w, logits, target: (w * -(target * logits.log_softmax(-1)).sum(1)).mean()),
+            "Your softmax runs along the image's columns. The probabilities of the bins should add up to 1.",
+        ),
+        Mistake(
+            "no logarithm",
+            _lost(lambda losses, w, logits, target: (w * -(target * logits.softmax(1)).sum(1)).mean()),
+            "You take the probability itself. Where is the logarithm?",
+        ),
+        Mistake(
+            "logarithm of the softmax",
+            _lost(lambda losses, w, logits, target: (w * -(target * logits.softmax(1).log()).sum(1)).mean()),
+            "Right, until a probability is rounded to 0: its logarithm is infinite. Is there one safe step?",
+        ),
+        Mistake(
+            "sign forgotten",
+            _lost(lambda losses, w, logits, target: -(w * losses).mean()),
+            "Yours is smallest where the network is most wrong. Look at the sign.",
+        ),
+        Mistake(
+            "divergence",
+            _lost(
+                lambda losses, w, logits, target: (
+                    w * (target * (target.clamp(min=1e-12).log() - logits.log_softmax(1))).sum(1)
+                ).mean()
+            ),
+            "You took off the target's own entropy, as kl_div does. Cross-entropy is asked.",
+        ),
+        Mistake(
+            "squared error",
+            _lost(
+                lambda losses, w, logits, target: (w * (logits.softmax(1) - target).square().sum(1)).mean()
+            ),
+            "You square the difference of two distributions. Cross-entropy is asked.",
+        ),
+    ),
+)
+
+
+# 18.5 ----------------------------------------------------------------------------------------------
+
+
+def annealed_mean(probabilities: Tensor, temperature: float, bins: Tensor) -> Tensor:
+    """The mean colour of each pixel's sharpened distribution, ``(N, 2, H, W)``."""
+    sharp = (probabilities.log() / temperature).softmax(1)
+    return torch.einsum("nqhw,qk->nkhw", sharp, bins)
+
+
+Sharpen = Callable[[Tensor, float], Tensor]
+
+
+def _sharpened(sharpen: Sharpen) -> Callable[[Tensor, float, Tensor], Tensor]:
+    """Another way to sharpen."""
+    return lambda probabilities, temperature, bins: torch.einsum(
+        "nqhw,qk->nkhw", sharpen(probabilities, temperature), bins
+    )
+
+
+def _mode(probabilities: Tensor, temperature: float, bins: Tensor) -> Tensor:
+    return bins[probabilities.argmax(1)].movedim(-1, 1)
+
+
+def _power(p: Tensor, temperature: float) -> Tensor:
+    raised = p ** (1 / temperature)
+    return raised / raised.sum(1, keepdim=True)
+
+
+def _anneal_cases(generator: torch.Generator) -> list[Case]:
+    bins = torch.tensor([[60.0, 0.0], [-40.0, 10.0]])
+    mixed = torch.tensor([0.7, 0.3]).reshape(1, 2, 1, 1)
+    three = torch.tensor([[0.0, 0.0], [50.0, 0.0], [0.0, 80.0]])
+    cases = [
+        Case((mixed, 0.5, bins), "the by-hand example"),
+        Case((mixed, 1.0, bins), "T = 1 is the plain mean"),
+        Case((_column(0.5, 0.5, 0.0), 0.38, three), "a bin with probability 0"),
+        Case((_column(0.4, 0.35, 0.25), 2.0, three), "a hot one: flatter than before"),
+        Case((_column(0.4, 0.35, 0.25), 0.005, three), "very cold: the mode, and no 0 / 0"),
+    ]
+    for count, number, height, width, temperature in (
+        (2, 5, 3, 4, 0.38),
+        (1, 20, 5, 2, 0.7),
+        (3, 9, 2, 6, 0.25),
+    ):
+        p = _distributions(generator, count, number, height, width)
+        cases.append(Case((p, temperature, _random_bins(generator, number))))
+    return cases
+
+
+ANNEAL = Exercise(
+    "18.5",
+    "From mean to mode",
+    annealed_mean,
+    _anneal_cases,
+    tolerance=1e-4,
+    any_float=True,
+    plan=(
+        "p to the power 1 / T is exp of log(p) / T. Do you know a function that takes exp of everything and "
+        "divides by the sum?",
+        "It runs along the bins: each pixel has a distribution of its own. log(0) is −∞, whose share is 0.",
+        "The colour is the mean of the bins: Σ share · bin, once for a* and once for b*.",
+        "That is a product over the bins' axis: … @ bins, or an einsum.",
+    ),
+    mistakes=(
+        Mistake(
+            "temperature ignored",
+            _sharpened(lambda p, temperature: p),
+            "At T = 1 you are right. Where does the temperature come in?",
+        ),
+        Mistake(
+            "always 0.38",
+            _sharpened(lambda p, temperature: (p.log() / 0.38).softmax(1)),
+            "At T = 0.38 you are right. The function is told the temperature.",
+        ),
+        Mistake(
+            "to the power T",
+            _sharpened(lambda p, temperature: (p.log() * temperature).softmax(1)),
+            "In yours a small T makes the distribution flatter. Do you multiply where you should divide?",
+        ),
+        Mistake(
+            "not divided by the sum",
+            _sharpened(lambda p, temperature: p ** (1 / temperature)),
+            "After sharpening the shares no longer add up to 1, so colours are too grey or too strong.",
+        ),
+        Mistake(
+            "power, then division",
+            _sharpened(_power),
+            "Right, but at a very low T every power is rounded to 0, and you divide 0 by 0. Stay with "
+            "logarithms until the end.",
+        ),
+        Mistake(
+            "softmax without logarithm",
+            _sharpened(lambda p, temperature: (p / temperature).softmax(1)),
+            "You put probabilities through a softmax. It takes logarithms.",
+        ),
+        Mistake(
+            "logarithm to base 10",
+            _sharpened(lambda p, temperature: (p.log10() / temperature).softmax(1)),
+            "Your logarithm has base 10; exp belongs to ln, torch.log.",
+        ),
+        Mistake(
+            "the mode",
+            _mode,
+            "You always take the likeliest bin. That is where T goes to 0.",
+        ),
+        Mistake(
+            "something added to 0",
+            _sharpened(lambda p, temperature: ((p + 1e-2).log() / temperature).softmax(1)),
+            "You add something to all probabilities, which pulls colours aside. log(0) needs no cure here.",
+        ),
+        Mistake(
+            "0 times infinity",
+            _sharpened(lambda p, temperature: (p * p.log() / temperature).softmax(1)),
+            "A probability of 0 gives NaN in yours: 0 times −∞. Where does that product come from?",
+        ),
+        Mistake(
+            "softmax over the columns",
+            _sharpened(lambda p, temperature: (p.log() / temperature).softmax(-1)),
+            "Your shares add up to 1 along the image's columns. They should along the bins.",
+        ),
+        Mistake(
+            "a and b exchanged",
+            lambda p, temperature, bins: annealed_mean(p, temperature, bins).flip(1),
+            "The numbers are there, but b* comes before a*.",
+        ),
+        Mistake(
+            "temperature on the colour",
+            lambda p, temperature, bins: annealed_mean(p, 1.0, bins) / temperature,
+            "You stretch the mean colour. It is the distribution that is sharpened, before the mean.",
+        ),
+        Mistake(
+            "mean over the bins",
+            lambda p, temperature, bins: annealed_mean(p, temperature, bins) / len(bins),
+            "You divide by the number of bins. The shares add up to 1 already.",
+        ),
+        Mistake(
+            "colours at the end",
+            lambda p, temperature, bins: annealed_mean(p, temperature, bins).movedim(1, -1),
+            "The colours are there, with a* and b* along the last axis. They belong to axis 1.",
+        ),
+    ),
+)
+
+EXERCISES = (QUANTISE, ENCODE, REBALANCE, LOSS, ANNEAL)
+"""Chapter 18's exercises, in order."""
