@@ -42,7 +42,7 @@ __all__ = ["bilateral_filter", "exact_bilateral_filter", "spatial_filter"]
 Filter = Callable[[Tensor], Tensor]
 
 _SPACING = 0.5  # of the points in space, in widths of the kernel
-_COLORS = 1.2  # the same for the lattice of colours
+_COLORS = 1.0  # the same for the lattice of colours
 _REACH = 3.0  # how far colours are followed, in widths
 _CUT = 3.0  # how far pixels are followed, in widths
 _LIMIT = 20_000_000  # points of the grid
