@@ -577,11 +577,14 @@ def _message_cases(generator: torch.Generator) -> list[Case]:
         Case((q, faint, 80.0, 20.0), "one channel differs by 20, and color_sigma is 20"),
         Case((q.mT, torch.zeros(3, 3, 1), 2.0, 13.0), "a column"),
     ]
-    for count, height, width in ((2, 3, 4), (3, 5, 2), (4, 4, 6)):
-        sigmas = (1.0 + 3 * torch.rand(2, generator=generator)).tolist()
+    for count, height, width, sigmas in (
+        (2, 3, 4, (1.5, 9.0)),
+        (3, 5, 2, (3.0, 6.0)),
+        (4, 4, 6, (2.0, 12.0)),
+    ):
         values = torch.rand(count, height, width, generator=generator).softmax(0)
         picture = 0.5 + 0.03 * torch.randn(3, height, width, generator=generator)
-        cases.append(Case((values, picture, sigmas[0], 3 * sigmas[1])))
+        cases.append(Case((values, picture, *sigmas)))
     return cases
 
 
