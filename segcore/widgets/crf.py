@@ -1,7 +1,7 @@
 """The widget of chapter 10: a small noisy picture, four ways to lower its energy, step by step.
 
-What the page holds are the picture, three bytes a pixel, and the classifier's log odds in sixteenths, one byte a
-pixel. All else is computed in the page.
+What the page holds are the picture, three bytes a pixel, and the classifier's log odds in sixteenths, one
+byte a pixel. All else is computed in the page.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ METHODS = ("icm", "turns", "once", "dense")
 
 @lru_cache(maxsize=1)
 def _scene() -> tuple[Tensor, Tensor, Tensor]:
-    """A picture ``(3, H, W)`` in bytes, log odds ``(H, W)`` in sixteenths, and the truth: a disc and a bar."""
+    """A picture ``(3, H, W)`` in bytes, log odds ``(H, W)`` in sixteenths, and a truth, a disc and a bar."""
     g = torch.Generator().manual_seed(4)
     y, x = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
     disc = (y - 12) ** 2 + (x - 10) ** 2 < 56
@@ -45,11 +45,11 @@ class CrfWidget(CourseWidget):
     """A noisy labelling of a small picture, and what four methods make of it in up to twelve steps.
 
     Attributes:
-        method: "icm" (one colour of a chessboard after the other), "turns" and "once" (mean field on the grid,
-            in turns or all pixels at once), "dense" (every pixel a neighbour of every pixel).
+        method: "icm" (one colour of a chessboard after the other), "turns" and "once" (mean field on the
+            grid, in turns or all pixels at once), "dense" (every pixel a neighbour of every pixel).
         step: how many steps were taken, 0 to 12.
-        weight: what it costs to part equal neighbours, 0 to 6; the dense field's kernels weigh half of it (places) and
-            twice of it (places and colours).
+        weight: what it costs to part equal neighbours, 0 to 6; the dense field's kernels weigh half as much
+            (places) and twice as much (places and colours).
         color_sigma: the width in colours, 5 to 250.
         data: the picture, log odds and truth, packed; read-only.
 

@@ -66,8 +66,10 @@ COURSE = """(root, [method, weight, sigma, steps]) => {
   const { image, odds } = root.segcore.model.get("data");
   const bytes = (text) => Uint8Array.from(atob(text), (each) => each.charCodeAt(0));
   const values = Float64Array.from(new Int8Array(bytes(odds).buffer), (each) => each / 16);
-  const run = course(method, { image: bytes(image), odds: values, box: { height: 24, width: 32 }, weight, sigma, steps });
-  return { maps: run.maps.map((each) => Array.from(each)), costs: run.costs, exact: Array.from(run.exact), least: run.least };
+  const box = { height: 24, width: 32 };
+  const run = course(method, { image: bytes(image), odds: values, box, weight, sigma, steps });
+  const { costs, least } = run;
+  return { maps: run.maps.map((each) => Array.from(each)), costs, exact: Array.from(run.exact), least };
 }"""
 
 
