@@ -190,7 +190,8 @@ export function course(method, { image, odds, box, weight, sigma, steps }) {
 
 const BOX = { height: 24, width: 32 };
 const STEPS = 12;
-const METHODS = [["icm", "One label at a time"], ["turns", "Mean field, in turns"], ["once", "Mean field, all at once"], ["dense", "All pairs"]];
+const METHODS = [["icm", "ICM", "one label at a time"], ["turns", "In turns", "mean field, one colour of a chessboard after the other"],
+  ["once", "At once", "mean field, all pixels at once"], ["dense", "All pairs", "mean field, every pixel a neighbour of every pixel"]];
 const MARKS = [["cost", "Energy now", "of the labels, or the free energy of the probabilities"], ["least", "Least energy", "of any labelling, by a cut; for pairs of neighbours alone"],
   ["wrong", "Wrong pixels", "of 768, by the likelier label"], ["cut", "Wrong in the cut", "of 768, in the labelling of least energy"]];
 const stateOf = (method, step, more = {}) => ({ method, step, weight: 1.5, color_sigma: 100, ...more });
@@ -198,7 +199,7 @@ const TRIALS = [
   { label: "One at a time", values: [stateOf("icm", 0), stateOf("icm", 1), stateOf("icm", 12)],
     note: ({ step }) => (step < 12 ? "Press again: each pixel takes the label that is cheapest beside its neighbours. The energy never rises." : "It has ended, above the least energy: each clump that is left has pixels that agree with each other.") },
   { label: "Swap", values: [stateOf("once", 0, { weight: 6, color_sigma: 250 }), stateOf("once", 12, { weight: 6, color_sigma: 250 }), stateOf("turns", 12, { weight: 6, color_sigma: 250 })],
-    note: ({ method, step }) => (method === "turns" ? "In turns: no two neighbours change together, and the curve only falls." : step ? "All at once: neighbours adopt each other's label. The curve may rise, and does here." : "A large weight. Press again, and look at the curve.") },
+    note: ({ method, step }) => (method === "turns" ? "In turns: no two neighbours change together, and the curve only falls." : step ? "All at once: in the chequered patch, neighbours swap labels at every step, and the free energy goes up now and then." : "A large weight. Press again, and look at the curve.") },
   { label: "All pairs", values: stateOf("dense", 5, { color_sigma: 40 }),
     note: "Pixels of one colour help each other across the whole disc. Look at the rim, and at the number of wrong pixels." },
   { label: "Without colours", values: stateOf("dense", 5, { color_sigma: 250 }),
@@ -224,7 +225,7 @@ function build(figure) {
       figure.at = position;
       figure.set({ step: Math.round(position) });
     }, words: (position) => `step ${Math.round(position)} of ${STEPS}` });
-  const method = choice("Method", METHODS, figure.state.method, (value) => figure.set({ method: value }));
+  const method = choice("Method (the last three are mean field)", METHODS, figure.state.method, (value) => figure.set({ method: value }));
   const weight = slider("Weight", { min: 0, max: 24 }, (value) => figure.set({ weight: value / 4 }));
   const sigma = slider("Width in colours", { min: 5, max: 250, step: 5 }, (value) => figure.set({ color_sigma: value }));
   const chart = element("canvas", { class: "crf-chart", role: "img" });
@@ -287,7 +288,7 @@ function draw(figure, changed, now) {
   parts.weight.set(Math.round(4 * state.weight), fixed(state.weight, 2));
   parts.sigma.set(state.color_sigma, fixed(state.color_sigma, 0));
   const wrong = (labels) => labels.reduce((sum, p, n) => sum + (Number(p > 0.5) !== figure.truth[n]), 0);
-  const names = { image: "The picture", start: "Each pixel by itself", now: `After ${state.step} ${state.step === 1 ? "step" : "steps"}` };
+  const names = { image: "The picture", start: "By itself", now: `After ${state.step} ${state.step === 1 ? "step" : "steps"}` };
   parts.views.image.show(pixels((n) => figure.image.subarray(3 * n, 3 * n + 3)));
   parts.views.start.show(pixels((n) => grey(Number(figure.odds[n] > 0))));
   parts.views.now.show(pixels((n) => grey(q[n])));
