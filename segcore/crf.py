@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segcore import inputs
-from segcore.gaussian_filters import bilateral_filter, exact_bilateral_filter, spatial_filter
+from segcore.gaussian_filters import Filter, bilateral_filter, exact_bilateral_filter, spatial_filter
 from segcore.graph_cuts import grid_cut
 
 __all__ = [
@@ -450,13 +450,21 @@ def mean_field(
     image = image.to(unary.dtype)
     smooth = spatial_filter((image.shape[1], image.shape[2]), widths[0], costs)
     gather = (exact_bilateral_filter if exact else bilateral_filter)(image, *widths[1:])
+    q = _steps(costs, smooth, gather, (spatial_weight, bilateral_weight), iterations)
+    return q.movedim(2, 0).contiguous()
+
+
+def _steps(
+    costs: Tensor, smooth: Filter, gather: Filter, weights: tuple[float, float], iterations: int
+) -> Tensor:
+    """Probabilities ``(H, W, L)`` after so many steps, for all pixels at once."""
     q = (-costs).softmax(2)
     for _ in range(iterations):
         # Numbers this small change nothing but make the processor slow.
         q = F.threshold(q, 1e-12, 0.0)
-        logits = torch.add(-costs, smooth(q), alpha=spatial_weight)
-        q = torch.add(logits, gather(q), alpha=bilateral_weight).softmax(2)
-    return q.movedim(2, 0).contiguous()
+        logits = torch.add(-costs, smooth(q), alpha=weights[0])
+        q = torch.add(logits, gather(q), alpha=weights[1]).softmax(2)
+    return q
 
 
 def _from_neighbours(q: Tensor, weights: Tensor, mu: Tensor) -> Tensor:
