@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -227,6 +228,57 @@ def test_filters_leave_what_is_their_scale_and_are_symmetric():
     whole = filters._normal(filters._gaussians(70, 3.0)), filters._normal(filters._gaussians(80, 3.0))
     wanted = torch.einsum("ij,kl,jlc->ikc", *(torch.from_numpy(k).float() for k in whole), x)
     assert torch.allclose(filters.spatial_filter((70, 80), 3.0, x)(x), wanted, atol=0.006)
+
+
+# What pydensecrf2 1.1 gives for `made_up`: sxy=3, compat=3 and sxy=80, srgb=13, compat=10, each with kernel=1
+# (DIAG_KERNEL) and normalization=3 (NORMALIZE_SYMMETRIC), inference(5). Its lattice is an approximation, too.
+PEER = (
+    "11010000000000000000222222222222",
+    "11100000000000000000222222222222",
+    "11110000000000000002222222222222",
+    "11100000000000000002222222222222",
+    "11100000000000000002222222222222",
+    "11110000000000000002222222222222",
+    "11111101000000000022222222222222",
+    "11111110000000000022222222222222",
+    "11111111111100002022222222222222",
+    "11111111111102222222222222222222",
+    "11111111110012222222222222222222",
+    "11111111001000022222222222222222",
+    "11111000000000002222222222222222",
+    "11111000000000002222222222222222",
+    "11101000000000000222222222222222",
+    "11110000000000002222222222222222",
+    "11100000000000000222222222222222",
+    "11100000000000002222222222222222",
+    "11100000000000002222222222222222",
+    "11100000000000002222222222222222",
+    "11100000000000002222222222222222",
+    "11000000000000002222222222222222",
+    "11000000000000002222222222222222",
+    "10000000000000002222222222222222",
+)
+
+
+def made_up():
+    """A smooth image with noise and costs of three labels, by NumPy's generator."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:24, :32]
+    image = np.stack([128 + 90 * np.sin(x / 5) + 0 * y, 128 + 80 * np.cos(y / 6), 60 + 3 * x + 2 * y], -1)
+    image = np.clip((image + rng.normal(0, 6, (24, 32, 3))).round(), 0, 255)
+    logits = np.stack([np.sin(x / 7 + k * 2) + np.cos(y / 5 - k) for k in range(3)])
+    logits = logits + rng.normal(0, 0.7, (3, 24, 32))
+    unary = -torch.from_numpy(logits).float().log_softmax(0)
+    return torch.from_numpy(image).float().movedim(-1, 0) / 255, unary
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_labels_are_those_of_the_peer_but_for_a_few(exact):
+    image, unary = made_up()
+    theirs = torch.tensor([[int(digit) for digit in row] for row in PEER])
+    ours = mean_field(unary, image, exact=exact).argmax(0)
+    assert (ours == theirs).float().mean() > 0.965
+    assert (unary.argmin(0) == theirs).float().mean() < 0.8
 
 
 def test_weights_of_the_lattice_place_each_colour():
