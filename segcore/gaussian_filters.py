@@ -16,7 +16,7 @@ themselves, by a known variance, and the kernel between points is narrower by as
 
 The five-dimensional lattice of Adams et al., which blurs with (1, 2, 1) along each axis, needs six points a
 pixel and no kernel, but loses what would pass through points that do not exist: tried on photographs, it
-changed two to five labels in a hundred, where this grid changes some two to six in a thousand. The grid is
+changed two to five labels in a hundred, where this grid changes one to five in a thousand. The grid is
 laid out on the processor, whatever device the image is on.
 """
 
