@@ -348,6 +348,24 @@ EQUIVALENT: dict[str, dict[str, list[str]]] = {
             "_distances: left out [(y - y0 - along * dy).abs()]",
         ],
     },
+    "10.2": {
+        "a tensor of one number serves as an index": [
+            "_visit: left out [int(cost.argmin())]",
+        ],
+    },
+    "10.3": {
+        "the first to be added to zeros": [
+            "_votes: overwritten [votes[:, :, :-1] += right * q[:, :, 1:]]",
+        ],
+    },
+    "10.4": {
+        "the kernel is symmetric": [
+            "message: one less [1]",
+        ],
+        "distances treat both axes alike": [
+            "_kernel: 1 and 2 exchanged [[y[:, None].expand(-1, width), x.expand(height, -1)]]",
+        ],
+    },
     "11.2": {
         "the mean over both axes of the map": ["aspp: 1 and 2 exchanged [(2, 3)]"],
     },

@@ -35,6 +35,7 @@ SUPPORT = {
     "windows.py",
     "detection.py",
     "contours.py",
+    "gaussian_filters.py",
     "graph_cuts.py",
     "region_scores.py",
     "watersheds.py",
