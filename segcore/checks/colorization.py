@@ -75,6 +75,7 @@ def _quantise_cases(generator: torch.Generator) -> list[Case]:
             "by the straight way",
         ),
         Case((_column(300.0, -10.0), three), "a colour far from all bins"),
+        Case((_column(-5.6, 0.0), torch.tensor([[11.0, 0.0], [0.0, 0.0], [-11.0, 0.0]])), "a negative a*"),
     ]
     for count, height, width, number in ((2, 3, 5, 7), (1, 6, 4, 30), (3, 5, 2, 12)):
         cases.append(Case((_random_ab(generator, count, height, width), _random_bins(generator, number))))
@@ -196,6 +197,26 @@ QUANTISE = Exercise(
             "cut to tens first",
             lambda ab, bins: nearest_bin((ab / 10).floor() * 10, bins),
             "You cut colours down to tens before you compare. The colour itself should be compared.",
+        ),
+        Mistake(
+            "cut to whole numbers",
+            lambda ab, bins: nearest_bin(ab.trunc(), bins),
+            "You cut off what stands behind the decimal point, which can move a colour to another bin.",
+        ),
+        Mistake(
+            "signs lost",
+            lambda ab, bins: nearest_bin(ab.abs(), bins.abs()),
+            "Your colours have lost their signs: green and red, blue and yellow are alike in yours.",
+        ),
+        Mistake(
+            "negative colours cut off",
+            lambda ab, bins: nearest_bin(ab.clamp(min=0), bins),
+            "You treat negative a* and b* as 0. Green and blue have them.",
+        ),
+        Mistake(
+            "differences multiplied",
+            _by(lambda off: off.abs().prod(-1)),
+            "You multiply the two differences, so one that is 0 hides the other. Pythagoras adds squares.",
         ),
         Mistake(
             "counted from 1",
@@ -324,6 +345,7 @@ def _encode_cases(generator: torch.Generator) -> list[Case]:
         Case(
             (_column(200.0, 10.0), row, 2, 5.0), "a colour far from all bins: still shares that add up to 1"
         ),
+        Case((_column(58.0, 0.0), row, 2, 5.0), "a colour a good way off"),
         Case((_column(4.0, 20.0), three, 3, 10.0), "as many neighbours as there are bins"),
     ]
     for count, height, width, number, neighbors, sigma in (
@@ -423,7 +445,7 @@ ENCODE = Exercise(
         Mistake(
             "nearest alone",
             lambda ab, bins, neighbors, sigma: soft_encode(ab, bins, 1, sigma),
-            "You give all to the nearest bin. Its neighbours should have a share.",
+            "The nearest bin gets all, or nearly all. Do its neighbours share, and is the Gaussian wide?",
         ),
         Mistake(
             "a and b exchanged",
@@ -442,8 +464,38 @@ ENCODE = Exercise(
                     (raw := (-squares / (2 * sigma**2)).exp()) / (raw.sum(-1, keepdim=True) + 1e-8)
                 )
             ),
-            "What you add below the fraction avoids 0 / 0, but then the shares of a far colour add up to "
+            "What you add below the fraction avoids 0 / 0, but the shares of a far colour then add up to "
             "less than 1. Do not let every exp become 0.",
+        ),
+        Mistake(
+            "sum held up",
+            _shared(
+                lambda squares, sigma: (
+                    (raw := (-squares / (2 * sigma**2)).exp()) / raw.sum(-1, keepdim=True).clamp(min=1e-12)
+                )
+            ),
+            "The clamp below the fraction avoids 0 / 0, but leaves a far colour without a share. Do not let "
+            "every exp become 0.",
+        ),
+        Mistake(
+            "largest is 1",
+            _shared(
+                lambda squares, sigma: ((squares.amin(-1, keepdim=True) - squares) / (2 * sigma**2)).exp()
+            ),
+            "In yours the nearest bin always gets 1. Divide by the sum, so that all add up to 1.",
+        ),
+        Mistake(
+            "distance over sigma",
+            _shared(lambda squares, sigma: (-squares.sqrt() / sigma).softmax(-1)),
+            "Your exponent is the distance over σ. A Gaussian falls with the square of the distance.",
+        ),
+        Mistake(
+            "softmax of a masked Gaussian",
+            lambda ab, bins, neighbors, sigma: (
+                (soft_encode(ab, bins, neighbors, 1e3) > 0)
+                * (-_squares(ab, bins) / (2 * sigma**2)).exp().movedim(-1, 1)
+            ).softmax(1),
+            "You take a softmax of numbers that are exp already, and the zeros of the other bins take part.",
         ),
         Mistake(
             "exp held up",
@@ -671,6 +723,16 @@ REBALANCE = Exercise(
             "In place of the uniform part you add a tiny number. Its part is λ, not a safeguard.",
         ),
         Mistake(
+            "λ left out of the uniform part",
+            _weighed(lambda prior, uniform: 1 / ((1 - uniform) * prior + 1 / len(prior))),
+            "Your uniform distribution comes in whole. In the mixture only a part λ of it does.",
+        ),
+        Mistake(
+            "1 + λ",
+            _weighed(lambda prior, uniform: 1 / ((1 + uniform) * prior + uniform / len(prior))),
+            "Your two parts add up to more than 1. What λ takes, the prior has to give.",
+        ),
+        Mistake(
             "times the mean",
             lambda prior, uniform: (w := 1 / _mixed(prior, uniform)) * (prior * w).sum(),
             "You multiply by the mean weight. What brings a mean to 1?",
@@ -754,6 +816,11 @@ def _mean_weight(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
 def _by_prediction(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     losses = -(target * logits.log_softmax(1)).sum(1)
     return (weights[logits.argmax(1)] * losses).mean()
+
+
+def _by_least(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    losses = -(target * logits.log_softmax(1)).sum(1)
+    return (weights[target.argmin(1)] * losses).mean()
 
 
 def _torch_weights(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
@@ -920,6 +987,16 @@ LOSS = Exercise(
             ),
             "You clamp small probabilities, so that the loss stops growing. log and softmax in one step need "
             "no clamp.",
+        ),
+        Mistake(
+            "weight of the least bin",
+            _by_least,
+            "You look up the weight of the bin that has the least share. Look at the argmin.",
+        ),
+        Mistake(
+            "largest term alone",
+            _lost(lambda losses, w, logits, target: (w * (target * -logits.log_softmax(1)).amax(1)).mean()),
+            "You keep the largest term of each pixel. Over the bins it is a sum.",
         ),
         Mistake(
             "no softmax",
@@ -1101,6 +1178,16 @@ ANNEAL = Exercise(
             "logarithm to base 10",
             _sharpened(lambda p, temperature: (p.log10() / temperature).softmax(1)),
             "Your logarithm has base 10; exp belongs to ln, torch.log.",
+        ),
+        Mistake(
+            "logarithm of 1 + p",
+            _sharpened(lambda p, temperature: (p.log1p() / temperature).softmax(1)),
+            "You take the logarithm of 1 + p. exp undoes the logarithm of p, also where p is 0.",
+        ),
+        Mistake(
+            "T squared",
+            _sharpened(lambda p, temperature: (p.log() / temperature**2).softmax(1)),
+            "You divide by the temperature twice. At T = 1 that makes no difference.",
         ),
         Mistake(
             "the mode",
