@@ -106,7 +106,7 @@ def encode_ab(
 
     Returns:
         float32 ``(N, Q, H, W)``, which adds up to 1 at each pixel. Distances are worked out some thousand
-        pixels at a time, so that little more than the result itself is needed.
+        pixels at a time, never of all pixels to all bins at once.
 
     Raises:
         TypeError: No tensors or numbers.
@@ -132,8 +132,8 @@ def encode_ab(
     def as_maps(values: Tensor) -> Tensor:
         return values.reshape(count, height, width, neighbors).movedim(-1, 1)
 
-    empty = shares.new_zeros(count, len(bins), height, width)
-    return empty.scatter(1, as_maps(nearest), as_maps(shares))
+    maps = shares.new_zeros(count, len(bins), height, width)
+    return maps.scatter_(1, as_maps(nearest), as_maps(shares))
 
 
 def _nearest(pixels: Tensor, bins: Tensor, count: int) -> tuple[Tensor, Tensor]:
