@@ -199,6 +199,11 @@ QUANTISE = Exercise(
             "You cut colours down to tens before you compare. The colour itself should be compared.",
         ),
         Mistake(
+            "bins reshaped",
+            lambda ab, bins: nearest_bin(ab, bins.reshape(2, -1).T),
+            "You reshape the bins to (2, Q), which mixes a* and b* of different bins. Transpose them.",
+        ),
+        Mistake(
             "cut to whole numbers",
             lambda ab, bins: nearest_bin(ab.trunc(), bins),
             "You cut off what stands behind the decimal point, which can move a colour to another bin.",
@@ -728,6 +733,11 @@ REBALANCE = Exercise(
             "Your uniform distribution comes in whole. In the mixture only a part λ of it does.",
         ),
         Mistake(
+            "one over the square",
+            _weighed(lambda prior, uniform: _mixed(prior, uniform) ** -2),
+            "Your weights are one over the square of the mixture. One over it is asked.",
+        ),
+        Mistake(
             "1 + λ",
             _weighed(lambda prior, uniform: 1 / ((1 + uniform) * prior + uniform / len(prior))),
             "Your two parts add up to more than 1. What λ takes, the prior has to give.",
@@ -994,6 +1004,16 @@ LOSS = Exercise(
             "You look up the weight of the bin that has the least share. Look at the argmin.",
         ),
         Mistake(
+            "weights add up to 1",
+            _lost(lambda losses, w, logits, target: (w * losses).mean() / w.sum()),
+            "You take the mean and divide by the weights' sum as well. A plain mean of the pixels is asked.",
+        ),
+        Mistake(
+            "weights scaled first",
+            lambda logits, target, weights: color_loss(logits, target, weights / weights.sum()),
+            "You bring the weights to a sum of 1 before you use them. Take them as they are given.",
+        ),
+        Mistake(
             "largest term alone",
             _lost(lambda losses, w, logits, target: (w * (target * -logits.log_softmax(1)).amax(1)).mean()),
             "You keep the largest term of each pixel. Over the bins it is a sum.",
@@ -1183,6 +1203,18 @@ ANNEAL = Exercise(
             "logarithm of 1 + p",
             _sharpened(lambda p, temperature: (p.log1p() / temperature).softmax(1)),
             "You take the logarithm of 1 + p. exp undoes the logarithm of p, also where p is 0.",
+        ),
+        Mistake(
+            "softmax of the powers",
+            _sharpened(lambda p, temperature: (p ** (1 / temperature)).softmax(1)),
+            "You put the powers through a softmax, which takes exp of them. Their sum is what they lack.",
+        ),
+        Mistake(
+            "rounded to a bin at the end",
+            lambda p, temperature, bins: bins[nearest_bin(annealed_mean(p, temperature, bins), bins)].movedim(
+                -1, 1
+            ),
+            "You move the mean to the nearest bin. The mean itself may lie between the bins.",
         ),
         Mistake(
             "T squared",
