@@ -244,6 +244,50 @@ def nothing_without_layers(layers, first, last):
     return right("5.2")(layers, first, last) if layers else (0, 0)
 
 
+@wrong("18.2")
+def the_limit_is_the_first_that_does_not_share(ab, bins, neighbors, sigma):
+    squares = (ab[:, None] - bins[:, :, None, None]).square().sum(2)
+    limit = squares.sort(1).values[:, neighbors : neighbors + 1]  # nothing where all bins share
+    return torch.where(squares < limit, -squares / (2 * sigma**2), -torch.inf).softmax(1)
+
+
+@wrong("18.3")
+def divided_by_the_priors_part(prior, uniform):
+    weights = 1 / (prior + uniform / ((1 - uniform) * len(prior)))
+    return weights / (prior * weights).sum()
+
+
+@wrong("18.4")
+def safe_in_float64_only(logits, target, weights):
+    losses = -(target * logits.double().softmax(1).log()).sum(1)
+    return (losses * weights[target.argmax(1)]).mean()
+
+
+def powers(probabilities, temperature, bins, guard=0.0):
+    raised = probabilities ** (1 / temperature)
+    return torch.einsum("nqhw,qk->nkhw", raised / (raised.sum(1, keepdim=True) + guard), bins.to(raised))
+
+
+@wrong("18.5")
+def powers_in_float64(probabilities, temperature, bins):
+    return powers(probabilities.double(), temperature, bins)
+
+
+@wrong("18.5")
+def powers_with_a_guard(probabilities, temperature, bins):
+    return powers(probabilities, temperature, bins, 1e-12)
+
+
+@wrong("18.5")
+def no_number_becomes_grey(probabilities, temperature, bins):
+    return powers(probabilities, temperature, bins).nan_to_num(0)
+
+
+@wrong("18.5")
+def one_largest_for_the_whole_image(probabilities, temperature, bins):
+    return powers(probabilities / probabilities.max(), temperature, bins)
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_answers_are_rejected(name):
     exercise, function = WRONG[name]

@@ -56,6 +56,11 @@ def _channels_not_moved(ab: Tensor, bins: Tensor) -> Tensor:
     return nearest_bin(ab.reshape(-1, 2).T[None, :, None], bins).reshape(count, height, width)
 
 
+def _of_length(ab: Tensor, bins: Tensor) -> Tensor:
+    lengths = (ab.norm(dim=1)[..., None] - bins.norm(dim=1)).abs()
+    return lengths.argmin(-1)
+
+
 def _last_of_equals(ab: Tensor, bins: Tensor) -> Tensor:
     return len(bins) - 1 - nearest_bin(ab, bins.flip(0))
 
@@ -70,6 +75,7 @@ def _quantise_cases(generator: torch.Generator) -> list[Case]:
             "by the straight way",
         ),
         Case((_column(300.0, -10.0), three), "a colour far from all bins"),
+        Case((_column(-5.6, 0.0), torch.tensor([[11.0, 0.0], [0.0, 0.0], [-11.0, 0.0]])), "a negative a*"),
     ]
     for count, height, width, number in ((2, 3, 5, 7), (1, 6, 4, 30), (3, 5, 2, 12)):
         cases.append(Case((_random_ab(generator, count, height, width), _random_bins(generator, number))))
@@ -155,6 +161,89 @@ QUANTISE = Exercise(
             lambda ab, bins: _squares(ab, bins).amin(-1).sqrt(),
             "You return how far the nearest bin is. Which one it is was asked.",
         ),
+        Mistake(
+            "the squared distance itself",
+            lambda ab, bins: _squares(ab, bins).amin(-1),
+            "You return the least squared distance. Which bin has it was asked.",
+        ),
+        Mistake(
+            "sum before the absolute value",
+            _by(lambda off: off.sum(-1).abs()),
+            "Where a is too large and b too small, your two differences cancel. Square each before you add.",
+        ),
+        Mistake(
+            "half of the square's middle part",
+            lambda ab, bins: (bins.square().sum(1) - torch.einsum("nkhw,qk->nhwq", ab, bins)).argmin(-1),
+            "You write the square of a difference as a sum: p² − …p·c + c². What stands in the middle?",
+        ),
+        Mistake(
+            "angle alone",
+            lambda ab, bins: F.cosine_similarity(
+                ab.movedim(1, -1)[..., None, :], bins.expand(*ab.movedim(1, -1).shape[:3], -1, -1), dim=-1
+            ).argmax(-1),
+            "You compare directions: dull and vivid bins of the same hue are alike in yours.",
+        ),
+        Mistake(
+            "length alone",
+            _of_length,
+            "You compare how far from grey both are. A red and a green of equal strength are not near.",
+        ),
+        Mistake(
+            "rounded to tens first",
+            lambda ab, bins: nearest_bin((ab / 10).round() * 10, bins),
+            "You round colours to tens before you compare. Bins may lie anywhere.",
+        ),
+        Mistake(
+            "cut to tens first",
+            lambda ab, bins: nearest_bin((ab / 10).floor() * 10, bins),
+            "You cut colours down to tens before you compare. The colour itself should be compared.",
+        ),
+        Mistake(
+            "bins reshaped",
+            lambda ab, bins: nearest_bin(ab, bins.reshape(2, -1).T),
+            "You reshape the bins to (2, Q), which mixes a* and b* of different bins. Transpose them.",
+        ),
+        Mistake(
+            "cut to whole numbers",
+            lambda ab, bins: nearest_bin(ab.trunc(), bins),
+            "You cut off what stands behind the decimal point, which can move a colour to another bin.",
+        ),
+        Mistake(
+            "signs lost",
+            lambda ab, bins: nearest_bin(ab.abs(), bins.abs()),
+            "Your colours have lost their signs: green and red, blue and yellow are alike in yours.",
+        ),
+        Mistake(
+            "negative colours cut off",
+            lambda ab, bins: nearest_bin(ab.clamp(min=0), bins),
+            "You treat negative a* and b* as 0. Green and blue have them.",
+        ),
+        Mistake(
+            "differences multiplied",
+            _by(lambda off: off.abs().prod(-1)),
+            "You multiply the two differences, so one that is 0 hides the other. Pythagoras adds squares.",
+        ),
+        Mistake(
+            "counted from 1",
+            lambda ab, bins: nearest_bin(ab, bins) + 1,
+            "Your bins are counted from 1. Indices of a tensor begin with 0.",
+        ),
+        Mistake(
+            "one map for each bin",
+            lambda ab, bins: F.one_hot(nearest_bin(ab, bins), len(bins)).movedim(-1, 1),
+            "You give a map of zeros and ones for each bin. One number a pixel is asked: the bin's index.",
+        ),
+        Mistake(
+            "least along another axis",
+            lambda ab, bins: _squares(ab, bins).argmin(1),
+            "Your argmin runs along an axis of the image: it says which pixel. Along the bins' axis it says "
+            "which bin.",
+        ),
+        Mistake(
+            "least among the images",
+            lambda ab, bins: _squares(ab, bins).movedim(-1, 1).argmin(0),
+            "Your argmin runs along the first axis, over the images. Which axis has the bins?",
+        ),
     ),
 )
 
@@ -168,6 +257,57 @@ def soft_encode(ab: Tensor, bins: Tensor, neighbors: int, sigma: float) -> Tenso
     shares = (-squares / (2 * sigma**2)).softmax(-1)
     empty = shares.new_zeros(*shares.shape[:-1], len(bins))
     return empty.scatter(-1, index, shares).movedim(-1, 1)
+
+
+def _other_squares(
+    squares: Callable[[Tensor, Tensor], Tensor],
+) -> Callable[[Tensor, Tensor, int, float], Tensor]:
+    """The right shares of other distances: ``squares(ab, bins)``, (N, H, W, Q)."""
+
+    def wrong(ab: Tensor, bins: Tensor, neighbors: int, sigma: float) -> Tensor:
+        far = squares(ab, bins)
+        chosen, index = far.topk(neighbors, largest=False)
+        shares = (-chosen / (2 * sigma**2)).softmax(-1)
+        return torch.zeros_like(far).scatter(-1, index, shares).movedim(-1, 1)
+
+    return wrong
+
+
+def _channels_reshaped(ab: Tensor, bins: Tensor) -> Tensor:
+    count, _, height, width = ab.shape
+    return (ab.reshape(-1, 1, 2) - bins).square().sum(-1).reshape(count, height, width, -1)
+
+
+def _exponents(ab: Tensor, bins: Tensor, neighbors: int, sigma: float) -> tuple[Tensor, Tensor]:
+    squares, index = _squares(ab, bins).topk(neighbors, largest=False)
+    return -squares / (2 * sigma**2), index
+
+
+def _softmax_of_a_map(ab: Tensor, bins: Tensor, neighbors: int, sigma: float) -> Tensor:
+    exponents, index = _exponents(ab, bins, neighbors, sigma)
+    empty = torch.zeros(*exponents.shape[:-1], len(bins))
+    return empty.scatter(-1, index, exponents).softmax(-1).movedim(-1, 1)
+
+
+def _first_places(ab: Tensor, bins: Tensor, neighbors: int, sigma: float) -> Tensor:
+    exponents, _ = _exponents(ab, bins, neighbors, sigma)
+    return F.pad(exponents.softmax(-1), (0, len(bins) - neighbors)).movedim(-1, 1)
+
+
+def _same_for_all_pixels(ab: Tensor, bins: Tensor, neighbors: int, sigma: float) -> Tensor:
+    squares = _squares(ab, bins)
+    index = squares.mean((0, 1, 2)).topk(neighbors, largest=False).indices
+    shares = (-squares[..., index] / (2 * sigma**2)).softmax(-1)
+    return torch.zeros_like(squares).index_copy(-1, index, shares).movedim(-1, 1)
+
+
+def _neighbors_of_the_bin(ab: Tensor, bins: Tensor, neighbors: int, sigma: float) -> Tensor:
+    """The nearest bin, and the bins that are nearest to that bin."""
+    squares = _squares(ab, bins)
+    centre = bins[squares.argmin(-1)].movedim(-1, 1)
+    index = _squares(centre, bins).topk(neighbors, largest=False).indices
+    shares = (-squares.gather(-1, index) / (2 * sigma**2)).softmax(-1)
+    return torch.zeros_like(squares).scatter(-1, index, shares).movedim(-1, 1)
 
 
 Shares = Callable[[Tensor, float], Tensor]
@@ -210,6 +350,8 @@ def _encode_cases(generator: torch.Generator) -> list[Case]:
         Case(
             (_column(200.0, 10.0), row, 2, 5.0), "a colour far from all bins: still shares that add up to 1"
         ),
+        Case((_column(58.0, 0.0), row, 2, 5.0), "a colour a good way off"),
+        Case((_column(4.0, 20.0), three, 3, 10.0), "as many neighbours as there are bins"),
     ]
     for count, height, width, number, neighbors, sigma in (
         (2, 3, 4, 9, 3, 20.0),
@@ -308,7 +450,7 @@ ENCODE = Exercise(
         Mistake(
             "nearest alone",
             lambda ab, bins, neighbors, sigma: soft_encode(ab, bins, 1, sigma),
-            "You give all to the nearest bin. Its neighbours should have a share.",
+            "The nearest bin gets all, or nearly all. Do its neighbours share, and is the Gaussian wide?",
         ),
         Mistake(
             "a and b exchanged",
@@ -319,6 +461,128 @@ ENCODE = Exercise(
             "bins at the end",
             lambda ab, bins, neighbors, sigma: soft_encode(ab, bins, neighbors, sigma).movedim(1, -1),
             "The shares are there, with the bins along the last axis. They belong to axis 1, like logits.",
+        ),
+        Mistake(
+            "something added below",
+            _shared(
+                lambda squares, sigma: (
+                    (raw := (-squares / (2 * sigma**2)).exp()) / (raw.sum(-1, keepdim=True) + 1e-8)
+                )
+            ),
+            "What you add below the fraction avoids 0 / 0, but the shares of a far colour then add up to "
+            "less than 1. Do not let every exp become 0.",
+        ),
+        Mistake(
+            "sum held up",
+            _shared(
+                lambda squares, sigma: (
+                    (raw := (-squares / (2 * sigma**2)).exp()) / raw.sum(-1, keepdim=True).clamp(min=1e-12)
+                )
+            ),
+            "The clamp below the fraction avoids 0 / 0, but leaves a far colour without a share. Do not let "
+            "every exp become 0.",
+        ),
+        Mistake(
+            "largest is 1",
+            _shared(
+                lambda squares, sigma: ((squares.amin(-1, keepdim=True) - squares) / (2 * sigma**2)).exp()
+            ),
+            "In yours the nearest bin always gets 1. Divide by the sum, so that all add up to 1.",
+        ),
+        Mistake(
+            "distance over sigma",
+            _shared(lambda squares, sigma: (-squares.sqrt() / sigma).softmax(-1)),
+            "Your exponent is the distance over σ. A Gaussian falls with the square of the distance.",
+        ),
+        Mistake(
+            "softmax of a masked Gaussian",
+            lambda ab, bins, neighbors, sigma: (
+                (soft_encode(ab, bins, neighbors, 1e3) > 0)
+                * (-_squares(ab, bins) / (2 * sigma**2)).exp().movedim(-1, 1)
+            ).softmax(1),
+            "You take a softmax of numbers that are exp already, and the zeros of the other bins take part.",
+        ),
+        Mistake(
+            "exp held up",
+            _shared(lambda squares, sigma: _normal((-squares / (2 * sigma**2)).exp().clamp(min=1e-10))),
+            "You lift tiny values of exp, so a far colour is shared equally. Their ratio should stay.",
+        ),
+        Mistake(
+            "one over the squared distance",
+            _shared(lambda squares, sigma: _normal(1 / (squares + 1e-6))),
+            "You share by 1 / distance². A Gaussian of the distance is asked.",
+        ),
+        Mistake(
+            "factor of the density",
+            lambda ab, bins, neighbors, sigma: (
+                soft_encode(ab, bins, neighbors, sigma) / (2 * torch.pi * sigma**2)
+            ),
+            "You put the factor of a Gaussian density before the shares, so that they no longer add up to 1.",
+        ),
+        Mistake(
+            "one too few",
+            lambda ab, bins, neighbors, sigma: soft_encode(ab, bins, max(neighbors - 1, 1), sigma),
+            "One bin too few has a share: the last of the `neighbors` counts, too.",
+        ),
+        Mistake(
+            "one too many",
+            lambda ab, bins, neighbors, sigma: soft_encode(ab, bins, min(neighbors + 1, len(bins)), sigma),
+            "One bin too many has a share: the nearest one is itself among the `neighbors`.",
+        ),
+        Mistake(
+            "softmax of a map of zeros",
+            _softmax_of_a_map,
+            "Your softmax runs over the zeros of the other bins, too, and exp(0) is 1. Which values "
+            "belong into it?",
+        ),
+        Mistake(
+            "softmax of the Gaussian",
+            _shared(lambda squares, sigma: (-squares / (2 * sigma**2)).exp().softmax(-1)),
+            "You take exp twice: once for the Gaussian, and again inside softmax.",
+        ),
+        Mistake(
+            "in the order of distance",
+            _first_places,
+            "Your shares stand in the order of distance, from the front. Each belongs to its bin's place.",
+        ),
+        Mistake(
+            "the neighbours alone",
+            lambda ab, bins, neighbors, sigma: (
+                _exponents(ab, bins, neighbors, sigma)[0].softmax(-1).movedim(-1, 1)
+            ),
+            "You return the shares of the neighbours alone. All bins have a place, most of them with 0.",
+        ),
+        Mistake(
+            "softmax over the images",
+            _shared(lambda squares, sigma: (-squares / (2 * sigma**2)).softmax(0)),
+            "Your shares add up to 1 over the images, not over the bins. Along which axis does the sum run?",
+        ),
+        Mistake(
+            "the same bins for all pixels",
+            _same_for_all_pixels,
+            "You choose the bins once, for all pixels. Each pixel has nearest bins of its own.",
+        ),
+        Mistake(
+            "distances along the axes",
+            _other_squares(lambda ab, bins: (ab.movedim(1, -1)[..., None, :] - bins).abs().sum(-1).square()),
+            "You add up the differences of a and b, and square the sum. Square first, by Pythagoras.",
+        ),
+        Mistake(
+            "channels not moved",
+            _other_squares(_channels_reshaped),
+            "For one pixel you are right. reshape alone takes the a* of two neighbours for a* and b* of one.",
+        ),
+        Mistake(
+            "rounded to a bin first",
+            lambda ab, bins, neighbors, sigma: soft_encode(
+                bins[nearest_bin(ab, bins)].movedim(-1, 1), bins, neighbors, sigma
+            ),
+            "You round the colour to its bin and measure from there. Measure from the colour itself.",
+        ),
+        Mistake(
+            "neighbours of the nearest bin",
+            _neighbors_of_the_bin,
+            "You take the bins around the nearest bin. The bins nearest to the colour can be others.",
         ),
     ),
 )
@@ -356,6 +620,7 @@ def _rebalance_cases(generator: torch.Generator) -> list[Case]:
         Case((torch.tensor([0.75, 0.25]), 0.2), "less of the uniform part"),
         Case((torch.tensor([0.6, 0.4, 0.0, 0.0]), 0.5), "two bins that never occur"),
         Case((torch.tensor([0.25, 0.25, 0.25, 0.25]), 0.5), "all equally common: all weights are 1"),
+        Case((torch.tensor([0.75, 0.25]), 1.0), "λ = 1: the prior has no part in the mixture"),
     ]
     for count, uniform in ((7, 0.5), (30, 0.3), (12, 0.8)):
         prior = (2 * torch.randn(count, generator=generator)).softmax(0)
@@ -447,6 +712,82 @@ REBALANCE = Exercise(
             _weighed(lambda prior, uniform: _mixed(prior, uniform).rsqrt()),
             "Your weights grow with the root only. One over the mixture is asked.",
         ),
+        Mistake(
+            "uniform over the bins that occur",
+            _weighed(lambda prior, uniform: 1 / ((1 - uniform) * prior + uniform / (prior > 0).sum())),
+            "Your uniform part counts only the bins that occur. Q counts all of them.",
+        ),
+        Mistake(
+            "weight 0 where nothing occurs",
+            lambda prior, uniform: rebalance(prior, uniform) * (prior > 0),
+            "A bin that never occurs has the weight 0 in yours. The formula makes it the heaviest of all.",
+        ),
+        Mistake(
+            "a small number for the uniform part",
+            _weighed(lambda prior, uniform: 1 / ((1 - uniform) * prior + 1e-5)),
+            "In place of the uniform part you add a tiny number. Its part is λ, not a safeguard.",
+        ),
+        Mistake(
+            "λ left out of the uniform part",
+            _weighed(lambda prior, uniform: 1 / ((1 - uniform) * prior + 1 / len(prior))),
+            "Your uniform distribution comes in whole. In the mixture only a part λ of it does.",
+        ),
+        Mistake(
+            "one over the square",
+            _weighed(lambda prior, uniform: _mixed(prior, uniform) ** -2),
+            "Your weights are one over the square of the mixture. One over it is asked.",
+        ),
+        Mistake(
+            "1 + λ",
+            _weighed(lambda prior, uniform: 1 / ((1 + uniform) * prior + uniform / len(prior))),
+            "Your two parts add up to more than 1. What λ takes, the prior has to give.",
+        ),
+        Mistake(
+            "times the mean",
+            lambda prior, uniform: (w := 1 / _mixed(prior, uniform)) * (prior * w).sum(),
+            "You multiply by the mean weight. What brings a mean to 1?",
+        ),
+        Mistake(
+            "mean of the products",
+            lambda prior, uniform: (w := 1 / _mixed(prior, uniform)) / (prior * w).mean(),
+            "You divide by the mean of p · w over the bins. The mean weight of a pixel is their sum: "
+            "the prior already holds the parts.",
+        ),
+        Mistake(
+            "sum forgotten",
+            lambda prior, uniform: 1 / prior,
+            "You divide each weight by its own p · w, which takes the mixture out again. Where is the sum?",
+        ),
+        Mistake(
+            "largest is 1",
+            lambda prior, uniform: (w := 1 / _mixed(prior, uniform)) / w.max(),
+            "Your largest weight is 1. Their mean over the pixels should be 1.",
+        ),
+        Mistake(
+            "length is 1",
+            lambda prior, uniform: F.normalize(1 / _mixed(prior, uniform), dim=0),
+            "The squares of your weights add up to 1. Their mean over the pixels should be 1.",
+        ),
+        Mistake(
+            "mean of the squares",
+            lambda prior, uniform: (w := 1 / _mixed(prior, uniform)) / (prior * w.square()).sum().sqrt(),
+            "You square the weights in their mean. A plain mean over the pixels should be 1.",
+        ),
+        Mistake(
+            "times the prior",
+            lambda prior, uniform: prior * rebalance(prior, uniform),
+            "What you return is p · w, which adds up to 1. The weights w themselves are asked.",
+        ),
+        Mistake(
+            "softmax of the weights",
+            lambda prior, uniform: (1 / _mixed(prior, uniform)).softmax(0),
+            "A softmax changes the ratios of the weights. Only a common factor is missing.",
+        ),
+        Mistake(
+            "exponential",
+            _weighed(lambda prior, uniform: (-_mixed(prior, uniform)).exp()),
+            "Your weights are an exponential. One over the mixture is asked.",
+        ),
     ),
 )
 
@@ -487,8 +828,23 @@ def _by_prediction(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     return (weights[logits.argmax(1)] * losses).mean()
 
 
+def _by_least(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    losses = -(target * logits.log_softmax(1)).sum(1)
+    return (weights[target.argmin(1)] * losses).mean()
+
+
 def _torch_weights(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     return F.cross_entropy(logits, target.argmax(1), weights)
+
+
+def _bins_apart(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    losses = F.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(1)
+    return (weights[target.argmax(1)] * losses).mean()
+
+
+def _heaviest(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    losses = -(target * logits.log_softmax(1)).sum(1)
+    return (losses * ((target > 0) * weights[:, None, None]).amax(1)).mean()
 
 
 def _loss_cases(generator: torch.Generator) -> list[Case]:
@@ -499,7 +855,7 @@ def _loss_cases(generator: torch.Generator) -> list[Case]:
         Case((two, target, torch.tensor([2.0, 1.0])), "the by-hand example"),
         Case((sure, target, torch.tensor([1.0, 1.0])), "all weights are 1"),
         Case((sure.flip(1), target, torch.tensor([3.0, 0.5])), "what is predicted is wrong"),
-        Case((100 * sure, target, torch.tensor([1.0, 2.0])), "very sure: the loss stays finite"),
+        Case((1000 * sure, target, torch.tensor([1.0, 2.0])), "very sure: the loss stays finite"),
     ]
     for count, bins, height, width in ((2, 5, 3, 4), (1, 12, 6, 2), (3, 4, 2, 5)):
         logits = 2 * torch.randn(count, bins, height, width, generator=generator)
@@ -622,6 +978,96 @@ LOSS = Exercise(
             ),
             "You square the difference of two distributions. Cross-entropy is asked.",
         ),
+        Mistake(
+            "logarithm with a guard",
+            _lost(
+                lambda losses, w, logits, target: (
+                    w * -(target * (logits.softmax(1) + 1e-8).log()).sum(1)
+                ).mean()
+            ),
+            "What you add before the logarithm keeps it finite, but a network that is wrong and very sure "
+            "then loses too little. log and softmax in one step need no guard.",
+        ),
+        Mistake(
+            "logarithm held up",
+            _lost(
+                lambda losses, w, logits, target: (
+                    w * -(target * logits.softmax(1).clamp(min=1e-7).log()).sum(1)
+                ).mean()
+            ),
+            "You clamp small probabilities, so that the loss stops growing. log and softmax in one step need "
+            "no clamp.",
+        ),
+        Mistake(
+            "weight of the least bin",
+            _by_least,
+            "You look up the weight of the bin that has the least share. Look at the argmin.",
+        ),
+        Mistake(
+            "weights add up to 1",
+            _lost(lambda losses, w, logits, target: (w * losses).mean() / w.sum()),
+            "You take the mean and divide by the weights' sum as well. A plain mean of the pixels is asked.",
+        ),
+        Mistake(
+            "weights scaled first",
+            lambda logits, target, weights: color_loss(logits, target, weights / weights.sum()),
+            "You bring the weights to a sum of 1 before you use them. Take them as they are given.",
+        ),
+        Mistake(
+            "largest term alone",
+            _lost(lambda losses, w, logits, target: (w * (target * -logits.log_softmax(1)).amax(1)).mean()),
+            "You keep the largest term of each pixel. Over the bins it is a sum.",
+        ),
+        Mistake(
+            "no softmax",
+            _lost(lambda losses, w, logits, target: (w * -(target * logits).sum(1)).mean()),
+            "You take logits for logarithms of probabilities. Where does the softmax come in?",
+        ),
+        Mistake(
+            "softmax over the images",
+            _lost(lambda losses, w, logits, target: (w * -(target * logits.log_softmax(0)).sum(1)).mean()),
+            "Your softmax runs along the first axis, the images. Which axis holds the bins?",
+        ),
+        Mistake(
+            "one loss a pixel",
+            _lost(lambda losses, w, logits, target: w * losses),
+            "You return a map of losses. One number is asked: their mean.",
+        ),
+        Mistake(
+            "sum over the pixels of an image",
+            _lost(lambda losses, w, logits, target: (w * losses).sum((1, 2)).mean()),
+            "You average over the images, but add up the pixels of each. The mean over all pixels is asked.",
+        ),
+        Mistake(
+            "each bin apart",
+            _bins_apart,
+            "You ask yes or no for each bin apart. The bins of a pixel share one softmax.",
+        ),
+        Mistake(
+            "two means multiplied",
+            _lost(lambda losses, w, logits, target: w.mean() * losses.mean()),
+            "You multiply the mean weight by the mean loss. Each pixel's loss has its own weight, before the "
+            "mean.",
+        ),
+        Mistake(
+            "largest weight of all bins",
+            _heaviest,
+            "You take the largest weight that occurs in a target. The bin with the largest share is asked.",
+        ),
+        Mistake(
+            "times the largest share",
+            _lost(lambda losses, w, logits, target: (target.amax(1) * w * losses).mean()),
+            "You multiply by the largest share as well. It only says whose weight is looked up.",
+        ),
+        Mistake(
+            "target and prediction exchanged",
+            _lost(
+                lambda losses, w, logits, target: (
+                    w * -(logits.softmax(1) * target.clamp(min=1e-9).log()).sum(1)
+                ).mean()
+            ),
+            "You take the logarithm of the target. It is the network's answer whose logarithm is asked.",
+        ),
     ),
 )
 
@@ -654,6 +1100,28 @@ def _power(p: Tensor, temperature: float) -> Tensor:
     return raised / raised.sum(1, keepdim=True)
 
 
+def _one_largest_for_all(p: Tensor, temperature: float) -> Tensor:
+    return _power(p / p.max(), temperature)
+
+
+def _channels_reshaped_after(probabilities: Tensor, temperature: float, bins: Tensor) -> Tensor:
+    shares = (probabilities.log() / temperature).softmax(1)
+    count, _, height, width = shares.shape
+    return (shares.movedim(1, -1) @ bins).reshape(count, 2, height, width)
+
+
+def _bins_not_moved(probabilities: Tensor, temperature: float, bins: Tensor) -> Tensor:
+    shares = (probabilities.log() / temperature).softmax(1)
+    count, number, height, width = shares.shape
+    return (shares.reshape(-1, number) @ bins).reshape(count, height, width, 2).movedim(-1, 1)
+
+
+def _between(probabilities: Tensor, temperature: float, bins: Tensor) -> Tensor:
+    """A straight line from the mode to the mean."""
+    mean = annealed_mean(probabilities, 1.0, bins)
+    return temperature * mean + (1 - temperature) * _mode(probabilities, temperature, bins)
+
+
 def _anneal_cases(generator: torch.Generator) -> list[Case]:
     bins = torch.tensor([[60.0, 0.0], [-40.0, 10.0]])
     mixed = torch.tensor([0.7, 0.3]).reshape(1, 2, 1, 1)
@@ -663,7 +1131,7 @@ def _anneal_cases(generator: torch.Generator) -> list[Case]:
         Case((mixed, 1.0, bins), "T = 1 is the plain mean"),
         Case((_column(0.5, 0.5, 0.0), 0.38, three), "a bin with probability 0"),
         Case((_column(0.4, 0.35, 0.25), 2.0, three), "a hot one: flatter than before"),
-        Case((_column(0.4, 0.35, 0.25), 0.005, three), "very cold: the mode, and no 0 / 0"),
+        Case((_column(0.35, 0.4, 0.25), 0.005, three), "very cold: the mode, and no 0 / 0"),
     ]
     for count, number, height, width, temperature in (
         (2, 5, 3, 4, 0.38),
@@ -672,6 +1140,11 @@ def _anneal_cases(generator: torch.Generator) -> list[Case]:
     ):
         p = _distributions(generator, count, number, height, width)
         cases.append(Case((p, temperature, _random_bins(generator, number))))
+    # Very cold, with many bins: likeliest are 1, 0.1 and 0.02, whose 200th power is 0 even in float64.
+    likeliest = torch.tensor([1.0, 0.1, 0.02])
+    many = ((1 - likeliest) / 59).repeat(60, 1)
+    many[range(30, 33), range(3)] = likeliest
+    cases.append(Case((many[None, :, None], 0.005, _random_bins(generator, 60))))
     return cases
 
 
@@ -727,6 +1200,28 @@ ANNEAL = Exercise(
             "Your logarithm has base 10; exp belongs to ln, torch.log.",
         ),
         Mistake(
+            "logarithm of 1 + p",
+            _sharpened(lambda p, temperature: (p.log1p() / temperature).softmax(1)),
+            "You take the logarithm of 1 + p. exp undoes the logarithm of p, also where p is 0.",
+        ),
+        Mistake(
+            "softmax of the powers",
+            _sharpened(lambda p, temperature: (p ** (1 / temperature)).softmax(1)),
+            "You put the powers through a softmax, which takes exp of them. Their sum is what they lack.",
+        ),
+        Mistake(
+            "rounded to a bin at the end",
+            lambda p, temperature, bins: bins[nearest_bin(annealed_mean(p, temperature, bins), bins)].movedim(
+                -1, 1
+            ),
+            "You move the mean to the nearest bin. The mean itself may lie between the bins.",
+        ),
+        Mistake(
+            "T squared",
+            _sharpened(lambda p, temperature: (p.log() / temperature**2).softmax(1)),
+            "You divide by the temperature twice. At T = 1 that makes no difference.",
+        ),
+        Mistake(
             "the mode",
             _mode,
             "You always take the likeliest bin. That is where T goes to 0.",
@@ -765,6 +1260,73 @@ ANNEAL = Exercise(
             "colours at the end",
             lambda p, temperature, bins: annealed_mean(p, temperature, bins).movedim(1, -1),
             "The colours are there, with a* and b* along the last axis. They belong to axis 1.",
+        ),
+        Mistake(
+            "0 / 0 covered up",
+            _sharpened(lambda p, temperature: _power(p, temperature).nan_to_num(0)),
+            "At a very low T all powers are rounded to 0. You no longer divide by 0, but the likeliest bin "
+            "is lost, and the colour is grey. Do not let the powers vanish.",
+        ),
+        Mistake(
+            "power in float64",
+            _sharpened(lambda p, temperature: _power(p.double(), temperature).float()),
+            "float64 only puts it off: with many bins and a low T the powers are rounded to 0 in it, too.",
+        ),
+        Mistake(
+            "one largest for all",
+            _sharpened(_one_largest_for_all),
+            "You divide by the largest probability of the whole image. Beside a pixel that is sure, one "
+            "that is not still gets only zeros.",
+        ),
+        Mistake(
+            "small probabilities held up",
+            _sharpened(lambda p, temperature: (p.clamp(min=1e-3).log() / temperature).softmax(1)),
+            "You lift small probabilities, and so bins get shares that they should not have. log(0) needs no "
+            "cure here.",
+        ),
+        Mistake(
+            "divided by the image",
+            _sharpened(lambda p, temperature: (q := p ** (1 / temperature)) / q.sum((1, 2, 3), keepdim=True)),
+            "You divide by the sum over the whole image. Each pixel has a distribution of its own.",
+        ),
+        Mistake(
+            "to the power 1 − T",
+            _sharpened(lambda p, temperature: ((1 - temperature) * p.log()).nan_to_num(0).softmax(1)),
+            "Your exponent is 1 − T. It should be 1 at T = 1 and grow without limit as T falls.",
+        ),
+        Mistake(
+            "always squared",
+            _sharpened(lambda p, temperature: (2 * p.log()).softmax(1)),
+            "At T = ½ you are right: that is a square. Which power belongs to the temperature that is given?",
+        ),
+        Mistake(
+            "whole powers",
+            _sharpened(lambda p, temperature: (p.log() * round(1 / temperature)).softmax(1)),
+            "Your exponent is rounded to a whole number. 1 / T need not be one.",
+        ),
+        Mistake(
+            "times the probability again",
+            _sharpened(
+                lambda p, temperature: (q := (p.log() / temperature).softmax(1) * p) / q.sum(1, keepdim=True)
+            ),
+            "You multiply the sharpened shares by the probabilities again. The shares alone make the mean.",
+        ),
+        Mistake(
+            "between mean and mode",
+            _between,
+            "You go straight from the mode to the mean. The distribution is to be sharpened, and that is not "
+            "a straight way.",
+        ),
+        Mistake(
+            "reshaped at the end",
+            _channels_reshaped_after,
+            "For one pixel you are right. reshape at the end mixes pixels and channels: move the axis.",
+        ),
+        Mistake(
+            "reshaped at first",
+            _bins_not_moved,
+            "For one pixel you are right. reshape mixes the bins of one pixel with other pixels: move the "
+            "bins to the end first.",
         ),
     ),
 )
