@@ -243,6 +243,12 @@ VALID = Exercise(
             "0 to n − 1.",
         ),
         Mistake(
+            "losses added",
+            _with_sides(_seen, lambda rows, columns: 9 - 3 * (3 - rows) - 3 * (3 - columns)),
+            "You take three weights away for each side that is lost. Where a row and a column are lost, they "
+            "share a weight.",
+        ),
+        Mistake(
             "padding of 1",
             functools.partial(_convolved, padding=1),
             "With padding 1 a filter of rate r gives a smaller map, or none. How far out does it reach?",
@@ -592,6 +598,12 @@ ATROUS = Exercise(
             "You filter the mean with the first branch's filters. It has filters of its own.",
         ),
         Mistake(
+            "rate as a stride",
+            functools.partial(_aspp, branch=lambda x, w, rate: F.conv2d(x, w, padding=1, stride=rate)),
+            "You let the filter jump by the rate, and the map gets smaller. The rate sets its weights apart: "
+            "that is another option.",
+        ),
+        Mistake(
             "one rate for all",
             lambda x, point, around, rates, whole: aspp(x, point, around, rates[:1] * len(rates), whole),
             "All your 3×3 filters have the first one's rate. Each goes with a rate of its own.",
@@ -690,6 +702,15 @@ def _priced(step: Callable[[int, int, int, int], tuple[int, int]]) -> Callable[.
     return wrong
 
 
+def _dividing(layers: Sequence[Spec], size: tuple[int, int], output_stride: int) -> int:
+    kept, reached = [], 1
+    for before, after, kernel, stride in layers:
+        step = 1 if output_stride % (reached * stride) else stride
+        reached *= step
+        kept.append((before, after, kernel, step))
+    return multiply_adds(kept, size, reached)
+
+
 def _cut_down(side: int, kernel: int, stride: int, left: int) -> tuple[int, int]:
     step = min(stride, max(left, 1))
     return -(-side // step), step
@@ -721,6 +742,7 @@ def _price_cases(generator: torch.Generator) -> list[Case]:
         Case((resnet, (64, 96), 8), "a small ResNet at output stride 8"),
         Case((resnet, (64, 96), 32), "the same at 32"),
         Case(([], (4, 4), 8), "no layer"),
+        Case(([(1, 1, 3, 3)], (9, 9), 4), "a stride of 3 where 4 is allowed"),
     ]
     for _ in range(3):
         channels = torch.randint(1, 9, (6,), generator=generator).tolist()
@@ -838,6 +860,17 @@ PRICE = Exercise(
             functools.partial(_price, late=True),
             "You ask for the stride before this layer, and so the map ends up coarser than it may be. What "
             "would it be with this layer?",
+        ),
+        Mistake(
+            "only strides that divide",
+            _dividing,
+            "You keep a stride only if what is reached divides the wanted one. It must not be above it; no "
+            "more is asked.",
+        ),
+        Mistake(
+            "a cell more than it divides",
+            functools.partial(_price, halved=lambda side, stride: side // stride + 1 if stride > 1 else side),
+            "Your maps have a cell too many where the stride divides the size. 8 pixels at stride 2 leave 4.",
         ),
         Mistake(
             "rounded to the nearest",
@@ -970,6 +1003,14 @@ def _nearest(x: Tensor, size: Sequence[int]) -> Tensor:
 
 def _smoothed(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, tuple(size), mode="bilinear", align_corners=False, antialias=True)
+
+
+def _bicubic(x: Tensor, size: Sequence[int]) -> Tensor:
+    return F.interpolate(x, tuple(size), mode="bicubic", align_corners=False)
+
+
+def _running(found: Tensor) -> Tensor:
+    return functools.reduce(lambda mean, one: (mean + one) / 2, found)
 
 
 def _around(resized: Callable[[Tensor, float], Tensor], back: bool = True) -> Callable[..., Tensor]:
@@ -1213,6 +1254,49 @@ SCALES = Exercise(
             "Your maps keep the size that the network saw, and cannot be added. What size has the result?",
         ),
         Mistake(
+            "logarithms",
+            functools.partial(_scales, each=lambda logits: logits.log_softmax(1)),
+            "You average logarithms of probabilities, and they are below 0. Probabilities are asked for.",
+        ),
+        Mistake(
+            "geometric mean",
+            functools.partial(
+                _scales, each=lambda logits: logits.log_softmax(1), join=lambda found: found.mean(0).exp()
+            ),
+            "You average logarithms and undo them at the end: that is the geometric mean. The usual mean is "
+            "asked for.",
+        ),
+        Mistake(
+            "softmax again",
+            functools.partial(_scales, join=lambda found: found.mean(0).softmax(1)),
+            "You take a softmax of the mean as well. A mean of probabilities is made of probabilities.",
+        ),
+        Mistake(
+            "halved at each step",
+            functools.partial(_scales, join=_running),
+            "You halve the mean so far with each new map, so the last ones count most. All count the same.",
+        ),
+        Mistake(
+            "middle one",
+            functools.partial(_scales, join=lambda found: found.median(0).values),
+            "You take the median. The mean of all the probabilities is asked for.",
+        ),
+        Mistake(
+            "height for both",
+            _around(lambda image, scale: _resize(image, [round(scale * image.shape[2])] * 2)),
+            "Your resized image is a square. Scale the height and the width, each by itself.",
+        ),
+        Mistake(
+            "width for both",
+            _around(lambda image, scale: _resize(image, [round(scale * image.shape[3])] * 2)),
+            "Your resized image is as high as it is wide. Scale the height and the width, each by itself.",
+        ),
+        Mistake(
+            "bicubic",
+            functools.partial(_scales, resize=_bicubic),
+            'You resize with another method than the task\'s: mode="bilinear" is asked for.',
+        ),
+        Mistake(
             "first size alone",
             lambda network, image, scales: multiscale(network, image, scales[:1]),
             "Only the first of the sizes counts in yours. Does a return stand inside the loop?",
@@ -1374,6 +1458,11 @@ def _by_cross_entropy(classes: Tensor, masks: Tensor, true_classes: Tensor, true
         "qhw,ghw->qg", (1 - mask).log(), 1 - truth
     )
     return _least(-each / masks[0].numel() - classes[:, true_classes])
+
+
+def _by_difference(classes: Tensor, masks: Tensor, true_classes: Tensor, true_masks: Tensor) -> Tensor:
+    between = (masks[:, None] - true_masks.to(masks)).abs().mean((2, 3))
+    return _least(between - classes[:, true_classes])
 
 
 def _by_rows(classes: Tensor, masks: Tensor, true_classes: Tensor, true_masks: Tensor) -> Tensor:
@@ -1544,8 +1633,8 @@ MATCH = Exercise(
         Mistake(
             "factor 2 missing",
             _by(kind="half"),
-            "Your Dice of a perfect mask is a half, so masks count too little beside the classes. What "
-            "stands above the line?",
+            "Your masks count half as much beside the classes as they should. Is Dice 1 for a perfect mask, and "
+            "does the probability count once?",
         ),
         Mistake(
             "predictions sorted",
@@ -1611,7 +1700,7 @@ MATCH = Exercise(
         Mistake(
             "cross-entropy of the masks",
             _by_cross_entropy,
-            "You compare the masks by cross-entropy. The cost has Dice in it.",
+            "You compare the masks by their cross-entropy. The task's cost has 1 − Dice there.",
         ),
         Mistake(
             "multiplied",
@@ -1633,6 +1722,16 @@ MATCH = Exercise(
             "nothing taken away",
             _of(lambda classes: classes - classes[:, -1:]),
             "You take the probability of nothing away from that of the class. The cost has the class alone.",
+        ),
+        Mistake(
+            "predictions counted from one",
+            lambda *args: match_masks(*args) + 1,
+            "All your numbers are one too large. The first prediction has the number 0.",
+        ),
+        Mistake(
+            "difference of the masks",
+            _by_difference,
+            "You compare the masks by the mean of their differences. The cost has Dice in it.",
         ),
         Mistake(
             "probability of any class",
