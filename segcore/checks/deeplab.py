@@ -1633,7 +1633,7 @@ MATCH = Exercise(
         Mistake(
             "factor 2 missing",
             _by(kind="half"),
-            "Your masks count half as much beside the classes as they should. Is Dice 1 for a perfect mask, and "
+            "Your masks count half as much beside the classes as they should. Is Dice 1 where all fits, and "
             "does the probability count once?",
         ),
         Mistake(
