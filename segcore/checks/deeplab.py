@@ -81,6 +81,14 @@ def _all_between(side: int, rate: int) -> Tensor:
     return 1 + place.clamp(max=rate) + (side - 1 - place).clamp(max=rate)
 
 
+def _diagonal(size: tuple[int, int], rate: int) -> Tensor:
+    height, width = size
+    y, x = torch.arange(height)[:, None], torch.arange(width)
+    steps = [(y + step, x + step) for step in (-rate, 0, rate)]
+    seen = [(row >= 0) & (row < height) & (column >= 0) & (column < width) for row, column in steps]
+    return 3 * torch.stack(seen).sum(0)
+
+
 def _convolved(size: tuple[int, int], rate: int, padding: int) -> Tensor:
     return F.conv2d(torch.ones(1, 1, *size), torch.ones(1, 1, 3, 3), padding=padding, dilation=rate)[
         0, 0
@@ -241,6 +249,12 @@ VALID = Exercise(
             _with_sides(_without_first),
             "Row 0 and column 0 do not count as part of the map in yours. With n cells, the numbers run from "
             "0 to n − 1.",
+        ),
+        Mistake(
+            "one diagonal alone",
+            _diagonal,
+            "You move rows and columns by the same step, along one diagonal. Each of three rows goes with "
+            "each of three columns.",
         ),
         Mistake(
             "losses added",
@@ -711,6 +725,15 @@ def _dividing(layers: Sequence[Spec], size: tuple[int, int], output_stride: int)
     return multiply_adds(kept, size, reached)
 
 
+def _adding_up(layers: Sequence[Spec], size: tuple[int, int], output_stride: int) -> int:
+    kept, reached = [], 0
+    for before, after, kernel, stride in layers:
+        step = stride if stride == 1 or reached + stride <= output_stride else 1
+        reached += step if step > 1 else 0
+        kept.append((before, after, kernel, step))
+    return multiply_adds(kept, size, 10**9)
+
+
 def _cut_down(side: int, kernel: int, stride: int, left: int) -> tuple[int, int]:
     step = min(stride, max(left, 1))
     return -(-side // step), step
@@ -844,6 +867,21 @@ PRICE = Exercise(
             "height alone",
             functools.partial(_price, axes=1),
             "Only the height of your map shrinks. A stride acts along both axes.",
+        ),
+        Mistake(
+            "width alone",
+            lambda layers, size, output_stride: _price(layers, size[::-1], output_stride, axes=1),
+            "Only the width of your map shrinks. A stride acts along both axes.",
+        ),
+        Mistake(
+            "strides added",
+            _adding_up,
+            "You add the strides up. After a stride of 3 and one of 2, how far apart do cells stand?",
+        ),
+        Mistake(
+            "only the first layer",
+            lambda layers, size, output_stride: multiply_adds(layers[:1], size, output_stride),
+            "You give the cost of the first layer. Does a return stand inside the loop?",
         ),
         Mistake(
             "multiplications and additions",
@@ -1037,6 +1075,14 @@ def _by_factor(image: Tensor, scale: float) -> Tensor:
 
 def _sides_exchanged(image: Tensor, scale: float) -> Tensor:
     return _resize(image, [round(scale * image.shape[3]), round(scale * image.shape[2])])
+
+
+def _answer_mirrored(network: Network, image: Tensor, scales: Sequence[float]) -> Tensor:
+    found = []
+    for scale in scales:
+        once = _resize(network(_to_scale(image, scale)), image.shape[2:]).softmax(1)
+        found += [once, once.flip(3)]
+    return torch.stack(found).mean(0)
 
 
 def _one_from_the_other(network: Network, image: Tensor, scales: Sequence[float]) -> Tensor:
@@ -1252,6 +1298,11 @@ SCALES = Exercise(
             "not resized back",
             _around(_to_scale, back=False),
             "Your maps keep the size that the network saw, and cannot be added. What size has the result?",
+        ),
+        Mistake(
+            "answer mirrored, not the image",
+            _answer_mirrored,
+            "You mirror what the network says of the image as it is. It has to see the mirrored image.",
         ),
         Mistake(
             "logarithms",
@@ -1722,6 +1773,11 @@ MATCH = Exercise(
             "nothing taken away",
             _of(lambda classes: classes - classes[:, -1:]),
             "You take the probability of nothing away from that of the class. The cost has the class alone.",
+        ),
+        Mistake(
+            "sigmoid of the masks",
+            lambda classes, masks, *others: match_masks(classes, masks.sigmoid(), *others),
+            "You take a sigmoid of the masks. They are probabilities already.",
         ),
         Mistake(
             "predictions counted from one",
