@@ -6,6 +6,7 @@ The references are written apart from `segcore.deeplab`. Every mistake is a refe
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -725,6 +726,11 @@ def _dividing(layers: Sequence[Spec], size: tuple[int, int], output_stride: int)
     return multiply_adds(kept, size, reached)
 
 
+def _dearest_layer(layers: Sequence[Spec], size: tuple[int, int], output_stride: int) -> int:
+    sums = [multiply_adds(layers[:count], size, output_stride) for count in range(len(layers) + 1)]
+    return max((after - before for before, after in itertools.pairwise(sums)), default=0)
+
+
 def _adding_up(layers: Sequence[Spec], size: tuple[int, int], output_stride: int) -> int:
     kept, reached = [], 0
     for before, after, kernel, stride in layers:
@@ -877,6 +883,11 @@ PRICE = Exercise(
             "strides added",
             _adding_up,
             "You add the strides up. After a stride of 3 and one of 2, how far apart do cells stand?",
+        ),
+        Mistake(
+            "the dearest layer",
+            _dearest_layer,
+            "You give the cost of the dearest layer. The layers run one after the other: their costs add up.",
         ),
         Mistake(
             "only the first layer",
