@@ -208,6 +208,18 @@ def away(values):
     return torch.where(values < 0, (values - 0.5).ceil(), (values + 0.5).floor())
 
 
+@wrong("11.2")
+def mean_cut_off_from_x(x, point, around, rates, whole):
+    rest = right("11.2")(x, point, around, rates, whole)[:, : -len(whole)]
+    mean = F.conv2d(x.detach().mean((2, 3), keepdim=True), whole).relu()
+    return torch.cat([rest, mean.expand(-1, -1, *x.shape[2:])], 1)
+
+
+@wrong("11.2")
+def three_rates_at_most(x, point, around, rates, whole):
+    return right("11.2")(x, point, around[:3], rates[:3], whole)
+
+
 @wrong("13.1")
 def the_far_corner_may_lie_before(boxes, spatial_scale):
     cells = away(boxes * spatial_scale)

@@ -6,6 +6,7 @@ The references are written apart from `segcore.deeplab`. Every mistake is a refe
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from segcore.checks.exercise import Case, Exercise, Mistake, reaches_gradient
+from segcore.checks.exercise import Case, Exercise, Mistake, Property, reaches_gradient
 
 __all__ = ["EXERCISES"]
 
@@ -59,6 +60,40 @@ def _last_counts(side: int, rate: int) -> Tensor:
 def _first_lost(side: int, rate: int) -> Tensor:
     place = torch.arange(side)
     return 1 + (place > rate).long() + (place + rate < side).long()
+
+
+def _without_first(side: int, rate: int) -> Tensor:
+    place = torch.arange(side)
+    reached = torch.stack([place - rate, place, place + rate])
+    return ((reached >= 1) & (reached < side)).sum(0)
+
+
+def _wraps_round(side: int, rate: int) -> Tensor:
+    return 2 + (torch.arange(side) + rate < side).long()
+
+
+def _one_lost(side: int, rate: int) -> Tensor:
+    place = torch.arange(side)
+    return 3 - ((place < rate) | (place + rate >= side)).long()
+
+
+def _all_between(side: int, rate: int) -> Tensor:
+    place = torch.arange(side)
+    return 1 + place.clamp(max=rate) + (side - 1 - place).clamp(max=rate)
+
+
+def _diagonal(size: tuple[int, int], rate: int) -> Tensor:
+    height, width = size
+    y, x = torch.arange(height)[:, None], torch.arange(width)
+    steps = [(y + step, x + step) for step in (-rate, 0, rate)]
+    seen = [(row >= 0) & (row < height) & (column >= 0) & (column < width) for row, column in steps]
+    return 3 * torch.stack(seen).sum(0)
+
+
+def _convolved(size: tuple[int, int], rate: int, padding: int) -> Tensor:
+    return F.conv2d(torch.ones(1, 1, *size), torch.ones(1, 1, 3, 3), padding=padding, dilation=rate)[
+        0, 0
+    ].long()
 
 
 def _valid_cases(generator: torch.Generator) -> list[Case]:
@@ -170,6 +205,80 @@ VALID = Exercise(
             lambda size, rate: valid_weights(size, rate) / 9,
             "You give the share of the nine. The number itself is asked for, as a whole number.",
         ),
+        Mistake(
+            "middle left out",
+            lambda size, rate: valid_weights(size, rate) - 1,
+            "You count the outer weights alone. The one in the middle counts too, and is always on the map.",
+        ),
+        Mistake(
+            "corners left out",
+            _with_sides(_seen, lambda rows, columns: rows + columns - 1),
+            "You count those in the middle row and the middle column. Four more weights stand off both.",
+        ),
+        Mistake(
+            "gaps counted",
+            _with_sides(_all_between),
+            "You count every cell between the outer weights. A dilated filter has gaps: how many weights has "
+            "it, and where?",
+        ),
+        Mistake(
+            "twice as far",
+            lambda size, rate: valid_weights(size, 2 * rate),
+            "Your outer weights stand twice as far out. The rate is the way from the middle to a weight, not "
+            "half of it.",
+        ),
+        Mistake(
+            "a cell too near",
+            lambda size, rate: valid_weights(size, max(1, rate - 1)),
+            "Your outer weights stand a cell too near the middle. The rate counts steps, not the cells that "
+            "are stepped over.",
+        ),
+        Mistake(
+            "wraps round",
+            _with_sides(_wraps_round),
+            "Weights run out at the last rows and columns of yours, not at the first. An index below 0 is "
+            "not on the map either.",
+        ),
+        Mistake(
+            "one loss a side at most",
+            _with_sides(_one_lost),
+            "In yours each axis loses one of its three weights at most. At a large rate a place may lose "
+            "those on both sides.",
+        ),
+        Mistake(
+            "first cell left out",
+            _with_sides(_without_first),
+            "Row 0 and column 0 do not count as part of the map in yours. With n cells, the numbers run from "
+            "0 to n − 1.",
+        ),
+        Mistake(
+            "one diagonal alone",
+            _diagonal,
+            "You move rows and columns by the same step, along one diagonal. Each of three rows goes with "
+            "each of three columns.",
+        ),
+        Mistake(
+            "losses added",
+            _with_sides(_seen, lambda rows, columns: 9 - 3 * (3 - rows) - 3 * (3 - columns)),
+            "You take three weights away for each side that is lost. Where a row and a column are lost, they "
+            "share a weight.",
+        ),
+        Mistake(
+            "padding of 1",
+            functools.partial(_convolved, padding=1),
+            "With padding 1 a filter of rate r gives a smaller map, or none. How far out does it reach?",
+        ),
+        Mistake(
+            "no padding",
+            functools.partial(_convolved, padding=0),
+            "Without padding the result is smaller than the map, or there is none. Each place of the map has "
+            "a number.",
+        ),
+        Mistake(
+            "a square map",
+            lambda size, rate: valid_weights((size[0], size[0]), rate),
+            "You take the height for both axes. The map may be wider than it is high.",
+        ),
     ),
 )
 
@@ -245,6 +354,40 @@ def _activated_before(x: Tensor, whole: Tensor) -> Tensor:
     return F.relu(F.conv2d(x, whole)).mean((2, 3), keepdim=True)
 
 
+def _pooled_uncut(
+    x: Tensor, point: Tensor, around: Sequence[Tensor], rates: Sequence[int], whole: Tensor
+) -> Tensor:
+    cut = aspp(x, point, around, rates, whole)[:, : -len(whole)]
+    return torch.cat([cut, _mean(x, whole).expand(-1, -1, *x.shape[2:])], 1)
+
+
+def _interleaved(branches: list[Tensor]) -> Tensor:
+    return torch.stack(branches, 2).flatten(1, 2)
+
+
+def _one_cell(
+    x: Tensor, point: Tensor, around: Sequence[Tensor], rates: Sequence[int], whole: Tensor
+) -> Tensor:
+    branches = [F.conv2d(x, point)]
+    branches += [_atrous(x, weight, rate) for weight, rate in zip(around, rates, strict=True)]
+    return F.relu(torch.cat([*branches, _mean(x, whole)], 1))
+
+
+def _all_gradients(function: Callable[..., Tensor]) -> str | None:
+    """Whether the gradient of x is the reference's: one that comes through every branch."""
+    generator = torch.Generator().manual_seed(0)
+    *_, case = _aspp_cases(generator)
+
+    def gradient(of: Callable[..., Tensor]) -> Tensor:
+        x = case.args[0].clone().requires_grad_()
+        (found,) = torch.autograd.grad(of(x, *case.args[1:]).sum(), x)
+        return found
+
+    if torch.allclose(gradient(function), gradient(aspp), rtol=1e-3, atol=1e-3):
+        return None
+    return "The values are right, but the gradient of x is not: it does not come through all branches."
+
+
 def _aspp_cases(generator: torch.Generator) -> list[Case]:
     def filters(count: int, channels: int, *rates: int) -> tuple[Any, ...]:
         def draw(*shape: int) -> Tensor:
@@ -271,6 +414,7 @@ def _aspp_cases(generator: torch.Generator) -> list[Case]:
         (2, 3, 2, 6, 5, (1, 2)),
         (1, 2, 3, 4, 8, (2, 3, 6)),
         (2, 2, 2, 7, 6, (1, 2, 3)),
+        (1, 2, 2, 5, 6, (1, 2, 3, 4)),
     ):
         x = torch.randn(n, channels, height, width, generator=generator)
         cases.append(Case((x, *filters(count, channels, *rates))))
@@ -295,7 +439,14 @@ ATROUS = Exercise(
             ),
             "x",
         ),
+        Property(
+            "gradient through every branch",
+            _all_gradients,
+            "Somewhere a branch is cut off from x: look for .detach(), .data, torch.no_grad() or a new "
+            "tensor made of numbers.",
+        ),
     ),
+    any_float=True,
     plan=(
         "All branches read the same map x. Start with the 1×1 filter: F.conv2d needs nothing but the map "
         "and the weight.",
@@ -426,6 +577,79 @@ ATROUS = Exercise(
             "Your 3×3 filters are turned by half a turn. F.conv2d does not flip a kernel, and neither should "
             "you.",
         ),
+        Mistake(
+            "rows and columns of the filters exchanged",
+            functools.partial(_aspp, branch=lambda x, w, rate: _atrous(x, w.transpose(2, 3), rate)),
+            "Your 3×3 filters have rows and columns exchanged. The last two axes of a weight are rows, then "
+            "columns.",
+        ),
+        Mistake(
+            "mean over the channels too",
+            functools.partial(
+                _aspp,
+                pooled=lambda x, w: F.conv2d(x.mean((1, 2, 3), keepdim=True).expand(-1, x.shape[1], 1, 1), w),
+            ),
+            "Your mean goes over the channels too. Each channel has a mean of its own, and the 1×1 filters "
+            "mix them.",
+        ),
+        Mistake(
+            "ReLU on the map",
+            lambda x, *filters: aspp(x.relu(), *filters),
+            "You cut off what is below 0 in x. The branches read x as it is; what they give is cut off.",
+        ),
+        Mistake(
+            "ReLU on the pooled map",
+            functools.partial(_aspp, pooled=lambda x, w: _mean(x.relu(), w)),
+            "You cut off what is below 0 before the mean. Image pooling takes the mean of x as it is.",
+        ),
+        Mistake(
+            "pooled branch not cut",
+            _pooled_uncut,
+            "Your last branch holds numbers below 0, the others do not. What is below 0 becomes 0 in all.",
+        ),
+        Mistake(
+            "same 1×1 filters twice",
+            lambda x, point, around, rates, whole: aspp(x, point, around, rates, point),
+            "You filter the mean with the first branch's filters. It has filters of its own.",
+        ),
+        Mistake(
+            "rate as a stride",
+            functools.partial(_aspp, branch=lambda x, w, rate: F.conv2d(x, w, padding=1, stride=rate)),
+            "You let the filter jump by the rate, and the map gets smaller. The rate sets its weights apart: "
+            "that is another option.",
+        ),
+        Mistake(
+            "one rate for all",
+            lambda x, point, around, rates, whole: aspp(x, point, around, rates[:1] * len(rates), whole),
+            "All your 3×3 filters have the first one's rate. Each goes with a rate of its own.",
+        ),
+        Mistake(
+            "three branches at most",
+            lambda x, point, around, rates, whole: aspp(x, point, around[:3], rates[:3], whole),
+            "You read three rates, and there may be more or fewer. Go through the lists.",
+        ),
+        Mistake(
+            "mean before the rates",
+            functools.partial(_aspp, order=lambda branches: [branches[0], branches[-1], *branches[1:-1]]),
+            "The numbers are right, in another order: the pooled branch comes after those with rates.",
+        ),
+        Mistake(
+            "rates from the last",
+            functools.partial(_aspp, order=lambda branches: [branches[0], *branches[-2:0:-1], branches[-1]]),
+            "The numbers are right, in another order: the rates are taken in the order in which they come.",
+        ),
+        Mistake(
+            "channels shuffled together",
+            functools.partial(_aspp, join=_interleaved),
+            "The numbers are right, in another order: you give the first channel of every branch, then the "
+            "second. A branch's channels stay together.",
+        ),
+        Mistake(
+            "pooled map of one cell",
+            _one_cell,
+            "Your pooled branch is one cell large, and the others are as large as the map. Every place is to "
+            "get its value.",
+        ),
     ),
 )
 
@@ -456,6 +680,7 @@ def _price(
     halved: Callable[[int, int], int] = lambda side, stride: -(-side // stride),
     of: Callable[[int, int, int], int] = lambda before, after, kernel: before * after * kernel**2,
     map_before: bool = False,
+    late: bool = False,
     stretched: bool = False,
     stops: bool = False,
     last: bool = False,
@@ -465,7 +690,7 @@ def _price(
     sides = list(size)
     for before, after, kernel, stride in layers:
         read = list(sides)
-        kept = keeps(reached * stride, output_stride) and not (stops and stopped)
+        kept = keeps(reached if late else reached * stride, output_stride) and not (stops and stopped)
         stopped = stopped or not kept
         wide = (kernel - 1) * (old // reached) + 1 if stretched else kernel
         if kept:
@@ -475,6 +700,63 @@ def _price(
         cost = math.prod(read if map_before else sides) * of(before, after, wide)
         total = cost if last else total + cost
     return total
+
+
+def _priced(step: Callable[[int, int, int, int], tuple[int, int]]) -> Callable[..., int]:
+    """Another size of the map: from side, kernel, stride and the stride that is left to size and step."""
+
+    def wrong(layers: Sequence[Spec], size: tuple[int, int], output_stride: int) -> int:
+        total, reached, sides = 0, 1, list(size)
+        for before, after, kernel, stride in layers:
+            found = [step(side, kernel, stride, output_stride // reached) for side in sides]
+            reached *= found[0][1]
+            sides = [side for side, _ in found]
+            total += math.prod(sides) * before * after * kernel**2
+        return total
+
+    return wrong
+
+
+def _dividing(layers: Sequence[Spec], size: tuple[int, int], output_stride: int) -> int:
+    kept, reached = [], 1
+    for before, after, kernel, stride in layers:
+        step = 1 if output_stride % (reached * stride) else stride
+        reached *= step
+        kept.append((before, after, kernel, step))
+    return multiply_adds(kept, size, reached)
+
+
+def _dearest_layer(layers: Sequence[Spec], size: tuple[int, int], output_stride: int) -> int:
+    sums = [multiply_adds(layers[:count], size, output_stride) for count in range(len(layers) + 1)]
+    return max((after - before for before, after in itertools.pairwise(sums)), default=0)
+
+
+def _adding_up(layers: Sequence[Spec], size: tuple[int, int], output_stride: int) -> int:
+    kept, reached = [], 0
+    for before, after, kernel, stride in layers:
+        step = stride if stride == 1 or reached + stride <= output_stride else 1
+        reached += step if step > 1 else 0
+        kept.append((before, after, kernel, step))
+    return multiply_adds(kept, size, 10**9)
+
+
+def _cut_down(side: int, kernel: int, stride: int, left: int) -> tuple[int, int]:
+    step = min(stride, max(left, 1))
+    return -(-side // step), step
+
+
+def _unpadded(side: int, kernel: int, stride: int, left: int) -> tuple[int, int]:
+    step = stride if stride <= left else 1
+    return (side - kernel) // step + 1, step
+
+
+def _layers_left_out(layers: Sequence[Spec], size: tuple[int, int], output_stride: int) -> int:
+    reached, left = 1, []
+    for layer in layers:
+        if reached * layer[3] <= output_stride:
+            reached *= layer[3]
+            left.append(layer)
+    return multiply_adds(left, size, output_stride)
 
 
 def _price_cases(generator: torch.Generator) -> list[Case]:
@@ -489,6 +771,7 @@ def _price_cases(generator: torch.Generator) -> list[Case]:
         Case((resnet, (64, 96), 8), "a small ResNet at output stride 8"),
         Case((resnet, (64, 96), 32), "the same at 32"),
         Case(([], (4, 4), 8), "no layer"),
+        Case(([(1, 1, 3, 3)], (9, 9), 4), "a stride of 3 where 4 is allowed"),
     ]
     for _ in range(3):
         channels = torch.randint(1, 9, (6,), generator=generator).tolist()
@@ -592,6 +875,26 @@ PRICE = Exercise(
             "Only the height of your map shrinks. A stride acts along both axes.",
         ),
         Mistake(
+            "width alone",
+            lambda layers, size, output_stride: _price(layers, size[::-1], output_stride, axes=1),
+            "Only the width of your map shrinks. A stride acts along both axes.",
+        ),
+        Mistake(
+            "strides added",
+            _adding_up,
+            "You add the strides up. After a stride of 3 and one of 2, how far apart do cells stand?",
+        ),
+        Mistake(
+            "the dearest layer",
+            _dearest_layer,
+            "You give the cost of the dearest layer. The layers run one after the other: their costs add up.",
+        ),
+        Mistake(
+            "only the first layer",
+            lambda layers, size, output_stride: multiply_adds(layers[:1], size, output_stride),
+            "You give the cost of the first layer. Does a return stand inside the loop?",
+        ),
+        Mistake(
             "multiplications and additions",
             lambda layers, size, output_stride: 2 * multiply_adds(layers, size, output_stride),
             "You count a multiplication and an addition as two. One multiply-add is both.",
@@ -600,6 +903,65 @@ PRICE = Exercise(
             "weights, not work",
             lambda layers, size, output_stride: sum(a * b * k * k for a, b, k, _ in layers),
             "You count the weights. Each of them is used again at every place of the map.",
+        ),
+        Mistake(
+            "this layer not counted in",
+            functools.partial(_price, late=True),
+            "You ask for the stride before this layer, and so the map ends up coarser than it may be. What "
+            "would it be with this layer?",
+        ),
+        Mistake(
+            "only strides that divide",
+            _dividing,
+            "You keep a stride only if what is reached divides the wanted one. It must not be above it; no "
+            "more is asked.",
+        ),
+        Mistake(
+            "a cell more than it divides",
+            functools.partial(_price, halved=lambda side, stride: side // stride + 1 if stride > 1 else side),
+            "Your maps have a cell too many where the stride divides the size. 8 pixels at stride 2 leave 4.",
+        ),
+        Mistake(
+            "rounded to the nearest",
+            functools.partial(_price, halved=lambda side, stride: round(side / stride)),
+            "You round the size to the nearest number, and Python's round(2.5) is 2. Here it is always "
+            "rounded up.",
+        ),
+        Mistake(
+            "size not rounded",
+            lambda *args: int(_price(*args, halved=lambda side, stride: side / stride)),  # type: ignore[arg-type,return-value]
+            "Your maps have parts of cells. 5 pixels at stride 2 leave 3 cells, at pixels 0, 2 and 4.",
+        ),
+        Mistake(
+            "biases counted",
+            functools.partial(_price, of=lambda before, after, kernel: after * (before * kernel**2 + 1)),
+            "You count one more for each output channel, as for a bias. Only the filters' weights count.",
+        ),
+        Mistake(
+            "stride cut down",
+            _priced(_cut_down),
+            "Where a stride is too large you take a smaller one that still fits. Such a layer moves by 1.",
+        ),
+        Mistake(
+            "no padding",
+            _priced(_unpadded),
+            "Your maps lose their rims, as without padding. These are padded: only the stride makes a map "
+            "smaller.",
+        ),
+        Mistake(
+            "layers left out",
+            _layers_left_out,
+            "A layer that loses its stride is missing from your sum. It still runs, on a larger map.",
+        ),
+        Mistake(
+            "height for both",
+            lambda layers, size, output_stride: multiply_adds(layers, (size[0], size[0]), output_stride),
+            "You take the height of the image for its width too. Images need not be square.",
+        ),
+        Mistake(
+            "width for both",
+            lambda layers, size, output_stride: multiply_adds(layers, (size[1], size[1]), output_stride),
+            "You take the width of the image for its height too. Images need not be square.",
         ),
     ),
 )
@@ -652,6 +1014,7 @@ def _scales(
     scales: Sequence[float],
     *,
     resize: Callable[[Tensor, Sequence[int]], Tensor] = _resize,
+    resize_back: Callable[[Tensor, Sequence[int]], Tensor] | None = None,
     mirror: Callable[[Tensor], Tensor] = lambda x: x.flip(3),
     back: Callable[[Tensor], Tensor] | None = None,
     flips: Callable[[float], tuple[bool, ...]] = lambda scale: (False, True),
@@ -660,13 +1023,13 @@ def _scales(
     whole: Callable[[float], int] = round,
     resize_first: bool = True,
 ) -> Tensor:
-    back = back or mirror
+    back, resize_back = back or mirror, resize_back or resize
     size, found = image.shape[2:], []
     for scale in scales:
         resized = resize(image, [max(1, whole(scale * side)) for side in size])
         for flip in flips(scale):
             logits = back(network(mirror(resized))) if flip else network(resized)
-            found.append(each(resize(logits, size)) if resize_first else resize(each(logits), size))
+            found.append(each(resize_back(logits, size)) if resize_first else resize_back(each(logits), size))
     return join(torch.stack(found))
 
 
@@ -681,6 +1044,65 @@ def _crop(x: Tensor, size: Sequence[int]) -> Tensor:
 
 def _corners(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, tuple(size), mode="bilinear", align_corners=True)
+
+
+def _nearest(x: Tensor, size: Sequence[int]) -> Tensor:
+    return F.interpolate(x, tuple(size))
+
+
+def _smoothed(x: Tensor, size: Sequence[int]) -> Tensor:
+    return F.interpolate(x, tuple(size), mode="bilinear", align_corners=False, antialias=True)
+
+
+def _bicubic(x: Tensor, size: Sequence[int]) -> Tensor:
+    return F.interpolate(x, tuple(size), mode="bicubic", align_corners=False)
+
+
+def _running(found: Tensor) -> Tensor:
+    return functools.reduce(lambda mean, one: (mean + one) / 2, found)
+
+
+def _around(resized: Callable[[Tensor, float], Tensor], back: bool = True) -> Callable[..., Tensor]:
+    """Another way to get from the image and a scale to what the network reads."""
+
+    def wrong(network: Network, image: Tensor, scales: Sequence[float]) -> Tensor:
+        total: Any = 0
+        for scale in scales:
+            small = resized(image, scale)
+            for logits in (network(small), network(small.flip(3)).flip(3)):
+                total = total + (_resize(logits, image.shape[2:]) if back else logits).softmax(1)
+        return total / (2 * len(scales))
+
+    return wrong
+
+
+def _to_scale(image: Tensor, scale: float) -> Tensor:
+    return _resize(image, [round(scale * side) for side in image.shape[2:]])
+
+
+def _by_factor(image: Tensor, scale: float) -> Tensor:
+    return F.interpolate(image, scale_factor=scale, mode="bilinear", align_corners=False)
+
+
+def _sides_exchanged(image: Tensor, scale: float) -> Tensor:
+    return _resize(image, [round(scale * image.shape[3]), round(scale * image.shape[2])])
+
+
+def _answer_mirrored(network: Network, image: Tensor, scales: Sequence[float]) -> Tensor:
+    found = []
+    for scale in scales:
+        once = _resize(network(_to_scale(image, scale)), image.shape[2:]).softmax(1)
+        found += [once, once.flip(3)]
+    return torch.stack(found).mean(0)
+
+
+def _one_from_the_other(network: Network, image: Tensor, scales: Sequence[float]) -> Tensor:
+    small, found = image, []
+    for scale in scales:
+        small = _to_scale(small, scale)
+        for logits in (network(small), network(small.flip(3)).flip(3)):
+            found.append(_resize(logits, image.shape[2:]).softmax(1))
+    return torch.stack(found).mean(0)
 
 
 def _scale_cases(generator: torch.Generator) -> list[Case]:
@@ -710,6 +1132,7 @@ SCALES = Exercise(
     multiscale,
     _scale_cases,
     tolerance=1e-4,
+    any_float=True,
     plan=(
         "One size first: resize the image with F.interpolate, bilinear, align_corners=False, and give it to "
         "the network.",
@@ -839,6 +1262,137 @@ SCALES = Exercise(
             "You cut the image, or add zeros, to get the new size. It is to be made smaller or larger as a "
             "whole.",
         ),
+        Mistake(
+            "nearest pixels on the way in",
+            functools.partial(_scales, resize=_nearest, resize_back=_resize),
+            "You make the image smaller or larger by picking the nearest pixels. Bilinear is asked for there "
+            "too.",
+        ),
+        Mistake(
+            "nearest pixels on the way back",
+            functools.partial(_scales, resize_back=_nearest),
+            "You bring the logits back by picking the nearest cells. They are resized in the same way as the "
+            "image.",
+        ),
+        Mistake(
+            "corners aligned on the way in",
+            functools.partial(_scales, resize=_corners, resize_back=_resize),
+            "You resize the image with align_corners=True and the logits without. It is False both times.",
+        ),
+        Mistake(
+            "corners aligned on the way back",
+            functools.partial(_scales, resize_back=_corners),
+            "You bring the logits back with align_corners=True. They are resized as the image is.",
+        ),
+        Mistake(
+            "smoothed",
+            functools.partial(_scales, resize=_smoothed, resize_back=_resize),
+            "You resize with antialias=True. It is a good idea, but the task's call has none.",
+        ),
+        Mistake(
+            "scale given as a factor",
+            _around(_by_factor),
+            "With scale_factor PyTorch rounds the size down, and samples by the factor. Give it the rounded "
+            "size.",
+        ),
+        Mistake(
+            "height and width exchanged",
+            _around(_sides_exchanged),
+            "You resize to width by height. A size is (height, width), in the order of the axes.",
+        ),
+        Mistake(
+            "each size from the one before",
+            _one_from_the_other,
+            "You resize what the scale before has made. Every scale begins with the image itself.",
+        ),
+        Mistake(
+            "not resized back",
+            _around(_to_scale, back=False),
+            "Your maps keep the size that the network saw, and cannot be added. What size has the result?",
+        ),
+        Mistake(
+            "answer mirrored, not the image",
+            _answer_mirrored,
+            "You mirror what the network says of the image as it is. It has to see the mirrored image.",
+        ),
+        Mistake(
+            "logarithms",
+            functools.partial(_scales, each=lambda logits: logits.log_softmax(1)),
+            "You average logarithms of probabilities, and they are below 0. Probabilities are asked for.",
+        ),
+        Mistake(
+            "geometric mean",
+            functools.partial(
+                _scales, each=lambda logits: logits.log_softmax(1), join=lambda found: found.mean(0).exp()
+            ),
+            "You average logarithms and undo them at the end: that is the geometric mean. The usual mean is "
+            "asked for.",
+        ),
+        Mistake(
+            "softmax again",
+            functools.partial(_scales, join=lambda found: found.mean(0).softmax(1)),
+            "You take a softmax of the mean as well. A mean of probabilities is made of probabilities.",
+        ),
+        Mistake(
+            "halved at each step",
+            functools.partial(_scales, join=_running),
+            "You halve the mean so far with each new map, so the last ones count most. All count the same.",
+        ),
+        Mistake(
+            "middle one",
+            functools.partial(_scales, join=lambda found: found.median(0).values),
+            "You take the median. The mean of all the probabilities is asked for.",
+        ),
+        Mistake(
+            "height for both",
+            _around(lambda image, scale: _resize(image, [round(scale * image.shape[2])] * 2)),
+            "Your resized image is a square. Scale the height and the width, each by itself.",
+        ),
+        Mistake(
+            "width for both",
+            _around(lambda image, scale: _resize(image, [round(scale * image.shape[3])] * 2)),
+            "Your resized image is as high as it is wide. Scale the height and the width, each by itself.",
+        ),
+        Mistake(
+            "bicubic",
+            functools.partial(_scales, resize=_bicubic),
+            'You resize with another method than the task\'s: mode="bilinear" is asked for.',
+        ),
+        Mistake(
+            "first size alone",
+            lambda network, image, scales: multiscale(network, image, scales[:1]),
+            "Only the first of the sizes counts in yours. Does a return stand inside the loop?",
+        ),
+        Mistake(
+            "last size alone",
+            lambda network, image, scales: multiscale(network, image, scales[-1:]),
+            "Only the last of the sizes counts in yours. Is what came before it written over?",
+        ),
+        Mistake(
+            "own size once more",
+            lambda network, image, scales: multiscale(network, image, [1.0, *scales]),
+            "You add the image in its own size to the list. Only the scales that are given count.",
+        ),
+        Mistake(
+            "softmax over the rows",
+            functools.partial(_scales, each=lambda logits: logits.softmax(2)),
+            "Your probabilities add up to 1 along each column of the image. Which axis holds the classes?",
+        ),
+        Mistake(
+            "softmax over the batch",
+            functools.partial(_scales, each=lambda logits: logits.softmax(0)),
+            "Your probabilities add up to 1 over the images of the batch. Which axis holds the classes?",
+        ),
+        Mistake(
+            "classes turned round",
+            functools.partial(_scales, back=lambda x: x.flip(1)),
+            "You bring the mirrored answer back along the classes. Which axis of a map are the columns?",
+        ),
+        Mistake(
+            "labels",
+            lambda network, image, scales: multiscale(network, image, scales).argmax(1),
+            "You give the class that wins at each pixel. The probabilities of all classes are asked for.",
+        ),
     ),
 )
 
@@ -874,6 +1428,10 @@ def _cost(
         "iou": overlap / (area - overlap),
         "overlap": overlap,
         "half": overlap / area,
+        "squares": 2 * overlap / (area - masks.sum((1, 2))[:, None] + masks.square().sum((1, 2))[:, None]),
+        "truth": overlap / truth.sum((1, 2)),
+        "mask": overlap / masks.sum((1, 2))[:, None],
+        "smooth": (2 * overlap + 1) / (area + 1),
     }[kind]
     return -mask_weight * score - class_weight * classes[:, true_classes]
 
@@ -942,12 +1500,84 @@ def _cut_masks(classes: Tensor, masks: Tensor, true_classes: Tensor, true_masks:
     return _least(_cost(classes, (masks > 0.5).to(masks) + 1e-6, true_classes, true_masks))
 
 
+def _of(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """Other class probabilities."""
+    return lambda classes, *others: match_masks(change(classes), *others)
+
+
+def _multiplied(classes: Tensor, masks: Tensor, true_classes: Tensor, true_masks: Tensor) -> Tensor:
+    dice = _cost(classes, masks, true_classes, true_masks, class_weight=0.0)
+    return _least(dice * classes[:, true_classes])
+
+
+def _something(classes: Tensor, masks: Tensor, true_classes: Tensor, true_masks: Tensor) -> Tensor:
+    return _least(_cost(1 - classes[:, -1:].expand_as(classes), masks, true_classes, true_masks))
+
+
+def _by_cross_entropy(classes: Tensor, masks: Tensor, true_classes: Tensor, true_masks: Tensor) -> Tensor:
+    mask, truth = masks.clamp(1e-6, 1 - 1e-6), true_masks.to(masks)
+    each = torch.einsum("qhw,ghw->qg", mask.log(), truth) + torch.einsum(
+        "qhw,ghw->qg", (1 - mask).log(), 1 - truth
+    )
+    return _least(-each / masks[0].numel() - classes[:, true_classes])
+
+
+def _by_difference(classes: Tensor, masks: Tensor, true_classes: Tensor, true_masks: Tensor) -> Tensor:
+    between = (masks[:, None] - true_masks.to(masks)).abs().mean((2, 3))
+    return _least(between - classes[:, true_classes])
+
+
+def _by_rows(classes: Tensor, masks: Tensor, true_classes: Tensor, true_masks: Tensor) -> Tensor:
+    truth = true_masks.to(masks)
+    overlap = torch.einsum("qhw,ghw->qgh", masks, truth)
+    dice = 2 * overlap / (masks.sum(2)[:, None] + truth.sum(2)).clamp(min=1e-6)
+    return _least(1 - dice.mean(2) - classes[:, true_classes])
+
+
+def _for_each_prediction(classes: Tensor, *others: Tensor) -> Tensor:
+    answer = torch.full((len(classes),), -1)
+    chosen = match_masks(classes, *others)
+    answer[chosen] = torch.arange(len(chosen))
+    return answer
+
+
+def _clear(cost: Tensor, by: float = 0.01) -> bool:
+    """Whether every other pairing costs more than the best one by at least this much."""
+    table = cost.double().numpy()
+    rows, columns = linear_sum_assignment(table)
+    for row, column in zip(rows, columns, strict=True):
+        without = table.copy()
+        without[row, column] = 1e3
+        if without[linear_sum_assignment(without)].sum() < table[rows, columns].sum() + by:
+            return False
+    return True
+
+
+def _scene(
+    generator: torch.Generator, queries: int, truths: int, classes: int, height: int, width: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Random predictions and segments, one pairing of which is clearly the best: the one right answer."""
+    while True:
+        probabilities = (2 * torch.randn(queries, classes + 1, generator=generator)).softmax(1)
+        masks = torch.rand(queries, height, width, generator=generator) ** 2
+        masks = masks * torch.rand(queries, 1, 1, generator=generator)
+        labels = torch.randint(0, classes, (truths,), generator=generator)
+        shares = torch.rand(truths, 1, 1, generator=generator)
+        true = torch.rand(truths, height, width, generator=generator) < shares
+        true[:, 0, 0] = True
+        if _clear(_cost(probabilities, masks, labels, true)):
+            return probabilities, masks, labels, true
+
+
 def _match_cases(generator: torch.Generator) -> list[Case]:
     strip = torch.tensor([[[1, 1, 0, 0]], [[0, 0, 1, 1]]]).bool()
     soft = torch.tensor([[[0.9, 0.9, 0.1, 0.1]], [[0.8, 0.8, 0.8, 0.8]], [[0.1, 0.1, 0.2, 0.2]]])
     sure = torch.tensor([[0.6, 0.3, 0.1], [0.7, 0.2, 0.1], [0.1, 0.1, 0.8]])
     same = torch.full((3, 1, 4), 0.5)
     torn = torch.tensor([[[0.6, 0.6, 0.4, 0.4]], [[0.4, 0.4, 0.6, 0.6]]])
+    near, faint = torch.tensor([[[0.4, 0.5, 0.1], [0.3, 0.6, 0.1]], [[0.3, 0.5, 0.2], [0.6, 0.3, 0.1]]])
+    halves = torch.tensor([[[1.0, 0.0, 0.0, 0.0]], [[0.5, 0.5, 0.0, 0.0]]])
+    wide, pixel = torch.tensor([[[1.0] * 4], [[0.01] * 4]]), torch.tensor([[[True, False, False, False]]])
     other = torch.tensor([[0.35, 0.5, 0.15], [0.5, 0.35, 0.15]])
     cases = [
         Case(
@@ -961,6 +1591,13 @@ def _match_cases(generator: torch.Generator) -> list[Case]:
         Case((other, torn, torch.tensor([0, 1]), strip), "classes say one thing, masks another, and louder"),
         Case((sure, soft, torch.tensor([1]), strip[1:]), "one segment"),
         Case(
+            (near, halves, torch.tensor([0]), strip[:1]), "half of a segment for sure, or all of it by halves"
+        ),
+        Case(
+            (faint, wide, torch.tensor([0]), pixel),
+            "a mask that is far too wide, and one that is nearly empty",
+        ),
+        Case(
             (sure, soft, torch.zeros(0, dtype=torch.int64), strip[:0]),
             "no segment at all: an empty answer",
         ),
@@ -971,16 +1608,12 @@ def _match_cases(generator: torch.Generator) -> list[Case]:
         (4, 4, 2, 3, 6),
         (7, 5, 5, 6, 6),
         (6, 5, 3, 4, 4),
+        (8, 6, 4, 5, 5),
+        (7, 5, 2, 2, 9),
+        (7, 7, 3, 4, 6),
+        (9, 6, 3, 3, 3),
     ):
-        probabilities = (2 * torch.randn(queries, classes + 1, generator=generator)).softmax(1)
-        masks = torch.rand(queries, height, width, generator=generator) ** 2
-        masks = masks * torch.rand(queries, 1, 1, generator=generator)
-        labels = torch.randint(0, classes, (truths,), generator=generator)
-        true = torch.rand(truths, height, width, generator=generator) < torch.rand(
-            truths, 1, 1, generator=generator
-        )
-        true[:, 0, 0] = True
-        cases.append(Case((probabilities, masks, labels, true)))
+        cases.append(Case(_scene(generator, queries, truths, classes, height, width)))
     return cases
 
 
@@ -1062,8 +1695,8 @@ MATCH = Exercise(
         Mistake(
             "factor 2 missing",
             _by(kind="half"),
-            "Your Dice of a perfect mask is a half, so masks count too little beside the classes. What "
-            "stands above the line?",
+            "Your masks count half as much beside the classes as they should. Is Dice 1 where all fits, and "
+            "does the probability count once?",
         ),
         Mistake(
             "predictions sorted",
@@ -1092,6 +1725,92 @@ MATCH = Exercise(
             "masks cut at a half",
             _cut_masks,
             "You cut the masks to yes and no. Their probabilities go into the sums as they are.",
+        ),
+        Mistake(
+            "logarithm of the probability",
+            _of(lambda classes: classes.clamp(min=1e-9).log()),
+            "You take the logarithm of the class probability, as a loss does. The cost has the probability "
+            "itself.",
+        ),
+        Mistake(
+            "squares below the line",
+            _by(kind="squares"),
+            "You add the mask's squares below the line of Dice. The sum of the mask itself stands there.",
+        ),
+        Mistake(
+            "Dice smoothed",
+            _by(kind="smooth"),
+            "You add 1 above and below the line of Dice. No segment is empty, so nothing needs to be added.",
+        ),
+        Mistake(
+            "divided by the segment",
+            _by(kind="truth"),
+            "You divide the overlap by the segment alone, so a mask that covers all fits everything. What "
+            "stands below the line of Dice?",
+        ),
+        Mistake(
+            "divided by the mask",
+            _by(kind="mask"),
+            "You divide the overlap by the mask alone, so a tiny mask inside a segment fits it fully. What "
+            "stands below the line of Dice?",
+        ),
+        Mistake(
+            "Dice row by row",
+            _by_rows,
+            "You take Dice of each row of pixels and then the mean. The sums go over all pixels at once.",
+        ),
+        Mistake(
+            "cross-entropy of the masks",
+            _by_cross_entropy,
+            "You compare the masks by their cross-entropy. The task's cost has 1 − Dice there.",
+        ),
+        Mistake(
+            "multiplied",
+            _multiplied,
+            "You multiply Dice by the probability. The cost takes both away from 1, one after the other.",
+        ),
+        Mistake(
+            "nothing left out",
+            _of(lambda classes: classes / (1e-9 + classes[:, :-1].sum(1, keepdim=True))),
+            "You share out the probability of nothing among the classes. The columns are probabilities "
+            "already: take them as they are.",
+        ),
+        Mistake(
+            "softmax again",
+            _of(lambda classes: classes.softmax(1)),
+            "You take a softmax of the class probabilities. They are probabilities already.",
+        ),
+        Mistake(
+            "nothing taken away",
+            _of(lambda classes: classes - classes[:, -1:]),
+            "You take the probability of nothing away from that of the class. The cost has the class alone.",
+        ),
+        Mistake(
+            "sigmoid of the masks",
+            lambda classes, masks, *others: match_masks(classes, masks.sigmoid(), *others),
+            "You take a sigmoid of the masks. They are probabilities already.",
+        ),
+        Mistake(
+            "predictions counted from one",
+            lambda *args: match_masks(*args) + 1,
+            "All your numbers are one too large. The first prediction has the number 0.",
+        ),
+        Mistake(
+            "difference of the masks",
+            _by_difference,
+            "You compare the masks by the mean of their differences. The cost has Dice in it.",
+        ),
+        Mistake(
+            "probability of any class",
+            _something,
+            "You take the probability that there is something at all. Which column belongs to the segment's "
+            "class?",
+        ),
+        Mistake(
+            "one for each prediction",
+            _for_each_prediction,
+            "You give a number for each prediction. "
+            "One for each true segment is asked for, that of its prediction.",
         ),
     ),
 )
