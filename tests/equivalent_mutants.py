@@ -352,6 +352,11 @@ EQUIVALENT: dict[str, dict[str, list[str]]] = {
         "a tensor of one number serves as an index": [
             "_visit: left out [int(cost.argmin())]",
         ],
+        "options of wrong answers": [
+            "_visit: gone [asked.append(int(other))]",
+            "_visit: left out [int(now[y, x])]",
+            "_visit: left out [int(other)]",
+        ],
     },
     "10.3": {
         "the first to be added to zeros": [

@@ -54,6 +54,11 @@ def icm_numpy(labels, unary, weights):
     return torch.from_numpy(now)
 
 
+def icm_columns_first(labels, unary, weights):
+    """Column by column is as good as row by row: left still comes before right, and above before below."""
+    return icm_numpy(labels.mT, unary.mT, weights.flip(0).mT).mT
+
+
 def step_with_padding(q, unary, weights):
     right = F.pad(weights[0, :, :-1], (1, 1))
     down = F.pad(weights[1, :-1], (0, 0, 1, 1))
@@ -80,6 +85,7 @@ def message_in_double(q, image, spatial_sigma, color_sigma):
         ("10.1", energy_soft),
         ("10.1", crf.energy),
         ("10.2", icm_numpy),
+        ("10.2", icm_columns_first),
         ("10.3", step_with_padding),
         ("10.3", lambda q, unary, weights: step_with_padding(q, unary.double(), weights)),
         ("10.4", message_in_double),
@@ -89,3 +95,22 @@ def message_in_double(q, image, spatial_sigma, color_sigma):
 def test_right_solutions_pass(exercise, function):
     found = judge(BY_ID[exercise], function)
     assert found.state == "passed", found
+
+
+def test_one_message_far_away_is_heard():
+    """A kernel cut at three sigmas is told from the whole one."""
+
+    def cut(q, image, spatial_sigma, color_sigma):
+        places = torch.cartesian_prod(*(torch.arange(n) for n in image.shape[1:])).float()
+        features = torch.cat([places / spatial_sigma, image.flatten(1).T * 255 / color_sigma], 1)
+        kernel = torch.exp(-0.5 * torch.cdist(features, features) ** 2)
+        kernel = kernel * (torch.cdist(places, places) <= 3 * spatial_sigma)
+        root = kernel.sum(1).sqrt()
+        return (q.flatten(1) @ (kernel / root / root[:, None])).view(q.shape)
+
+    assert judge(BY_ID["10.4"], cut).mistake == "cut at three sigmas"
+
+
+def test_the_step_passes_a_gradient_to_its_probabilities():
+    found = judge(BY_ID["10.3"], lambda q, unary, weights: step_with_padding(q.detach(), unary, weights))
+    assert (found.state, found.mistake) == ("failed", "gradient reaches q")
