@@ -299,7 +299,7 @@ class ColorizationNet(nn.Module):
         return self.score(F.avg_pool2d(features, self.stride, ceil_mode=True))
 
     def colorize(self, image: Tensor, temperature: float = TEMPERATURE) -> Tensor:
-        """Images ``(N, 3, H, W)`` in [0, 1], by their lightness alone, in new colours."""
+        """Images ``(N, 3, H, W)`` in new colours, by their lightness alone."""
         lightness = rgb_to_lab(inputs.image(image, channels=3))[:, :1]
         ab = decode_ab(self(lightness).float().softmax(1), temperature, self.bins)
         ab = F.interpolate(ab, lightness.shape[-2:], mode="bilinear")
