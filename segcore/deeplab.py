@@ -37,9 +37,9 @@ __all__ = [
     "ASPP",
     "BACKBONES",
     "VOC_2012_TEST",
-    "Backbone",
     "DeepLabV3",
     "DeepLabV3Plus",
+    "DilatedBackbone",
     "PSPNet",
     "PyramidPooling",
     "deeplab_for_scenes",
@@ -233,7 +233,7 @@ def _resized(x: Tensor, other: Tensor) -> Tensor:
 # --- Backbones ---
 
 
-class Backbone(nn.Module):
+class DilatedBackbone(nn.Module):
     """A ResNet without its classifier, that gives three maps.
 
     Args:
@@ -249,7 +249,7 @@ class Backbone(nn.Module):
         ValueError: It lacks a stage, or the output stride is none of 8, 16, 32.
 
     Example:
-        >>> maps = Backbone(small_backbone(width=4), output_stride=8)(torch.rand(1, 3, 60, 90))
+        >>> maps = DilatedBackbone(small_backbone(width=4), output_stride=8)(torch.rand(1, 3, 60, 90))
         >>> {name: tuple(each.shape) for name, each in maps.items()}
         {'low': (1, 4, 15, 23), 'middle': (1, 16, 8, 12), 'high': (1, 32, 8, 12)}
     """
@@ -309,7 +309,7 @@ def small_backbone(in_channels: int = 3, width: int = 16) -> nn.Module:
     return nn.Sequential(OrderedDict(stages))
 
 
-def _backbone(backbone: str | nn.Module, output_stride: int, pretrained: bool) -> Backbone:
+def _backbone(backbone: str | nn.Module, output_stride: int, pretrained: bool) -> DilatedBackbone:
     """The backbone of this name, or around this module, at this output stride."""
     inputs.option(output_stride, "output_stride", OUTPUT_STRIDES)
     if isinstance(backbone, str):
@@ -318,14 +318,14 @@ def _backbone(backbone: str | nn.Module, output_stride: int, pretrained: bool) -
             import torchvision  # not before it is needed: it takes a second
 
             weights = "IMAGENET1K_V1" if pretrained else None
-            return Backbone(getattr(torchvision.models, backbone)(weights=weights), output_stride)
+            return DilatedBackbone(getattr(torchvision.models, backbone)(weights=weights), output_stride)
         backbone = small_backbone()
     if pretrained:
         raise ValueError(
             "expected 'resnet50' or 'resnet101' with pretrained=True, got a backbone that has no weights to "
             "be fetched; load them into the module before"
         )
-    return Backbone(backbone, output_stride)
+    return DilatedBackbone(backbone, output_stride)
 
 
 # --- The networks ---
@@ -334,7 +334,7 @@ def _backbone(backbone: str | nn.Module, output_stride: int, pretrained: bool) -
 class _Network(nn.Module):
     """What the three networks share: a backbone, and during training a second, early classifier."""
 
-    backbone: Backbone
+    backbone: DilatedBackbone
     aux_classifier: nn.Module | None
 
     def _set_up(
@@ -363,7 +363,7 @@ class DeepLabV3(_Network):
     """DeepLabv3: a dilated backbone, ASPP, a 3×3 convolution, class scores, and up-sampling to the image.
 
     Args:
-        backbone: A name of :data:`BACKBONES`, or a module as :class:`Backbone` takes it.
+        backbone: A name of :data:`BACKBONES`, or a module as :class:`DilatedBackbone` takes it.
         num_classes: Channels of the output.
         aux: A second classifier on the backbone's *middle* map, for training alone: then ``forward`` gives a
             pair of logits, for which see :func:`with_auxiliary`.

@@ -13,9 +13,9 @@ from segcore.deeplab import (
     ASPP,
     SCENE_CLASSES,
     VOC_2012_TEST,
-    Backbone,
     DeepLabV3,
     DeepLabV3Plus,
+    DilatedBackbone,
     PSPNet,
     PyramidPooling,
     deeplab_for_scenes,
@@ -109,7 +109,7 @@ def test_dilated_backbones_are_torchvisions(stride):
     else:
         plain = theirs
     getter = torchvision.models._utils.IntermediateLayerGetter(theirs, {"layer4": "high"})
-    ours = Backbone(plain, stride).eval()
+    ours = DilatedBackbone(plain, stride).eval()
     image = torch.rand(1, 3, 70, 64)
     with torch.no_grad():
         assert_alike(ours(image)["high"], getter.eval()(image)["high"])

@@ -72,11 +72,11 @@ const state = (objects, view = "labels") => ({ scene: 0, objects, lamp: [], view
 const two = (z) => state([[0, 1, 0.2, z, -1], [1, 2, -0.9, z, -1]]);
 const OLIVE = [[0, 1, 0.91, 2.61, -1], [1, 2, -0.59, 2.72, 60], [2, 1, 0.17, 4.85, -1], [3, 3, 1.15, 4.24, -1]];
 const TRIALS = [
-  { label: "Farther and farther", values: [2.4, 3.6, 4.8, 5.8].map(two),
+  { label: "Farther", values: [2.4, 3.6, 4.8, 5.8].map(two),
     note: "Press again: a sphere and a box walk away. What is smaller than a cell of 32 pixels, FCN-32s loses; the U-Net holds on to it." },
-  { label: "An olive box", values: state(OLIVE), back: state([]),
+  { label: "Olive box", values: state(OLIVE), back: state([]),
     note: "Boxes lean to blue here, cylinders to green. All three FCNs go by the colour; the U-Net minds the shape as well." },
-  { label: "Mistakes alone", values: state([], "mistakes"), back: state([]),
+  { label: "Mistakes", values: state([], "mistakes"), back: state([]),
     note: "Bright is wrong, in the colour of what the network says there. Each skip takes mistakes away; what is left lies along the outlines." },
 ];
 
