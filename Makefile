@@ -4,9 +4,10 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 TORCH_INDEX ?=# an index with CPU-only wheels, see README.md
+STUDENTS ?=# 1: a copy without solutions and instructor's pages, in _build/students
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book serve lab test lint unit nbval browser notebooks bench trainings kernels links lock clean
+.PHONY: help setup book serve pdf figures lab test lint unit nbval browser notebooks bench trainings kernels links lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -27,11 +28,17 @@ endif
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-book: $(READY) ## build the book into _build/html
-	$(PY) tools/book.py build
+book: $(READY) ## build the book into _build/html; STUDENTS=1: without solutions, into _build/students/html
+	$(PY) tools/book.py build $(if $(filter-out 0,$(STUDENTS)),--students)
 
 serve: book ## build the book and serve it on localhost
-	$(PY) tools/book.py serve
+	$(PY) tools/book.py serve $(if $(filter-out 0,$(STUDENTS)),--students)
+
+pdf: book ## print the whole course into _build/course.pdf (needs Chromium)
+	$(PY) tools/pdf.py
+
+figures: book ## write each figure of the book as a file into _build/figures
+	$(PY) tools/figure_files.py
 
 lab: $(READY) ## open JupyterLab on the labs
 	@mkdir -p labs

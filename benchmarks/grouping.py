@@ -3,7 +3,8 @@
 The image is the photograph of the astronaut, resized; everything outside a box is background. Both cut with
 Boykov and Kolmogorov's algorithm. Ours builds the graph for the box alone, since the rest cannot change, and
 works out all pixels' costs as arrays; OpenCV's first components come by chance and ours do not, so
-the cuts differ a little: the runner sees that both find a mask of that size, and chapter 2 compares them.
+the cuts differ a little: the runner sees that both find a mask of that size, and
+{ref}`chapter 2 <chapter-grouping>` compares them.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 The image is the photograph of the astronaut, resized. Both packages get their defaults: 250 segments wanted,
 compactness 10, ten iterations, connected segments; and scale 100, σ = 0.8, at least 20 pixels. The graphs
 give the same segments but for ties. The two SLICs do not: ours comes nearer to the number that was wanted,
-and searches among nine centres rather than in a moving window; chapter 1 compares their quality. So the
-runner only sees that both label every pixel.
+and searches among nine centres rather than in a moving window; {ref}`chapter 1 <chapter-superpixels>`
+compares their quality. So the runner only sees that both label every pixel.
 """
 
 from __future__ import annotations

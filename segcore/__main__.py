@@ -1,10 +1,11 @@
-"""The command line: ``python -m segcore`` followed by ``grade``, ``progress`` or ``train``."""
+"""The command line: ``python -m segcore`` and what to do, from ``grade`` to ``variant``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
+from importlib import import_module
+from importlib.util import find_spec
 
 __all__ = ["main"]
 
@@ -17,16 +18,6 @@ torchrun --nproc-per-node N -m segcore train ... it trains on N processes.
 Exit code: 0 where it was done, 130 after Ctrl-C, 2 where it could not begin.
 """
 
-GRADE = """\
-Runs each notebook in a kernel of its own and prints what became of each exercise: passed, failed, error, not
-attempted or not reached, its points, and the mistake where it is a known one. Folders are searched to the
-bottom. The notebooks are left as they are. They run with your rights: grade strangers' work on a machine that
-can be lost.
-
-Exit code: 0 where the command ran, 2 where there was nothing to grade or a result could not be written; with
---strict, 1 where not everything passed.
-"""
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and do what it says.
@@ -37,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    parser = _parser()
+    parser = _parser(sys.argv[1:] if arguments is None else arguments)
     options = parser.parse_args(arguments)
     if options.command is None:
         parser.print_help()
@@ -46,31 +37,28 @@ def main(arguments: list[str] | None = None) -> int:
         return _progress(options.chapter)
     if options.command == "train":
         return _train(options)
+    if options.command == "review":
+        return _review(options)
+    if options.command == "variant":
+        return _variant(options)
+    from segcore.grading import command
+
+    if options.command == "report":
+        return command.report(options)
     if options.json == options.csv == "-":
         parser.error("--json and --csv cannot both go to stdout")
-    return _grade(options)
+    return command.grade(options)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: list[str]) -> argparse.ArgumentParser:
+    from segcore.grading import command
+
     parser = argparse.ArgumentParser(
         prog="python -m segcore", description="Tools for the labs of the segmentation course."
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    grade = commands.add_parser(
-        "grade",
-        help="run notebooks and mark their exercises",
-        description=GRADE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    grade.add_argument("paths", nargs="+", metavar="PATH", help="a notebook, or a folder of notebooks")
-    grade.add_argument("--json", metavar="FILE", help="write the results as JSON (- is stdout)")
-    grade.add_argument(
-        "--csv", metavar="FILE", help="write the results as CSV, one exercise a row (- is stdout)"
-    )
-    grade.add_argument(
-        "--timeout", type=_seconds, default=120.0, metavar="S", help="seconds a cell may take (120)"
-    )
-    grade.add_argument("--strict", action="store_true", help="exit with 1 where not everything passed")
+    command.add_grade(commands)
+    command.add_report(commands)
     progress = commands.add_parser(
         "progress",
         help="show what you have passed",
@@ -86,7 +74,27 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _train_options(train)
+    _variants(commands, words[:1])
     return parser
+
+
+def _variants(commands: argparse._SubParsersAction[argparse.ArgumentParser], words: list[str]) -> None:
+    """The commands that ask for variants of exercises; torch comes with them, so only where one is asked."""
+    for name, line, room in (
+        ("review", "exercises that are due, with other conventions", "review"),
+        ("variant", "a lab of one's own for each student", "variants"),
+    ):
+        if words != [name]:
+            commands.add_parser(name, help=line)
+            continue
+        module = import_module(f"segcore.checks.{room}.command")
+        made = commands.add_parser(
+            name,
+            help=line,
+            description=module.HELP,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.options(made)
 
 
 def _train_options(parser: argparse.ArgumentParser) -> None:
@@ -94,6 +102,9 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", default="scenes", help="scenes (default), pets, voc, camvid or penn_fudan")
     parser.add_argument("--root", default="data", metavar="FOLDER", help="where data sets lie (data)")
     parser.add_argument("--download", action="store_true", help="download the data set if it is missing")
+    parser.add_argument(
+        "--pretrained", action="store_true", help="begin with ImageNet's weights in the backbone (deeplab)"
+    )
     parser.add_argument("--steps", type=int, metavar="N", help="batches to learn from")
     parser.add_argument(
         "--batch", type=int, metavar="N", help="examples in a batch, of all processes together"
@@ -116,53 +127,6 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
         "--workers", type=int, metavar="N", help="processes that read real data (as many as cores)"
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a positive number of seconds, got {text}")
-    return seconds
-
-
-def _grade(options: argparse.Namespace) -> int:
-    from segcore.checks import grade as marks
-
-    if (missing := _missing()) is not None:
-        return _fail(f"grading needs {missing}: pip install 'segcore[lab]'")
-    out = sys.stderr if "-" in (options.json, options.csv) else sys.stdout
-    found, problems = marks.notebooks(options.paths)
-    for problem in problems:
-        _fail(problem)
-    if not found:
-        return 2
-    sheets = []
-    try:
-        for path in found:
-            sheets.append(marks.grade(path, options.timeout))
-            _say(marks.table(sheets[-1]) + "\n", out)
-    except KeyboardInterrupt:
-        _fail(f"stopped after {len(sheets)} of {len(found)} notebooks")
-    if len(sheets) > 1:
-        _say(marks.total(sheets), out)
-    written = [
-        _write(target, text(sheets))
-        for target, text in ((options.json, marks.to_json), (options.csv, marks.to_csv))
-        if target is not None
-    ]
-    if not all(written):
-        return 2
-    if len(sheets) < len(found):
-        return 130
-    clear = not problems and all(sheet.results and sheet.passed == len(sheet.results) for sheet in sheets)
-    return 1 if options.strict and not clear else 0
-
-
-def _missing() -> str | None:
-    """The first package that grading needs and that is not installed."""
-    from importlib.util import find_spec
-
-    return next((name for name in ("nbformat", "nbclient", "ipykernel") if find_spec(name) is None), None)
 
 
 def _progress(chapter: str | None) -> int:
@@ -203,16 +167,30 @@ def _train(options: argparse.Namespace) -> int:
         return _fail(str(error))
 
 
-def _write(target: str, text: str) -> bool:
-    if target == "-":
-        sys.stdout.write(text)
-        return True
+def _review(options: argparse.Namespace) -> int:
+    from segcore.checks.review import command
+
     try:
-        Path(target).write_text(text, encoding="utf-8", newline="")
-    except OSError as error:
-        _fail(f"{target} cannot be written ({error.strerror})")
-        return False
-    return True
+        return command.run(options)
+    except KeyboardInterrupt:
+        _fail("stopped; what you wrote is in its file")
+        return 130
+    except (ValueError, OSError) as error:
+        return _fail(str(error))
+
+
+def _variant(options: argparse.Namespace) -> int:
+    from segcore.checks.variants import command
+
+    if find_spec("nbformat") is None:
+        return _fail("writing labs needs nbformat: pip install 'segcore[lab]'")
+    try:
+        written = command.run(options)
+    except (ValueError, OSError) as error:
+        return _fail(str(error))
+    for path in written:
+        _say(path, sys.stdout)
+    return 0
 
 
 def _say(text: str, out: object) -> None:

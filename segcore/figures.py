@@ -19,8 +19,12 @@ import re
 import textwrap
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from typing import Any, Literal
 from xml.etree import ElementTree
+
+if find_spec("matplotlib") is None:
+    raise ModuleNotFoundError("figures need matplotlib: pip install 'segcore[widgets]'", name="matplotlib")
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -7,17 +7,18 @@ this is a blur, one axis after the other. For positions and colours together, fi
 no such order, and N pixels make N² terms.
 
 The fast way puts the pixels on a coarse grid of features, filters there, and reads the result back. Between
-points of the grid the kernel is exact (colours farther apart than three widths are left out); what is
+points of the grid the kernel is exact (colours farther apart than its reach are left out); what is
 approximate is writing and reading between the points, by linear weights. Two facts keep the grid small.
 Positions matter over `spatial_sigma`, some 80 pixels, so points half that apart will do, with four to a
 pixel. And colours fill few of the places that they might, so only points that are used exist; they lie on
 the permutohedral lattice (Adams, Baek and Davis 2010), four to a pixel as well. Writing and reading blur by
-themselves, by a known variance, and the kernel between points is narrower by as much.
+themselves, by a known variance, and the kernel between points is narrower by as much. In small images the
+points lie closer, which costs little there.
 
 The five-dimensional lattice of Adams et al., which blurs with (1, 2, 1) along each axis, needs six points a
 pixel and no kernel, but loses what would pass through points that do not exist: tried on photographs, it
-changed two to five labels in a hundred, where this grid changes one to five in a thousand. The grid is
-laid out on the processor, whatever device the image is on.
+changed two to five labels in a hundred, where this grid changes at most four in a thousand in small images,
+and nine with its wider spacing. The grid is laid out on the processor, whatever device the image is on.
 """
 
 from __future__ import annotations
@@ -25,14 +26,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from segcore import inputs
@@ -41,9 +41,19 @@ __all__ = ["bilateral_filter", "exact_bilateral_filter", "spatial_filter"]
 
 Filter = Callable[[Tensor], Tensor]
 
-_SPACING = 0.5  # of the points in space, in widths of the kernel
-_COLORS = 1.0  # the same for the lattice of colours
-_REACH = 3.0  # how far colours are followed, in widths
+
+class _Grid(NamedTuple):
+    """How fine the grid is, all in widths of the kernel."""
+
+    places: float  # from one point to the next in space
+    colors: float  # the same for the lattice of colours
+    reach: float  # how far colours are followed
+    wider: float = 1.0  # makes the variance of colours larger, for what lies beyond reach
+
+
+# Tried on photographs of 72 × 96 to 120 × 160 beside all pairs: `benchmarks.trainings.crf` says how near.
+_FINE, _COARSE = _Grid(0.4, 0.8, 3.0), _Grid(0.5, 1.0, 2.5, 1.06)
+_SMALL = 19_200  # up to so many pixels the fine one takes little time
 _CUT = 3.0  # how far pixels are followed, in widths
 _LIMIT = 20_000_000  # points of the grid
 
@@ -97,13 +107,16 @@ def exact_bilateral_filter(image: Tensor, spatial_sigma: float, color_sigma: flo
     features = torch.cat([places, image.double() * (255 / color_sigma)]).flatten(1).T  # (N, 5)
     features = features - features.mean(0)
     half = features.square().sum(1) / 2
-    kernel = torch.exp((features @ features.T - half - half[:, None]).clamp(max=0))
+    kernel = features @ features.T  # and from here on in place: there are N² numbers
+    kernel.sub_(half).sub_(half[:, None]).clamp_(max=0).exp_()
     scale = kernel.sum(1).rsqrt()
-    kernel = (scale[:, None] * kernel * scale).to(image.dtype)
+    kernel = kernel.mul_(scale).mul_(scale[:, None]).to(image.dtype)
     return lambda x: (kernel @ x.flatten(0, 1)).view_as(x)
 
 
-def bilateral_filter(image: Tensor, spatial_sigma: float, color_sigma: float) -> Filter:
+def bilateral_filter(
+    image: Tensor, spatial_sigma: float, color_sigma: float, fine: bool | None = None
+) -> Filter:
     r"""Sums over the pixels of ``(H, W, L)``, weighted by likeness in place and colour, normalised.
 
     The weight of pixels at a distance d whose colours differ by c is
@@ -115,6 +128,8 @@ def bilateral_filter(image: Tensor, spatial_sigma: float, color_sigma: float) ->
         image: float ``(3, H, W)`` in [0, 1].
         spatial_sigma: The kernel's width in pixels.
         color_sigma: Its width in colours from 0 to 255.
+        fine: Whether the points of the grid lie closer: nearer to the kernel, and slower. Unless given, up to
+            19,200 pixels.
 
     Returns:
         A function of a tensor ``(H, W, L)``. Gradients flow through what is filtered, not to the image.
@@ -129,8 +144,10 @@ def bilateral_filter(image: Tensor, spatial_sigma: float, color_sigma: float) ->
         tensor([0.5000, 0.5000, 0.0000])
     """
     size = (image.shape[1], image.shape[2])
-    colors = _colors(image.detach().flatten(1).double().numpy(force=True) * (255 / color_sigma))
-    places = [_line(n, _SPACING * spatial_sigma) for n in size]
+    spacing = _FINE if (size[0] * size[1] <= _SMALL if fine is None else fine) else _COARSE
+    widths = image.detach().flatten(1).float().numpy(force=True) * np.float32(255 / color_sigma)
+    colors = _colors(widths, spacing)
+    places = [_line(n, spacing.places * spatial_sigma) for n in size]
     grid = (int(places[0].points.max()) + 1, int(places[1].points.max()) + 1)
     points = grid[0] * grid[1] * colors.size
     if points > _LIMIT:
@@ -138,25 +155,44 @@ def bilateral_filter(image: Tensor, spatial_sigma: float, color_sigma: float) ->
             f"expected spatial_sigma to be some share of the image, got {spatial_sigma:g} pixels of "
             f"{inputs.size_of(size)}, for which the grid has {points} points; give a larger spatial_sigma"
         )
-    variance = 1 - _SPACING**2 / 3  # writing and reading add a sixth of the spacing's square each
-    near = [_gaussians(n, math.sqrt(variance) / _SPACING).astype(np.float32) for n in grid]
-    write, occupied = _entries(places, grid[1], colors)
+    variance = 1 - spacing.places**2 / 3  # writing and reading add a sixth of the spacing's square each
+    near = [_gaussians(n, math.sqrt(variance) / spacing.places).astype(np.float32) for n in grid]
+    read, occupied = _entries(places, grid[1], colors)
     colored = _between(colors, occupied, grid[0] * grid[1])
-    order = np.zeros(points, np.int32)
-    order[occupied] = np.arange(len(occupied))
-    read = sparse.csr_matrix((write.data, order[write.indices], write.indptr))
-    at_points = np.kron(*near) @ np.bincount(write.indices, write.data, points).reshape(-1, colors.size)
-    scale = np.repeat((read @ (colored @ at_points.ravel())) ** -0.5, 16).astype(np.float32)
-    write.data, read.data = write.data * scale, read.data * scale
+    written = np.zeros(points, np.float32)
+    written[occupied] = np.bincount(read.indices, read.data)
+    at_points = np.kron(*near) @ written.reshape(-1, colors.size)
+    scale = (read @ (colored @ at_points.ravel())) ** -0.5
+    read.data = (read.data.reshape(len(scale), -1) * scale[:, None]).ravel()
     down, across = (torch.from_numpy(each).to(image) for each in near)
-    into, color, out = (_bags(each, image) for each in (write.T.tocsr(), colored, read))
+    into, color, out = (_bags(each, image) for each in (read.T.tocsr(), colored, read))
+    place, rooms = torch.from_numpy(occupied).to(image.device), list[Tensor]()
 
     def apply(x: Tensor) -> Tensor:
-        rows = into(x.flatten(0, 1))  # (places · colours, L)
-        rows = across @ (down @ rows.view(grid[0], -1)).view(*grid, -1)
-        return out(color(rows.view(points, -1))).view_as(x)
+        rows = into(x.flatten(0, 1))  # (occupied, L)
+        if not rooms or rooms[0].shape[1] != rows.shape[1]:
+            # Kept from call to call: the system takes its time to hand out so much memory.
+            rooms[:] = (rows.new_zeros(points, rows.shape[1]) for _ in range(3))
+        whole, half, blurred = (each.view(*grid, -1) for each in rooms)
+        rooms[0].index_copy_(0, place, rows)  # what is not occupied stays 0
+        torch.mm(down, whole.flatten(1), out=half.flatten(1))
+        torch.matmul(across, half, out=blurred)
+        return out(color(rooms[2])).view_as(x)
 
-    return apply
+    return lambda x: _Symmetric.apply(x, apply)
+
+
+class _Symmetric(torch.autograd.Function):
+    """A linear function whose matrix is its own transpose, so that the gradient passes through it as well."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, function: Filter) -> Tensor:
+        ctx.function = function
+        return function(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _Symmetric.apply(gradient.contiguous(), ctx.function), None
 
 
 class _Line(NamedTuple):
@@ -206,14 +242,14 @@ def _line(count: int, spacing: float) -> _Line:
     )
 
 
-def _colors(colors: NDArray) -> _Colors:
+def _colors(colors: NDArray, grid: _Grid) -> _Colors:
     """The permutohedral lattice around colours ``(3, N)``, in widths of the kernel (Adams et al. 2010).
 
     The lattice lies in the plane of four coordinates whose sum is 0; its points have coordinates that are
     equal modulo 4. A colour writes to the corners of the tetrahedron that it is in, one of each remainder.
     """
     turn = np.array([[1, 1, 1], [-1, 1, 1], [0, -2, 1], [0, 0, -3]]) / np.sqrt([2.0, 6.0, 12.0])
-    at = (4 / _COLORS) * turn @ colors  # (4, N)
+    at = (4 / grid.colors * turn).astype(np.float32) @ colors  # (4, N)
     low = np.rint(at / 4)
     part = at - 4 * low
     rank = np.zeros(at.shape, np.int32)  # of a coordinate's part, from the largest
@@ -225,47 +261,53 @@ def _colors(colors: NDArray) -> _Colors:
     far = (rank < 0).astype(np.int32) - (rank > 3)
     rank += 4 * far
     low = 4 * (low.astype(np.int32) + far)
-    ordered = np.empty(at.shape)
+    ordered = np.empty_like(at)
     np.put_along_axis(ordered, rank, (at - low) / 4, 0)
     weight = np.concatenate([1 - ordered[:1] + ordered[3:], (ordered[:-1] - ordered[1:])[::-1]])
     # A point is told by its first three coordinates, which are numbered like digits.
-    start = low[:3].min(1, keepdims=True) - 4
-    span = low[:3].max(1) - start[:, 0] + 8
-    digits = np.array([span[1] * span[2], span[2], 1])
+    margin = math.ceil(4 * grid.reach / grid.colors) + 4  # so far a point's corners and neighbours may lie
+    start = low[:3].min(1, keepdims=True) - margin
+    span = low[:3].max(1) - start[:, 0] + margin + 1
+    digits = np.array([span[1] * span[2], span[2], 1], np.int32)
     key = digits @ (low[:3] - start)
     keys = np.stack([key + digits @ np.where(rank[:3] <= 3 - k, k, k - 4) for k in range(4)], 1)
-    known = np.zeros(span.prod(), np.int32)
-    known[keys] = 1
-    points = np.flatnonzero(known)
-    known[points] = np.arange(len(points))
-    used = np.stack(np.unravel_index(points, span), 1) + start.T
-    return _Colors(known[keys], weight.T.astype(np.float32), _near(used), len(points))
+    number = np.zeros(span.prod(), np.int32)  # of the points that are used, from 1
+    number[keys] = 1
+    points = np.flatnonzero(number)
+    number[points] = np.arange(1, len(points) + 1)
+    return _Colors(number[keys] - 1, weight.T.copy(), _near(points, number, digits, grid), len(points))
 
 
-def _near(points: NDArray) -> sparse.csr_matrix:
-    """The kernel between points ``(C, 3)`` of the lattice of colours, where it is not too small to matter."""
-    whole = np.concatenate([points, -points.sum(1, keepdims=True)], 1) * (_COLORS / 4)  # in widths
-    tree = cKDTree(whole)
-    pairs = tree.sparse_distance_matrix(tree, _REACH, output_type="ndarray")
-    variance = 1 - _COLORS**2 / 6  # writing and reading add a twelfth each
-    weight = np.exp(pairs["v"] ** 2 / (-2 * variance)).astype(np.float32)
-    return sparse.csr_matrix((weight, (pairs["i"], pairs["j"])), (len(points),) * 2)
+def _near(points: NDArray, number: NDArray, digits: NDArray, grid: _Grid) -> sparse.csr_matrix:
+    """The kernel between points of the lattice of colours, where it is not too small to matter."""
+    most = math.ceil(4 * grid.reach / grid.colors)
+    away = np.mgrid[(slice(-most, most + 1),) * 3].reshape(3, -1)
+    away = away[:, ((away - away[0]) % 4 == 0).all(0)]  # from one point to another
+    square = ((away**2).sum(0) + away.sum(0) ** 2) * (grid.colors / 4) ** 2  # in widths
+    away, square = away[:, square <= grid.reach**2], square[square <= grid.reach**2]
+    variance = grid.wider * (1 - grid.colors**2 / 6)  # writing and reading add a twelfth each
+    found = number[points[:, None] + digits @ away]  # 0 where there is none
+    there = found > 0
+    weight = np.broadcast_to(np.exp(square / (-2 * variance)).astype(np.float32), found.shape)
+    starts = np.concatenate([[0], there.sum(1).cumsum()]).astype(np.int32)
+    return sparse.csr_matrix((weight[there], found[there] - 1, starts), (len(points),) * 2)
 
 
 def _entries(places: list[_Line], columns: int, colors: _Colors) -> tuple[sparse.csr_matrix, NDArray]:
-    """Which points of the whole grid each pixel writes to, 16 a pixel, and which are written to at all."""
+    """With which weights a pixel belongs to the points that are occupied, 16 a pixel, and which those are."""
     down, across = places
     place = down.points[:, None, :, None] * columns + across.points[:, None, :]  # (H, W, 2, 2)
     weight = down.weight[:, None, :, None] * across.weight[:, None, :]
     count = len(colors.points)
-    index = place.reshape(count, 4, 1) * colors.size + colors.points[:, None]
+    index = place.reshape(count, 4, 1) * np.int32(colors.size) + colors.points[:, None]
     weight = weight.reshape(count, 4, 1) * colors.weight[:, None]
-    points = (int(place.max()) + 1) * colors.size
+    order = np.zeros((int(place.max()) + 1) * colors.size, np.int32)
+    order[index] = 1
+    occupied = np.flatnonzero(order)
+    order[occupied] = np.arange(len(occupied), dtype=np.int32)
     starts = np.arange(0, index.size + 1, 16, dtype=np.int32)
-    write = sparse.csr_matrix((weight.ravel(), index.astype(np.int32).ravel(), starts), (count, points))
-    occupied = np.zeros(points, bool)
-    occupied[write.indices] = True
-    return write, np.flatnonzero(occupied)
+    shape = (count, len(occupied))
+    return sparse.csr_matrix((weight.ravel(), order[index].ravel(), starts), shape), occupied
 
 
 def _between(colors: _Colors, occupied: NDArray, places: int) -> sparse.csr_matrix:

@@ -398,6 +398,6 @@ def _two_depths(prediction: Tensor, target: Tensor, form: str = "...") -> None:
 
 def _center(center: tuple[float, float]) -> tuple[float, float]:
     """The principal point."""
-    if not isinstance(center, tuple | list) or len(center) != 2:
+    if not isinstance(center, (tuple, list)) or len(center) != 2:
         raise ValueError(f"expected center as (x, y), got {center!r}; give two numbers")
     return inputs.number(center[0], "center's x"), inputs.number(center[1], "center's y")

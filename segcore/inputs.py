@@ -361,7 +361,7 @@ def pair(value: Any, name: str, least: int = 1, axes: str = "y, x") -> tuple[int
         ...
         ValueError: expected kernel as one whole number or (y, x), got (1, 2, 3); give two
     """
-    both = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(both) != 2:
         raise ValueError(f"expected {name} as one whole number or ({axes}), got {value!r}; give two")
     return whole(both[0], name, least), whole(both[1], name, least)

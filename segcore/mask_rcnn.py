@@ -363,7 +363,7 @@ class MaskRCNN(nn.Module):
             ValueError: Wrong shapes or dtypes, no targets in training mode, or targets that do not fit their
                 image; says which image and which field.
         """
-        if isinstance(images, tuple | list):
+        if isinstance(images, (tuple, list)):
             if len(images) != 2:
                 raise TypeError(
                     "expected images as a tensor (N, 3, H, W), or a pair of images and targets, got "
@@ -478,7 +478,7 @@ def _checked_targets(targets: Any, images: Tensor, num_classes: int) -> list[dic
     """The targets, once there is one for each image and all fields fit it."""
     if targets is None:
         raise ValueError("expected targets in training mode, got none; give them, or call eval() first")
-    if not isinstance(targets, list | tuple) or not all(isinstance(each, dict) for each in targets):
+    if not isinstance(targets, (list, tuple)) or not all(isinstance(each, dict) for each in targets):
         raise TypeError(f"expected targets as a list of dicts, got {type(targets).__name__}; see forward")
     _as_many(images, "images", targets, "targets")  # type: ignore[arg-type]
     for n, target in enumerate(targets):

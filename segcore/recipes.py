@@ -10,7 +10,8 @@ leaves in the folder ``--out``:
 
 The scenes of the course are drawn anew for each batch, so none is seen twice. Of real data, every twentieth
 image of what is there to learn from is set aside to choose the best weights by; the final scores are from the
-held-out split, at the size of the crops. Left out: whole images, test-time tricks, ImageNet's weights.
+held-out split, at the size of the crops. With `--pretrained` a backbone begins with ImageNet's weights. Left
+out: whole images, test-time tricks.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import difflib
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from argparse import Namespace
@@ -28,12 +30,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
 
 from segcore import report
 from segcore.checkpoints import read
+from segcore.data import pretrained
 from segcore.data.augment import CenterCrop, RandomCrop
 from segcore.data.scenes import CLASSES, Scenes, make_scenes
 from segcore.train import History, cross_entropy, fit, predict
@@ -44,6 +48,7 @@ HELD_OUT, CHOOSING, SHOWN = 500, 100, 8  # examples to score, to choose the weig
 FEW = 40  # to choose by, where they hold objects, which take longer to score
 EVERY = 20  # of real data, every such image is set aside for choosing
 KINDS = {"scenes": 4, "pets": 3, "voc": 21, "camvid": 11, "penn_fudan": 2}  # classes, background included
+TORCHRUN = "\n            (torchrun itself ends with a traceback and code 1: it reports the interruption)"
 WATCHED = 10  # steps after which the time for all of them is estimated
 
 
@@ -58,6 +63,7 @@ class Recipe:
         objects: Whether it finds objects, each with a mask; else it labels every pixel.
         scenes: Steps, examples in a batch, side of an image, and learning rate on scenes.
         real: The same on real data.
+        backbone: The network of `segcore.data.pretrained` that it has on real data, if any.
     """
 
     title: str
@@ -66,6 +72,7 @@ class Recipe:
     objects: bool = False
     scenes: tuple[int, int, int, float] = (1800, 8, 64, 3e-3)
     real: tuple[int, int, int, float] = (20_000, 16, 256, 1e-3)
+    backbone: str | None = None
 
 
 def _unet(classes: int, real: bool, size: int) -> nn.Module:
@@ -114,7 +121,7 @@ def _mask_rcnn(classes: int, real: bool, size: int) -> nn.Module:
 RECIPES = {
     "unet": Recipe("U-Net", _unet),
     "fcn8s": Recipe("FCN-8s", _fcn8s, scenes=(1800, 16, 96, 3e-3)),
-    "deeplab": Recipe("DeepLabv3+", _deeplab, scenes=(1800, 16, 96, 3e-3)),
+    "deeplab": Recipe("DeepLabv3+", _deeplab, scenes=(1800, 16, 96, 3e-3), backbone="resnet50"),
     "mask_rcnn": Recipe(
         "Mask R-CNN",
         _mask_rcnn,
@@ -158,15 +165,24 @@ def train(options: Namespace) -> int:
     if first:
         print(_described(plan, model, place, options.precision), flush=True)
         print(f"data        {material.about if material else lacking}", flush=True)
+        if plan.pretrained:
+            print(f"backbone    {pretrained.about(_backbone(plan))}", flush=True)
     if options.dry_run or material is None:
         return 0
     done = _done(out)
+    if plan.pretrained and not done:  # one that goes on has them from its checkpoint
+        pretrained.load(model.get_submodule("backbone"), _backbone(plan))
     if first and done:
         print(f"goes on     from step {done:,}, where {out / 'checkpoint.pt'} was written", flush=True)
     history = _trained(plan, options, model, material, out, first)
-    if not first:
-        return 130 if history.interrupted else 0
-    return _finish(plan, model.to(place), material, history, out)
+    if first:
+        if history.interrupted:  # said before the scores, for which torchrun may leave no time
+            words = f"stopped     at step {history.steps:,} of {plan.steps:,}; the same command goes on"
+            print(words + TORCHRUN * dist.is_torchelastic_launched(), flush=True)
+        _finish(plan, model.to(place), material, history, out)
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()  # whoever ends first would make torchrun end the others
+    return 130 if history.interrupted else 0
 
 
 # --- The plan ---
@@ -184,6 +200,7 @@ class _Plan:
     steps: int
     lr: float
     out: str
+    pretrained: bool = False
 
 
 def _plan(options: Namespace) -> _Plan:
@@ -198,6 +215,16 @@ def _plan(options: Namespace) -> _Plan:
             f"{options.recipe} learns from {', '.join(recipe.data)}, not from {options.data!r}; say which "
             "with --data"
         )
+    if options.pretrained and (options.data == "scenes" or recipe.backbone is None):
+        able = "; ".join(
+            f"{name} with --data {', '.join(each for each in other.data if each != 'scenes')}"
+            for name, other in RECIPES.items()
+            if other.backbone is not None
+        )
+        raise ValueError(
+            f"{options.recipe} on {options.data} has no backbone whose weights could be fetched; leave "
+            f"--pretrained out, or take {able}"
+        )
     steps, batch, size, lr = recipe.scenes if options.data == "scenes" else recipe.real
     given = {"steps": options.steps, "batch": options.batch, "size": options.size, "lr": options.lr}
     for name, least in (("steps", 1), ("batch", 1), ("size", 16), ("lr", 1e-12)):
@@ -206,7 +233,14 @@ def _plan(options: Namespace) -> _Plan:
     usual = dict(zip(given, (steps, batch, size, lr), strict=True))
     numbers: dict[str, Any] = {name: given[name] or usual[name] for name in given}
     out = options.out or str(Path("runs") / f"{options.recipe}-{options.data}")
-    return _Plan(options.recipe, options.data, seed=options.seed, out=out, **numbers)
+    return _Plan(
+        options.recipe, options.data, seed=options.seed, out=out, pretrained=options.pretrained, **numbers
+    )
+
+
+def _backbone(plan: _Plan) -> str:
+    """The name of the backbone whose weights are fetched."""
+    return RECIPES[plan.recipe].backbone or ""
 
 
 def _check_folder(plan: _Plan, out: Path) -> None:
@@ -224,8 +258,8 @@ def _check_folder(plan: _Plan, out: Path) -> None:
         raise OSError(f"{out} has less than 0.3 GB left; make room, or choose another folder with --out")
     if (file := out / "run.json").exists():
         before = json.loads(file.read_text(encoding="utf-8"))["plan"]
-        for name in ("recipe", "data", "size", "batch", "seed"):
-            old, new = before.get(name), getattr(plan, name)
+        for name in ("recipe", "data", "size", "batch", "seed", "pretrained"):
+            old, new = before.get(name, False), getattr(plan, name)
             if old != new:
                 raise ValueError(
                     f"{out} holds another training, with {name} {old} and not {new}; give its options to go "
@@ -311,12 +345,18 @@ def _material(plan: _Plan, options: Namespace) -> _Material:
         drop_last=True,
         num_workers=workers,
         collate_fn=_gathered if objects else None,
+        worker_init_fn=_deaf,
     )
     aside = Subset(plain, list(range(0, len(plain), EVERY))[: FEW if objects else CHOOSING])
     about = (
         f"{train.title} in {root}: {len(rest):,} images to learn from, {len(aside)} to choose the weights by"
     )
     return _Material(loader, aside, held_out, train.classes, f"{about}, {len(held_out):,} held out")
+
+
+def _deaf(_: int) -> None:
+    """A terminal sends Ctrl-C to the workers too; they end with the training, once its step is done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Drawn:
@@ -457,7 +497,7 @@ def _scores(model: nn.Module, examples: Any, classes: tuple[str, ...], objects: 
 # --- What is left ---
 
 
-def _finish(plan: _Plan, model: nn.Module, material: _Material, history: History, out: Path) -> int:
+def _finish(plan: _Plan, model: nn.Module, material: _Material, history: History, out: Path) -> None:
     """Score the network on what it never saw, write all down, and say so."""
     objects = RECIPES[plan.recipe].objects
     scores = _scores(model, material.held_out, material.classes, objects)
@@ -494,12 +534,6 @@ def _finish(plan: _Plan, model: nn.Module, material: _Material, history: History
     main = "AP" if objects else "miou"
     print(f"held out    {name} {scores[main]:.4f} on {len(material.held_out):,} images", flush=True)
     print(f"written     {out / 'report.html'}", flush=True)
-    if history.interrupted:
-        print(
-            f"stopped     at step {history.steps:,} of {plan.steps:,}; the same command goes on", flush=True
-        )
-        return 130
-    return 0
 
 
 def _write(path: Path, text: str) -> None:

@@ -660,7 +660,7 @@ def _as_rois(
             )
         inputs.same_place(check(boxes, "boxes", "K 5"), "boxes", features, "features")
         return boxes[:, 0].detach(), boxes[:, 1:].to(fine)
-    if not isinstance(boxes, list | tuple):
+    if not isinstance(boxes, (list, tuple)):
         raise TypeError(
             f"expected boxes as a tensor (K, 5) or a list of tensors (K_i, 4), got {type(boxes).__name__}; "
             "use torch.as_tensor(boxes)"

@@ -47,6 +47,7 @@ from torch import Tensor
 
 from segcore import inputs
 from segcore.color import rgb_to_lab
+from segcore.pixel_graph import graph_segments, in_reading_order
 
 __all__ = [
     "achievable_segmentation_accuracy",
@@ -61,7 +62,6 @@ __all__ = [
     "undersegmentation_error",
 ]
 
-_EDGES = 1 << 15  # between two cleanings: enough that arrays pay, few enough that a cleaning comes in time
 _PIXELS = 1 << 18  # whose distances are worked out at once, nine each: 9 MB
 _FAR = 1e12  # the distance of a centre that does not exist
 
@@ -76,10 +76,9 @@ def felzenszwalb(image: Tensor, scale: float = 100.0, sigma: float = 0.8, min_si
     in reading order among these. (scikit-image leaves the order to its sort, and merges where w is less
     than the bound; the paper, and we, where it is not more.)
 
-    A loop over all edges would be slow in Python. So they are taken in windows of rising weight: before each,
-    whole arrays drop the edges that lie inside a component, or touch one that can never grow again, and the
-    loop sees the third that is left. Rounds that merge all mutually lightest edges at once give the same, but
-    take hundreds of rounds, since large components take their neighbours one by one.
+    A loop over all edges would be slow in Python. `segcore.pixel_graph` merges along all edges that are the
+    lightest at both their ends at once, in some rounds of whole arrays, and drops the edges that can no
+    longer join anything; the loop does the rest.
 
     Args:
         image: float ``(3, H, W)`` in [0, 1].
@@ -107,108 +106,7 @@ def felzenszwalb(image: Tensor, scale: float = 100.0, sigma: float = 0.8, min_si
     inputs.whole(min_size, "min_size")
     if sigma > 0:
         pixels = ndimage.gaussian_filter(pixels, (0, sigma, sigma))
-    weights, ends = _sorted_edges(pixels)
-    labels, sizes = _grow(weights, ends, pixels[0].size, scale / 255)
-    labels = _absorb(labels, sizes, ends, min_size)
-    labels = _in_reading_order(labels)
-    return torch.from_numpy(labels.reshape(pixels.shape[1:])).to(image.device)
-
-
-def _sorted_edges(pixels: NDArray) -> tuple[NDArray, NDArray]:
-    """Weights ``(E,)`` of the edges between 8 neighbours, rising, and the two pixels of each, ``(2, E)``."""
-    index = np.arange(pixels[0].size, dtype=np.int32).reshape(pixels.shape[1:])
-    here, there = np.s_[:-1], np.s_[1:]
-    every = np.s_[:]
-    sides = (
-        ((every, here), (every, there)),
-        ((here, every), (there, every)),
-        ((here, here), (there, there)),
-        ((here, there), (there, here)),
-    )
-    squares = [np.square(pixels[:, *a] - pixels[:, *b]).sum(0).ravel() for a, b in sides]
-    weights = np.sqrt(np.concatenate(squares), dtype=np.float32)
-    ends = np.stack([np.concatenate([index[pair[side]].ravel() for pair in sides]) for side in (0, 1)])
-    # Floats that are not negative sort like their bits; with the edge's number below them no two are alike.
-    keys = weights.view(np.int32).astype(np.int64) << 32 | np.arange(len(weights))
-    keys.sort()
-    order = keys & 0xFFFFFFFF
-    return weights[order], ends[:, order]
-
-
-def _grow(weights: NDArray, ends: NDArray, count: int, k: float) -> tuple[NDArray, NDArray]:
-    """Merge by the predicate: for each pixel its component's representative, and by that the size."""
-    parents = np.arange(count, dtype=np.int32)
-    sizes = np.ones(count, dtype=np.int64)
-    bounds = np.full(count, k, dtype=np.float64)  # Int(C) + k / |C|
-    for begin in range(0, len(weights), _EDGES):
-        weight, pairs = weights[begin : begin + _EDGES], _roots(parents, ends[:, begin : begin + _EDGES])
-        # An edge above its component's bound is never taken, so the component, and its bound, stay for good.
-        open_ = np.flatnonzero(pairs[0] != pairs[1])
-        open_ = open_[(bounds[pairs[:, open_]] >= weight[0]).all(0)]
-        touched, pairs = _numbered(pairs[:, open_], count)
-        bound, size, parent = bounds[touched].tolist(), sizes[touched].tolist(), list(range(len(touched)))
-        for w, a, b in zip(weight[open_].tolist(), *pairs.tolist(), strict=True):
-            while a != parent[a]:
-                parent[a] = a = parent[parent[a]]
-            while b != parent[b]:
-                parent[b] = b = parent[parent[b]]
-            if a != b and w <= bound[a] and w <= bound[b]:
-                if size[a] < size[b]:
-                    a, b = b, a
-                parent[b] = a
-                size[a] += size[b]
-                bound[a] = w + k / size[a]
-        bounds[touched], sizes[touched], parents[touched] = bound, size, touched[parent]
-    return _roots(parents, np.arange(count)), sizes
-
-
-def _absorb(labels: NDArray, sizes: NDArray, ends: NDArray, min_size: int) -> NDArray:
-    """Merge what is smaller than `min_size`, edge after edge."""
-    pairs = labels[ends]
-    small = np.flatnonzero(pairs[0] != pairs[1])
-    small = small[(sizes[pairs[:, small]] < min_size).any(0)]  # two large ones never merge
-    touched, pairs = _numbered(pairs[:, small], len(labels))
-    size, parent = sizes[touched].tolist(), list(range(len(touched)))
-    for a, b in zip(*pairs.tolist(), strict=True):
-        while a != parent[a]:
-            parent[a] = a = parent[parent[a]]
-        while b != parent[b]:
-            parent[b] = b = parent[parent[b]]
-        if a != b and (size[a] < min_size or size[b] < min_size):
-            parent[b] = a
-            size[a] += size[b]
-    parents = np.arange(len(labels), dtype=np.int32)
-    parents[touched] = touched[parent]
-    return _roots(parents, labels)
-
-
-def _roots(parents: NDArray, nodes: NDArray) -> NDArray:
-    """The representatives of some nodes, which become their parents: the next way up is short."""
-    root = parents[nodes]
-    while not np.array_equal(root, up := parents[root]):
-        root = up
-    parents[nodes] = root
-    return root
-
-
-def _numbered(labels: NDArray, count: int) -> tuple[NDArray, NDArray]:
-    """The labels that occur in an array, and the array in their numbers."""
-    flat = labels.ravel()
-    place = np.empty(count, dtype=np.int32)
-    place[flat] = np.arange(flat.size)  # where it occurs last: of several, the last one written stays
-    last = place[flat]
-    own = last == np.arange(flat.size)
-    return flat[own], (np.cumsum(own) - 1)[last].reshape(labels.shape)
-
-
-def _in_reading_order(labels: NDArray) -> NDArray:
-    """Any representatives below ``labels.size`` as labels from 0 on, in the order of first occurrence."""
-    flat = labels.ravel()
-    first = np.empty(flat.size, dtype=np.int64)
-    first[flat[::-1]] = np.arange(flat.size)[::-1]  # of several, the last one written stays
-    begin = first[flat]
-    number = np.cumsum(begin == np.arange(flat.size)) - 1
-    return number[begin].reshape(labels.shape)
+    return torch.from_numpy(graph_segments(pixels, scale / 255, min_size)).to(image.device)
 
 
 # --- SLIC ---
@@ -376,7 +274,7 @@ def _connected(labels: Tensor, lab: Tensor, smallest: float) -> Tensor:
         sums = np.stack([np.bincount(group, each, minlength=count) for each in sums])
         merged, pairs = group[merged], group[pairs]
         pairs = pairs[:, pairs[0] != pairs[1]]
-    return torch.from_numpy(_in_reading_order(merged[parts])).to(labels.device)
+    return torch.from_numpy(in_reading_order(merged[parts])).to(labels.device)
 
 
 def _parts(labels: NDArray) -> NDArray:

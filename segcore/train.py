@@ -213,6 +213,7 @@ class _Training:
         if first < self.steps:
             self.save(trial=True)
         net, stream = group.parallel(self.model), _stream(self.data, first, self.seed)
+        kept = _clones(self.model.buffers())  # such as batch norm's statistics
         hidden = not progress or group.rank > 0 or os.environ.get("TQDM_DISABLE", "") not in ("", "0")
         bar = tqdm(total=self.steps, initial=first, disable=hidden, unit="step", desc="training")
         with bar, _stop_signal() as stop:
@@ -229,7 +230,8 @@ class _Training:
                     spent, stopped = group.agree(elapsed / self.seconds, stop.is_set(), largest=True)
                     history.losses.append(group.agree(value)[0] / group.world)
                     history.steps, history.seconds = history.steps + 1, before + elapsed
-                    history.interrupted, self.whole, random = bool(stopped), True, torch.get_rng_state()
+                    history.interrupted, kept = bool(stopped), _clones(self.model.buffers())
+                    self.whole, random = True, torch.get_rng_state()
                     self.look(last=history.steps == self.steps or spent >= 1 or history.interrupted)
                     scores = {"score": history.scores[-1][1]} if history.scores else {}
                     bar.set_postfix({"loss": history.losses[-1]} | scores, refresh=False)
@@ -237,7 +239,10 @@ class _Training:
             except KeyboardInterrupt:
                 history.interrupted = True
                 if group.world == 1 and self.whole:
-                    torch.set_rng_state(random)  # dropout may have drawn for a step that was not done
+                    # Dropout may have drawn for a step that was not done, and batch norm counted its batch.
+                    torch.set_rng_state(random)
+                    for buffer, former in zip(self.model.buffers(), kept, strict=True):
+                        buffer.copy_(former)
                     self.save()
             finally:
                 if self.best is not None:
@@ -280,6 +285,8 @@ class _Training:
     def look(self, last: bool) -> None:
         """Validate and write the checkpoint, where it is time to."""
         history, (validation, checkpoint) = self.history, self.every
+        if history.interrupted:  # first of all: torchrun gives its processes half a minute to end
+            self.save()
         if self.validate and (last or history.steps % validation == 0):
             self.model.eval()
             with torch.no_grad():
@@ -315,6 +322,10 @@ class _Training:
         self.best, self.seed = content["best"], content.get("seed", self.seed)
         self.history = History(**content["history"] | {"interrupted": False})
         torch.set_rng_state(content["random"])
+
+
+def _clones(tensors: Iterable[Tensor]) -> list[Tensor]:
+    return [each.detach().clone() for each in tensors]
 
 
 def _set_rate(optimizer: Optimizer, part: float) -> None:

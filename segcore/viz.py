@@ -12,8 +12,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from inspect import Parameter
 from typing import Any
+
+if find_spec("matplotlib") is None:
+    raise ModuleNotFoundError("pictures need matplotlib: pip install 'segcore[widgets]'", name="matplotlib")
 
 import matplotlib.pyplot as plt
 import numpy as np

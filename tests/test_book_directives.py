@@ -424,20 +424,21 @@ def test_missing_lab_is_a_warning(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("stated", "environment", "expected"),
+    ("stated", "expected"),
     [
-        ("", "", ""),
-        ("", "owner/name", "owner/name"),
-        ("https://github.com/owner/name", "other/fork", "owner/name"),
-        ("https://github.com/owner/name.git", "", "owner/name"),
-        ("owner/na.me/", "", "owner/na.me"),
+        ("", ""),
+        ("https://github.com/owner/name", "owner/name"),
+        ("https://github.com/owner/name.git", "owner/name"),
+        ("owner/na.me/", "owner/na.me"),
     ],
 )
-def test_repository_is_found(tmp_path, monkeypatch, stated, environment, expected):
+def test_repository_is_found(tmp_path, monkeypatch, stated, expected):
+    """In one place: where GitHub's workflows run is not where the labs' first cell fetches the course."""
     path = tmp_path / "pyproject.toml"
     path.write_text(f'[tool.course]\nrepository = "{stated}"\n', encoding="utf-8")
-    monkeypatch.setenv("GITHUB_REPOSITORY", environment)
+    monkeypatch.setenv("GITHUB_REPOSITORY", "other/fork")
     assert course_cards.find_repository(path) == expected
+    assert course_cards.find_repository(tmp_path / "none.toml") == ""
 
 
 def test_another_host_is_refused(tmp_path):

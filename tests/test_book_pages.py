@@ -23,6 +23,7 @@ sys.path.insert(0, str(EXTENSIONS.parent))
 
 import course_pages  # noqa: E402
 import course_site  # noqa: E402
+import course_units  # noqa: E402
 from course_source import function_source, narrowed  # noqa: E402
 
 import book as book_tool  # noqa: E402
@@ -47,6 +48,60 @@ def test_code_breaks_at_joints_only(name, broken):
 def test_listings_and_text_are_left_alone():
     text = '<pre>segcore.roi_align</pre><p>segcore.roi_align</p><span class="n">segcore.roi_align</span>'
     assert course_pages.breakable(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("<p>42 % of 96 px in 5 ms</p>", "<p>42~% of 96~px in 5~ms</p>"),
+        ("some 42\n% (7 MB), 3 s.", "some 42~% (7~MB), 3~s."),  # a line's end in the source
+        ('<span class="pasted-text">0.7</span> % of', '<span class="pasted-text">0.7</span>~% of'),
+        ("<strong><em>7</em></strong> px", "<strong><em>7</em></strong>~px"),
+        (r'<span class="math">\(2 s + 1\)</span> px', r'<span class="math">\(2 s + 1\)</span>~px'),
+        ('<code><span class="pre">5</span></code> px', '<code><span class="pre">5</span></code>~px'),
+        ("24 × 32 pixels, H × W, 3 ×\n4", "24~×~32 pixels, H × W, 3~×~4"),
+        ("<p>a ⟦gap.1⟧ px wide</p>", "<p>a ⟦gap.1⟧~px wide</p>"),
+        # These stay: no unit, another word, code, formulas, attributes, what scripts hold.
+        ("5 scenes, 3 maps, 2 minutes, 7 mm2", "5 scenes, 3 maps, 2 minutes, 7 mm2"),
+        ("a px, the % sign", "a px, the % sign"),
+        ("<pre>5 % 3</pre><code>5 % 3</code>", "<pre>5 % 3</pre><code>5 % 3</code>"),
+        (r"\(5 s\) and \[ 3 m \]", r"\(5 s\) and \[ 3 m \]"),
+        ('<img alt="5 px" />', '<img alt="5 px" />'),
+        ('<script>"5 px"</script>', '<script>"5 px"</script>'),
+        ("<svg><text>5 px</text></svg>", "<svg><text>5 px</text></svg>"),
+    ],
+)
+def test_a_number_and_its_unit_stay_on_one_line(text, kept):
+    made = course_units.unbroken(text)
+    assert made.replace(course_units.NO_BREAK, "~") == kept
+    assert course_units.unbroken(made) == made
+
+
+PAGES = sorted((EXTENSIONS.parents[1] / "book").glob("*.md"))
+# Code, and what leads somewhere by itself.
+_LINKED = re.compile(
+    r"^(`{3,}).*?^\1`*$|\{\w+(?::\w+)?\}`[^`]*`|\[[^\]\n]*\]\([^)\n]*\)|`[^`\n]*`", re.S | re.M
+)
+_NAMED = re.compile(r"\b(?:chapter|lab)s?\s+(?:1[0-8]|[1-9])(?!\d)(?:\.\d)?", re.I)
+
+
+def bare_chapters(text):
+    """Chapters and labs that a page's text names without a link."""
+    return _NAMED.findall(_LINKED.sub("", text))
+
+
+def test_what_names_a_chapter_without_a_link_is_found():
+    linked = "{ref}`chapter 3 <c>`, {doc}`lab 4 <d>`, [chapter 5](x.md), `chapter 6`, a lab 60 minutes\n\n"
+    linked += "```{code}\n# chapter 7\n```\n"
+    assert bare_chapters(linked) == []
+    assert bare_chapters(f"{linked}as in chapter\n14, Chapter 7's table; lab 13.2") == [
+        "chapter\n14", "Chapter 7", "lab 13.2",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_a_chapter_that_is_named_is_linked(page):
+    assert bare_chapters(page.read_text(encoding="utf-8")) == []
 
 
 def test_a_folded_box_is_details():

@@ -76,7 +76,6 @@ def house(tmp_path, monkeypatch):
     lab_generate.write(tmp_path / "labs" / "a.md", f"{TOP}# A reader's\n\n```{{code-cell}}\n1/0\n```\n")
     for name, value in (("ROOT", tmp_path), ("BUILD", tmp_path / "_build")):
         monkeypatch.setattr(book, name, value)
-    monkeypatch.setattr(book, "PAGES", tmp_path / "_build" / book.PAGES.name)
     return tmp_path
 
 
@@ -195,7 +194,6 @@ def test_outputs_are_found_where_the_folder_was_moved(house, monkeypatch):
     for name, value in (
         ("ROOT", moved),
         ("BUILD", moved / "_build"),
-        ("PAGES", moved / "_build/.pages-hash"),
     ):
         monkeypatch.setattr(book, name, value)
     assert builds(moved, monkeypatch)[0] == []
@@ -266,7 +264,6 @@ def really_built(root):
         "import book\n"
         "book.ROOT = pathlib.Path(sys.argv[2])\n"
         "book.BUILD = book.ROOT / '_build'\n"
-        "book.PAGES = book.BUILD / '.pages-hash'\n"
         "sys.exit(book.build())"
     )
     words = [sys.executable, "-c", code, str(ROOT / "tools"), str(root)]

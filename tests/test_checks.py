@@ -630,21 +630,3 @@ def test_no_file_where_none_is_wanted(tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path)
     check("13.9", double)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_report_that_grade_reads_gets_a_line_for_each_check(tmp_path, monkeypatch, capsys):
-    report = tmp_path / "report.jsonl"
-    monkeypatch.setenv("SEGCORE_REPORT", str(report))
-    assert check("13.9", lambda x, factor=2.0: factor * x) is not double
-    assert check("13.9", add) is double
-    monkeypatch.setenv("SEGCORE_CHECKS", "strict")
-    with pytest.raises(CheckFailed):
-        check("13.9", raises)
-    lines = [json.loads(line) for line in report.read_text().splitlines()]
-    assert [line["state"] for line in lines] == ["passed", "failed", "error"]
-    assert [line["exercise"] for line in lines] == ["13.9"] * 3
-    assert lines[1]["mistake"] == "added" and (lines[0]["passed"], lines[0]["tried"]) == (4, 4)
-    assert lines[2]["text"].startswith("Your function raised IndexError")
-    monkeypatch.setenv("SEGCORE_REPORT", str(tmp_path / "no" / "folder"))
-    monkeypatch.delenv("SEGCORE_CHECKS")
-    assert check("13.9", add) is double

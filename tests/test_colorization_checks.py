@@ -95,6 +95,12 @@ def anneal_by_scaled_powers(probabilities, temperature, bins):
     return (shares[:, :, None] * bins.double()[None, :, :, None, None]).sum(1)
 
 
+def anneal_with_the_smallest_number(probabilities, temperature, bins):
+    """What is added is so small that it stays nothing, whatever the temperature."""
+    logs = probabilities.clamp(min=torch.finfo(torch.float32).tiny).log()
+    return F.conv2d((logs / temperature).softmax(1), bins.T[:, :, None, None])
+
+
 @pytest.mark.parametrize(
     ("exercise", "function"),
     [
@@ -109,6 +115,7 @@ def anneal_by_scaled_powers(probabilities, temperature, bins):
         ("18.4", loss_by_logsumexp),
         ("18.5", anneal_by_matrices),
         ("18.5", anneal_by_scaled_powers),
+        ("18.5", anneal_with_the_smallest_number),
     ],
 )
 def test_right_solutions_pass(exercise, function):
@@ -133,3 +140,33 @@ def test_the_references_are_the_librarys():
     for case in BY_ID["18.5"].make_cases():
         wanted = colorization.decode_ab(*case.args)
         assert torch.allclose(BY_ID["18.5"].reference(*case.args), wanted, atol=1e-3)
+
+
+# ---- Wrong answers that once passed, each with what now names it
+
+
+def a_little_added(probabilities, temperature, bins):
+    return anneal_by_matrices(probabilities + 1e-6, temperature, bins)
+
+
+def held_up_a_little(probabilities, temperature, bins):
+    return anneal_by_matrices(probabilities.clamp(min=1e-8), temperature, bins)
+
+
+def mode_below_a_temperature(probabilities, temperature, bins):
+    if temperature < 0.05:
+        return bins[probabilities.argmax(1)].movedim(-1, 1)
+    return anneal_by_matrices(probabilities, temperature, bins)
+
+
+@pytest.mark.parametrize(
+    ("function", "named"),
+    [
+        (a_little_added, "1e-06 added to 0"),
+        (held_up_a_little, "1e-08 added to 0"),
+        (mode_below_a_temperature, "the mode where it is cold"),
+    ],
+)
+def test_wrong_answers_are_rejected(function, named):
+    verdict = judge(BY_ID["18.5"], function)
+    assert verdict.state == "failed" and verdict.mistake == named, verdict.card

@@ -357,8 +357,13 @@ def test_an_archive_that_leads_outside_is_refused_whole(server, tmp_path, conten
     assert names(tmp_path / "deep") == {"data"}
 
 
-@pytest.mark.parametrize(
-    "content", [b"no archive", tar_of(GOOD)[:-20], zip_of(GOOD).replace(b"hello", b"hallo")]
+@pytest.mark.parametrize(  # named: a tar holds the second at which it was made, and each worker makes its own
+    "content",
+    [
+        pytest.param(b"no archive", id="no archive"),
+        pytest.param(tar_of(GOOD)[:-20], id="cut tar"),
+        pytest.param(zip_of(GOOD).replace(b"hello", b"hallo"), id="wrong sum"),
+    ],
 )
 def test_a_damaged_archive_is_said_and_leaves_nothing(server, tmp_path, content):
     archive = published(server, content, name="bad.archive", gives=("in",), sha256=None)

@@ -18,6 +18,7 @@ from segcore.encoder_decoders import DeconvNet, SegNet, UNet
 from segcore.skips import FCN8s, FCN16s, FCN32s
 from segcore.tracing import TracingError
 from segcore.widgets import export_network, import_network
+from segcore.widgets.export import edited, repacked
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -122,6 +123,27 @@ def test_functions_come_back():
     assert_same(Functions().eval(), torch.randn(2, 3, 12, 11))
 
 
+class Scaled(nn.Module):
+    """An image from -1 to 1, and a map made twice and three times as large."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x * 2 - 1)
+        x = F.interpolate(x, scale_factor=2.0) - 0.5
+        return F.interpolate(x, size=(3 * x.shape[2], x.shape[3]))
+
+
+def test_numbers_and_repeated_values_come_back():
+    torch.manual_seed(0)
+    network = Scaled().eval()
+    assert_same(network, torch.rand(2, 3, 8, 11))
+    steps = export_network(network, torch.rand(1, 3, 8, 11))["steps"]
+    assert [step["op"] for step in steps] == ["conv", "conv", "nearest", "conv", "nearest"]
+
+
 def test_normalisation_and_relu_are_taken_in():
     layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.BatchNorm2d(4), nn.ReLU()]
     steps = export_network(nn.Sequential(*layers).eval(), torch.rand(1, 3, 8, 8))["steps"]
@@ -166,12 +188,30 @@ def test_the_kinds_of_weights_and_what_they_cost():
     torch.manual_seed(0)
     network, image = unsettled(UNet(3, 4, width=4, depth=2)), torch.rand(1, 3, 32, 32)
     sizes, errors = {}, {}
-    for kind in ("float32", "float16", "int8"):
+    for kind in ("float32", "float16", "int8", "int6"):
         wanted, found = there_and_back(network, image, kind)
         sizes[kind] = len(export_network(network, image, kind)["weights"])
         errors[kind] = float((found - wanted).abs().max() / wanted.abs().max())
     assert 3.5 < sizes["float32"] / sizes["int8"] < 4 and 1.8 < sizes["float32"] / sizes["float16"] <= 2
+    assert 4.2 < sizes["float32"] / sizes["int6"] < 5.4
     assert errors["float32"] < 1e-5 < errors["float16"] < 5e-3 < errors["int8"] < 0.1
+    assert errors["int8"] < errors["int6"] < 0.3
+
+
+@pytest.mark.parametrize("network", [UNet(3, 4, width=4, depth=2), SegNet(3, 4, width=4, depth=2)])
+def test_numbers_of_another_kind_are_those_of_before(network: nn.Module):
+    """From eight bits to floats nothing is lost; from floats to six bits as from the network itself."""
+    image = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    network.eval()
+    eight, six, whole = (export_network(network, image[:1], kind) for kind in ("int8", "int6", "float32"))
+    before = json.dumps(eight)
+    floats = repacked(eight, "float32")
+    torch.testing.assert_close(import_network(floats)(image), import_network(eight)(image))
+    assert json.dumps(eight) == before and floats["kind"] == "float32"
+    again = repacked(whole, "int6")
+    torch.testing.assert_close(import_network(again)(image), import_network(six)(image))
+    with pytest.raises(ValueError, match="weights"):
+        repacked(eight, "int4")
 
 
 def test_the_network_stays_as_it_was():
@@ -180,6 +220,71 @@ def test_the_network_stays_as_it_was():
     export_network(network, torch.rand(1, 3, 32, 32))
     assert network.training
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+# ---- Edited steps ----------------------------------------------------------------------------------------
+
+
+class Joined(nn.Module):
+    """Two maps laid side by side, and two added; the arguments say what becomes of them."""
+
+    def __init__(self, rate: int = 1) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3, padding=rate, dilation=rate), nn.Conv2d(3, 4, 1)
+        self.last = nn.Conv2d(8, 4, 1)
+        self.kept = (1.0, 1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.first(x), self.second(x)
+        a, b = (a, b) if self.kept == (1.0, 1.0) else (self.kept[0] * a, self.kept[1] * b)
+        return self.last(torch.cat([a, b], 1)) + b
+
+
+def test_edited_steps_are_what_torch_computes_so_changed():
+    torch.manual_seed(0)
+    network, image = Joined().eval(), torch.rand(2, 3, 9, 12)
+    described = export_network(network, image[:1], "float32")
+    for rate in (2, 3):
+        wider = Joined(rate).eval()
+        wider.load_state_dict(network.state_dict())
+        edits = {"first": {"dilation": [rate, rate], "padding": [rate, rate]}}
+        found = import_network(edited(described, edits))(image)
+        torch.testing.assert_close(found, wider(image).detach(), rtol=1e-4, atol=1e-5)
+    (cat,) = (step["name"] for step in described["steps"] if step["op"] == "concatenate")
+    network.kept = (0.0, 1.0)
+    found = import_network(edited(described, {cat: {"zero": [0]}}))(image)
+    torch.testing.assert_close(found, network(image).detach(), rtol=1e-4, atol=1e-5)
+    (add,) = (step["name"] for step in described["steps"] if step["op"] == "add")
+    found = import_network(edited(described, {cat: {"zero": [0, 1]}, add: {"zero": [1]}}))(image)
+    assert (found == network.last.bias[:, None, None]).all()
+
+
+def test_unpooling_replaced_by_repeating():
+    torch.manual_seed(0)
+    network, image = unsettled(SegNet(3, 4, width=4, depth=1)), torch.rand(1, 3, 16, 16)
+    described = export_network(network, image)
+    (name,) = (step["name"] for step in described["steps"] if step["op"] == "unpool")
+    changed = edited(described, {name: {"op": "nearest"}})
+    steps = {str(n): n for n in range(len(changed["steps"]) + 1)}
+    maps = import_network({**changed, "outputs": steps})(image)
+    number = next(n for n, step in enumerate(changed["steps"], 1) if step["op"] == "nearest")
+    below = maps[str(changed["steps"][number - 1]["from"][0])]
+    assert torch.equal(maps[str(number)], below.repeat_interleave(2, 2).repeat_interleave(2, 3))
+
+
+def test_a_share_of_each_value_is_repeated():
+    network = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Upsample(scale_factor=2))
+    described = export_network(network, torch.rand(1, 1, 6, 6))
+    (name,) = (step["name"] for step in described["steps"] if step["op"] == "nearest")
+    image = torch.rand(1, 1, 6, 6)
+    quarter = import_network(edited(described, {name: {"share": 0.25}}))(image)
+    torch.testing.assert_close(quarter, import_network(described)(image) / 4)
+
+
+def test_an_edit_of_no_step_is_refused():
+    described = export_network(nn.Conv2d(3, 4, 3), torch.rand(1, 3, 8, 8))
+    with pytest.raises(ValueError, match="expected names of steps, got last; there are"):
+        edited(described, {"last": {"zero": [0]}})
 
 
 # ---- Bad input -------------------------------------------------------------------------------------------
@@ -192,6 +297,13 @@ class Squared(nn.Module):
         return x * x
 
 
+class Turned(nn.Module):
+    """A map taken off a number, which is no number taken off a map."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 1 - x
+
+
 @pytest.mark.parametrize(
     ("network", "words"),
     [
@@ -202,7 +314,9 @@ class Squared(nn.Module):
         (Squared(), r"'mul' \(mul\)"),
         (nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"), "of reflect"),
         (nn.Conv2d(3, 4, 3, padding="same"), "give its width in numbers"),
-        (nn.Upsample(scale_factor=2, mode="nearest"), "use bilinear, False"),
+        (nn.Upsample(scale_factor=2, mode="bicubic"), "use bilinear, False"),
+        (nn.Upsample(scale_factor=1.5, mode="nearest"), "repeats no whole number of times"),
+        (Turned(), r"'\w+' \(\w+\)"),
         (nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True), "use bilinear, False"),
         (nn.Upsample(scale_factor=1.3, mode="bilinear"), "no whole number"),
         (nn.BatchNorm2d(3, track_running_stats=False), "no running statistics"),

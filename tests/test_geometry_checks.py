@@ -108,17 +108,35 @@ def joint_by_half_distances(found, truth, weights):
     return weights[0] * depth + weights[1] * half + weights[2] * labels
 
 
+def joint_by_cosine_similarity(found, truth, weights):
+    cosine = F.cosine_similarity(found[1], truth[1], dim=1)
+    aim = (1 - cosine)[truth[1].norm(dim=1) > 0.5].mean()
+    depth = loss_by_weights(found[0], truth[0], 0.5)
+    labels = F.cross_entropy(found[2], truth[2], ignore_index=255)
+    return torch.stack([depth, aim, labels]) @ torch.tensor(weights)
+
+
+def scores_with_a_clamp(prediction, target):
+    there = target > 0
+    g = (prediction[there] / target[there]).log()
+    variance = (g.square().mean() - g.mean().square()).clamp(min=0)
+    scores = scores_by_weights(prediction, target)
+    return torch.stack([scores[0], variance.sqrt(), scores[2]])
+
+
 @pytest.mark.parametrize(
     ("exercise", "function"),
     [
         ("17.1", scores_pixel_by_pixel),
         ("17.1", scores_by_weights),
+        ("17.1", scores_with_a_clamp),
         ("17.2", loss_image_by_image),
         ("17.2", loss_by_weights),
         ("17.3", normals_pixel_by_pixel),
         ("17.3", normals_turned_to_the_camera),
         ("17.4", joint_by_masks),
         ("17.4", joint_by_half_distances),
+        ("17.4", joint_by_cosine_similarity),
     ],
 )
 def test_right_solutions_pass(exercise, function):
@@ -141,3 +159,84 @@ def test_the_references_are_the_librarys():
         found, truth, weights = (dict(zip(geometry.TASKS, each, strict=True)) for each in case.args)
         wanted = geometry.geometry_loss(found, truth, weights)
         assert BY_ID["17.4"].reference(*case.args).item() == pytest.approx(wanted.item(), abs=1e-5)
+
+
+# ---- Wrong answers that once passed, each with what now names it
+
+
+def holes_filled_in_place(prediction, target):
+    target[target.isnan()] = 0
+    return scores_by_weights(prediction, target)
+
+
+def no_root_of_less_than_nothing(prediction, target):
+    there = target > 0
+    g = prediction[there].log() - target[there].log()
+    scores = scores_by_weights(prediction, target)
+    return torch.stack([scores[0], (g.square().mean() - g.mean() ** 2).sqrt(), scores[2]])
+
+
+def far_is_missing(prediction, target):
+    return scores_by_weights(prediction, torch.where(target < 80, target, 0))
+
+
+def nan_is_a_depth(prediction, target, weight):
+    return loss_image_by_image(prediction, target.nan_to_num(1.0), weight) + 0 * target[target != 0].mean()
+
+
+def mean_cut_off(prediction, target, weight):
+    square, whole = (loss_image_by_image(prediction, target, part) for part in (0, 1))
+    return square - weight * (square - whole).detach()
+
+
+def hidden_by_where(prediction, target, weight):
+    there = target > 0
+    g = torch.where(there, (prediction / target).log(), 0).flatten(1)
+    n = there.flatten(1).sum(1)
+    return (g.square().sum(1) / n - weight * (g.sum(1) / n).square()).mean()
+
+
+def turned_until_z_is_below_0(depth, focal_length):
+    normals = normals_turned_to_the_camera(depth, focal_length)
+    return torch.where(normals[2:] > 0, -normals, normals)
+
+
+def whole_focal_lengths(depth, focal_length):
+    return normals_turned_to_the_camera(depth, float(int(focal_length)))
+
+
+def sideways_is_none(found, truth, weights):
+    return joint_by_masks(found, (truth[0], truth[1] * (truth[1][:, 2:] != 0), truth[2]), weights)
+
+
+def truth_made_unit(found, truth, weights):
+    cosine = (found[1] * truth[1] / truth[1].norm(dim=1, keepdim=True)).sum(1)
+    there = ~cosine.isnan()
+    others = joint_by_half_distances(found, truth, (weights[0], 0.0, weights[2]))
+    return others + weights[1] * torch.where(there, 1 - cosine, 0).sum() / there.sum()
+
+
+@pytest.mark.parametrize(
+    ("exercise", "function", "named"),
+    [
+        ("17.1", holes_filled_in_place, ""),
+        ("17.1", no_root_of_less_than_nothing, "mean of squares less square of the mean"),
+        ("17.1", far_is_missing, "far depths left out"),
+        ("17.2", nan_is_a_depth, "NaN left in"),
+        ("17.2", mean_cut_off, "gradient of this loss"),
+        ("17.2", hidden_by_where, "gradient without NaN"),
+        ("17.3", turned_until_z_is_below_0, "turned by the sign of z"),
+        ("17.3", whole_focal_lengths, ""),
+        ("17.4", sideways_is_none, "normals asked by their z"),
+        ("17.4", truth_made_unit, "gradients of this loss"),
+    ],
+)
+def test_wrong_answers_are_rejected(exercise, function, named):
+    verdict = judge(BY_ID[exercise], function)
+    assert verdict.state == "failed", verdict.card
+    assert verdict.mistake == named, verdict.card
+
+
+def test_a_hole_filled_in_place_is_seen():
+    verdict = judge(BY_ID["17.1"], holes_filled_in_place)
+    assert verdict.kind == "changed" and "into its argument target" in repr(verdict.card)

@@ -142,6 +142,48 @@ def cut_with_indices(image, trimap, fit, cost, cut, iterations):
     return mask
 
 
+def cut_with_costs_added(image, trimap, fit, cost, cut, iterations):
+    mask = trimap > 0
+    for _ in range(iterations):
+        background, foreground = (cost(image, fit(image[:, side].T)) for side in (~mask, mask))
+        mask = cut(background + 1e6 * (trimap == 2), foreground + 1e6 * (trimap == 0))
+    return mask
+
+
+def merge_with_a_length_that_stays(pairs, strengths, lengths, count, threshold, length=max):
+    """The mean is right at each merge, but not how long the boundary is from then on."""
+    table = {
+        frozenset(pair): (s, n)
+        for pair, s, n in zip(pairs.tolist(), strengths.tolist(), lengths.tolist(), strict=True)
+    }
+    lowest = list(range(count))
+    while table:
+        pair = min(table, key=lambda each: table[each][0])
+        if table.pop(pair)[0] > threshold:
+            break
+        keep, gone = sorted(pair)
+        for other in [each for each in table if gone in each]:
+            s, n = table.pop(other)
+            key = other - {gone} | {keep}
+            t, m = table.get(key, (0.0, 0))
+            table[key] = (s * n + t * m) / (n + m), length(n, m) if m else n
+        lowest = [keep if each == gone else each for each in lowest]
+    return torch.tensor(lowest)
+
+
+def cut_held_by(never):
+    def function(image, trimap, fit, cost, cut, iterations):
+        mask = trimap > 0
+        for _ in range(iterations):
+            background, foreground = (cost(image, fit(image[:, side].T)) for side in (~mask, mask))
+            background, foreground = background.clone(), foreground.clone()
+            background[trimap == 2] = foreground[trimap == 0] = never
+            mask = cut(background, foreground)
+        return mask
+
+    return function
+
+
 @pytest.mark.parametrize(
     ("exercise", "function"),
     [
@@ -158,8 +200,35 @@ def cut_with_indices(image, trimap, fit, cost, cut, iterations):
         ("2.4", grouping.split_touching),
         ("2.5", cut_with_where),
         ("2.5", cut_with_indices),
+        ("2.5", cut_with_costs_added),
+        ("2.5", cut_held_by(1e6)),
     ],
 )
 def test_right_solutions_pass(exercise, function):
     verdict = judge(BY_ID[exercise], function)
     assert verdict.state == "passed", verdict.card
+
+
+@pytest.mark.parametrize(
+    ("exercise", "function", "name"),
+    [
+        ("2.2", merge_with_a_length_that_stays, None),
+        ("2.2", lambda *args: merge_with_a_length_that_stays(*args, lambda n, m: m), "length not kept up"),
+        (
+            "2.2",
+            lambda *args: merge_with_a_length_that_stays(*args, lambda n, m: 1),
+            "each part counts alike",
+        ),
+        ("2.5", cut_held_by(1000.0), "held too cheaply"),
+        ("2.5", cut_held_by(math.inf), "finite costs"),
+    ],
+)
+def test_wrong_answers_that_once_passed_are_caught(exercise, function, name):
+    verdict = judge(BY_ID[exercise], function)
+    assert verdict.state == "failed", verdict.card
+    assert name is None or verdict.mistake == name, verdict.card
+
+
+def test_an_array_is_told_how_to_become_a_tensor():
+    verdict = judge(BY_ID["2.4"], lambda mask, depth: split_with_other_names(mask, depth).numpy())
+    assert verdict.kind == "numpy" and "from_numpy" in str(verdict.card)

@@ -149,9 +149,30 @@ def loss_by_logsumexp(logits, targets):
     return (z.logsumexp(1) - (z * t).sum(1)).mean()
 
 
+def maps_as_products(keypoints, box, size, sigma):
+    place = (keypoints[:, :2] - box[:2]) / (box[2:] - box[:2]) * size
+    inside = ((keypoints[:, :2] >= box[:2]) & (keypoints[:, :2] <= box[2:])).all(1) & (keypoints[:, 2] != 0)
+    if sigma:
+        lines = (-((torch.arange(size) + 0.5 - place[..., None]) ** 2) / (2 * sigma**2)).softmax(-1)
+    else:
+        lines = F.one_hot(place.floor().long().clamp(0, size - 1), size).float()
+    maps = torch.einsum("ki,kj->kij", lines[:, 1], lines[:, 0])
+    maps[~inside] = 0
+    return maps
+
+
+def loss_added_up(logits, targets):
+    total, count = 0 * logits.sum(), 0
+    for z, t in zip(logits.flatten(0, 1), targets.flatten(0, 1), strict=True):
+        if t.max() > 0:
+            total, count = total + ((torch.logsumexp(z.flatten(), 0) - z) * t).sum(), count + 1
+    return total / max(count, 1)
+
+
 RIGHT = [
     ("16.1", maps_by_loops),
     ("16.1", maps_by_softmax),
+    ("16.1", maps_as_products),
     ("16.2", decode_by_loops),
     ("16.2", decode_by_numpy),
     ("16.2", lambda logits, box: library.decode_keypoints(logits[None], box[None])[0, :, :2].double()),
@@ -160,6 +181,7 @@ RIGHT = [
     ("16.3", lambda found, truths, area, sigmas: library.oks(found, truths, area, sigmas.tolist())),
     ("16.4", loss_by_loops),
     ("16.4", loss_by_logsumexp),
+    ("16.4", loss_added_up),
     ("16.4", library.keypoint_loss),
 ]
 
@@ -191,6 +213,34 @@ def detached(logits, targets):
     return BY_ID["16.4"].reference(logits.detach(), targets)
 
 
+def a_number_in_the_denominator(logits, box):
+    """Enough to keep from dividing by nothing, and too much for a flat hill."""
+    points, (x1, y1, x2, y2) = [], box.tolist()
+    for z in logits:
+        place = []
+        row, column = divmod(int(z.argmax()), z.shape[1])
+        for line, at in ((z[row], column), (z[:, column], row)):
+            a, b, c = (float(line[(at + k) % len(line)]) for k in (-1, 0, 1))
+            step = (a - c) / (2 * (a - 2 * b + c) - 1e-3) if 0 < at < len(line) - 1 else 0
+            place.append((at + 0.5 + step) / len(line))
+        points.append([x1 + place[0] * (x2 - x1), y1 + place[1] * (y2 - y1)])
+    return torch.tensor(points)
+
+
+def a_zero_of_its_own(logits, targets):
+    return BY_ID["16.4"].reference(logits, targets) if targets.any() else torch.tensor(0.0)
+
+
+def a_plain_zero(logits, targets):
+    return BY_ID["16.4"].reference(logits, targets) if targets.any() else 0.0
+
+
+def one_maximum_for_all_maps(logits, targets):
+    z, known = (logits - logits.max()).flatten(2), targets.flatten(2).any(2)
+    lost = -(targets.flatten(2) * (z - z.exp().sum(2, keepdim=True).log())).sum(2)
+    return lost[known].sum() / known.sum().clamp(min=1)
+
+
 def only_its_own(found, truths, area, sigmas):
     return BY_ID["16.3"].reference(found, truths, area, sigmas).diagonal()
 
@@ -200,9 +250,13 @@ def only_its_own(found, truths, area, sigmas):
     [
         ("16.1", in_place),
         ("16.2", with_a_third_number),
+        ("16.2", a_number_in_the_denominator),
         ("16.3", only_its_own),
         ("16.4", as_a_number),
         ("16.4", detached),
+        ("16.4", a_zero_of_its_own),
+        ("16.4", a_plain_zero),
+        ("16.4", one_maximum_for_all_maps),
     ],
     ids=lambda each: getattr(each, "__name__", each),
 )

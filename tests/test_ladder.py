@@ -297,7 +297,7 @@ def session(monkeypatch, tmp_path):
     """Exercise 13.9, with a plan; the progress file of a reader."""
     path = tmp_path / "progress.json"
     monkeypatch.setenv("SEGCORE_PROGRESS", str(path))
-    for name in ("SEGCORE_CHECKS", "SEGCORE_STATIC", "SEGCORE_REPORT"):
+    for name in ("SEGCORE_CHECKS", "SEGCORE_STATIC"):
         monkeypatch.delenv(name, raising=False)
     made = exercise_of(row(2, "two"), plan=("Take each number, and add it to itself.", "y = 2 …"))
     monkeypatch.setattr(engine, "find_exercise", lambda name: made)
@@ -392,14 +392,6 @@ def test_the_deepest_rung_stays_and_an_older_file_is_kept(session):
         }
     assert sys.modules["segcore.checks.progress"].rungs() == {"13.9": 4}
     assert [each.name for each in session.parent.iterdir()] == ["progress.json"]
-
-
-def test_the_report_says_the_rung(session, monkeypatch, tmp_path):
-    monkeypatch.setenv("SEGCORE_REPORT", str(tmp_path / "report.jsonl"))
-    check("13.9", wrong)
-    check("13.9", wrong, hint=3)
-    lines = (tmp_path / "report.jsonl").read_text().splitlines()
-    assert [json.loads(line)["rung"] for line in lines] == [0, 3]
 
 
 # From the solved lab -------------------------------------------------------------------------------------

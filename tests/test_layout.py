@@ -37,14 +37,17 @@ SUPPORT = {
     "contours.py",
     "gaussian_filters.py",
     "graph_cuts.py",
+    "pixel_graph.py",
     "region_scores.py",
     "watersheds.py",
     "data",
     "checks",
+    "grading",
+    "prompts",
     "widgets",
     "py.typed",
 }
-FRONT = {"index", "how_to", "notation", "glossary", "benchmarks", "bibliography"}
+FRONT = {"index", "how_to", "notation", "lecture", "review", "glossary", "benchmarks", "bibliography"}
 # Who may import whom: nothing imports upward.
 LOWER = {*sys.stdlib_module_names, "maxflow", "numpy", "scipy", "segcore", "torch", "torchvision"}
 
@@ -69,6 +72,7 @@ def test_a_chapter_has_all_its_rooms(slug):
     page = SLUGS[slug]
     rooms = [
         f"book/{page}.md",
+        f"book/teaching/{page}.md",
         f"solutions/{page}.ipynb",
         f"segcore/{slug}.py",
         f"segcore/checks/{slug}.py",
@@ -113,8 +117,10 @@ def test_the_table_of_contents_names_every_page():
                 yield from files(item)
 
     pages_listed = set(files(yaml.safe_load((ROOT / "_toc.yml").read_text())))
-    pages = {f"{folder}/{SLUGS[slug]}" for slug in STANDING for folder in ("book", "labs", "solutions")}
-    assert pages_listed == pages | {f"book/{page}" for page in FRONT}
+    folders = ("book", "labs", "solutions", "book/teaching")
+    pages = {f"{folder}/{SLUGS[slug]}" for slug in STANDING for folder in folders}
+    front = {*FRONT, "teaching/index", "teaching/exam"}
+    assert pages_listed == pages | {f"book/{page}" for page in front}
 
 
 def test_importing_segcore_is_light():

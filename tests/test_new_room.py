@@ -47,7 +47,7 @@ def house(tmp_path_factory):
         path.unlink()  # the room that stands: it is laid out anew
     toc = (root / "_toc.yml").read_text()
     (root / "_toc.yml").write_text(
-        re.sub(r" *- file: book/18.*\n *sections:\n(.*18_colorization\n)*", "", toc)
+        re.sub(r" *- file: book/(18.*\n *sections:\n(.*18_colorization\n)*|teaching/18.*\n)", "", toc)
     )
     done = python(root, "tools/new_room.py", "18")
     assert done.returncode == 0, done.stderr
@@ -109,10 +109,21 @@ def test_each_chapter_finds_its_place_in_the_table_of_contents():
             toc = new_room.with_line(toc, part, page)
     made = chapters(toc)
     parts = [title for title, _ in new_room.PARTS]
-    assert list(made) == ["Start here", *parts, "Reference"]
+    assert list(made) == ["Start here", *parts, "Reference", "Teaching"]
     for title, rooms in new_room.PARTS:
         assert made[title] == [f"book/{page}" for page, _, _ in rooms]
     assert yaml.safe_load(toc)["parts"][1]["chapters"][0]["sections"] == [
         {"file": "labs/01_superpixels"},
         {"file": "solutions/01_superpixels"},
     ]
+
+
+@pytest.mark.parametrize("left_out", ["01", "07", "18"])
+def test_an_instructors_page_finds_its_place(left_out):
+    toc = (ROOT / "_toc.yml").read_text()
+    without = re.sub(
+        rf" *- file: book/({left_out}.*\n *sections:\n(.*{left_out}.*\n)*|teaching/{left_out}.*\n)", "", toc
+    )
+    assert f"/{left_out}_" not in without
+    part, page, _, _ = new_room.find(left_out)
+    assert new_room.with_line(without, part, page) == toc

@@ -23,6 +23,7 @@ import lab_author  # noqa: E402
 import lab_generate  # noqa: E402
 import lab_shown  # noqa: E402
 import readers_work  # noqa: E402
+import students  # noqa: E402
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook  # noqa: E402
 from readers_work import snapshot  # noqa: E402
 from sphinx.application import Sphinx  # noqa: E402
@@ -161,3 +162,26 @@ def test_a_solution_that_makes_no_lab_is_named(clone):
     path.write_text(path.read_text().replace("### END SOLUTION", ""), encoding="utf-8")
     _, _, said = build(clone)
     assert f"labs/{SLUG} cannot be made: END SOLUTION is missing" in said
+
+
+@pytest.mark.parametrize("solutions", [True, False], ids=["whole", "students"])
+@pytest.mark.parametrize("published", [True, False])
+def test_labs_launch_where_the_course_is_published_and_only_there(clone, published, solutions):
+    """From one line of pyproject.toml: buttons, and labs that begin with a cell that fetches the course."""
+    address = "https://github.com/owner/name" if published else ""
+    (clone / "pyproject.toml").write_text(f'[tool.course]\nrepository = "{address}"\n', encoding="utf-8")
+    if not solutions:
+        (clone / "_toc.yml").write_text(students.contents(TOC) + "\n", encoding="utf-8")
+    files, read, said = build(clone)
+    assert said == "" and (f"solutions/{SLUG}" in read) is solutions
+    for name in (f"book/{SLUG}.html", f"labs/{SLUG}.html"):
+        page = files[name].decode()
+        assert ("colab.research.google.com/github/owner/name/blob/main/labs/13" in page) is published
+        assert ("mybinder.org/v2/gh/owner/name/main?labpath=labs/13_roi_align.ipynb" in page) is published
+        assert "x + 1" not in page
+    download = next(what for name, what in files.items() if name.startswith("_downloads/") and what)
+    assert (b"git+https://github.com/owner/name" in download) is published
+    assert labs.main(["check", "--root", str(clone)]) == int(published), "labs on disk lack the cell so far"
+    assert labs.main(["generate", "--root", str(clone)]) == 0
+    assert (clone / "labs" / f"{SLUG}.ipynb").read_bytes() == download
+    assert labs.main(["check", "--root", str(clone)]) == 0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import dataclasses
+import hashlib
+import io
 import json
 import os
 import re
@@ -17,12 +20,14 @@ from xml.etree import ElementTree
 import psutil
 import pytest
 import torch
+import torchvision
 from test_datasets import library, server  # noqa: F401  (fixtures)
 
 from segcore import recipes, report, viz
 from segcore.__main__ import main
+from segcore.data import pretrained
 from segcore.encoder_decoders import UNet
-from segcore.train import load
+from segcore.train import History, load
 
 QUICK = ("--device", "cpu", "--precision", "float32")
 SMALL = ("--steps", "6", "--batch", "2", "--size", "32", *QUICK)
@@ -90,6 +95,12 @@ REFUSED = [
     (["unet", "--batch", "-1"], r"expected --batch of 1 or more, got -1"),
     (["unet", "--lr", "0"], r"expected --lr of 1e-12 or more, got 0"),
     (["unet", "--device", "quantum"], r"--device quantum is not to be had here \(.*\); \w+ is"),
+    (
+        ["unet", "--data", "pets", "--pretrained"],
+        r"unet on pets has no backbone whose weights could be fetched; leave --pretrained out, or take "
+        r"deeplab with --data pets, voc, camvid",
+    ),
+    (["deeplab", "--pretrained"], r"deeplab on scenes has no backbone whose weights could be fetched"),
     (["unet", "--resume"], r"there is nothing to go on from in .*; leave --resume out to begin"),
     (
         ["unet", "--data", "pets", "--root", "nowhere"],
@@ -253,10 +264,10 @@ def test_ctrl_c_keeps_what_was_learnt(tmp_path):
 # ---- Several processes
 
 
-def together(out: Path) -> subprocess.Popen[str]:
+def together(out: Path, steps: int = 60) -> subprocess.Popen[str]:
     """Two processes that train together."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-    command += ["segcore", "train", "unet", "--steps", "60", "--batch", "4", "--size", "16", *QUICK]
+    command += ["segcore", "train", "unet", "--steps", str(steps), "--batch", "4", "--size", "16", *QUICK]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([*command, "--out", str(out)], cwd=ROOT, env=ENVIRONMENT, **pipes)
 
@@ -284,6 +295,102 @@ def test_two_processes_one_of_which_writes_also_after_both_were_killed(tmp_path)
     assert f"goes on     from step {first}" in said
     assert losses(part) == pytest.approx(losses(whole), rel=1e-5)
     torch.testing.assert_close(weights(part), weights(whole), rtol=1e-4, atol=1e-5)
+
+
+def test_one_ctrl_c_stops_two_processes_after_the_same_step(tmp_path):
+    process = together(tmp_path, 100_000)
+    for line in process.stdout:
+        if line.startswith("time "):
+            break
+    process.send_signal(signal.SIGINT)  # a terminal sends it to torchrun, which hands it on
+    said, err = process.communicate(timeout=300)
+    found = re.search(r"stopped     at step (\d+) of 100,000; the same command goes on", said)
+    assert found, err[-2000:]
+    assert said.count("stopped  ") == said.count("held out") == 1
+    assert "(torchrun itself ends with a traceback and code 1" in said
+    assert process.returncode == 1 and "SignalException" in err
+    assert len(losses(tmp_path)) == int(found[1]) > recipes.WATCHED
+    assert json.loads((tmp_path / "run.json").read_text())["steps"] == int(found[1])
+    assert not re.search("SIGKILL|KeyboardInterrupt", err)  # both ended by themselves
+
+
+# ---- A backbone that was trained before
+
+
+@pytest.fixture
+def published(server, tmp_path, monkeypatch):  # noqa: F811
+    """What torchvision publishes, from this machine: a ResNet-50 that nobody trained."""
+    torch.manual_seed(3)
+    network, content = torchvision.models.resnet50(), io.BytesIO()
+    torch.save(network.state_dict(), content)
+    name = f"resnet50-{hashlib.sha256(content.getbuffer()).hexdigest()[:8]}.pth"
+    server.files[name] = content.getvalue()
+    value = torchvision.models.ResNet50_Weights.IMAGENET1K_V1.value
+    monkeypatch.setattr(value, "url", server.url("torchvision", name))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    return network.eval(), tmp_path / "torch" / "hub" / "checkpoints" / name
+
+
+def test_a_backbone_begins_with_the_weights_that_torchvision_publishes(
+    library,  # noqa: F811
+    published,
+    server,  # noqa: F811
+    tmp_path,
+    capsys,
+    monkeypatch,
+):
+    network, path = published
+    words = ["deeplab", "--data", "pets", "--root", tmp_path / "data", "--out", tmp_path / "out", *QUICK]
+    words += ["--workers", "0", "--steps", "1", "--batch", "1", "--size", "32", "--pretrained", "--download"]
+    assert run(*words, "--dry-run") == 0
+    assert re.search(
+        rf"backbone    resnet50 with .* 103 MB from 127.0.0.1:\d+ to {path}", capsys.readouterr().out
+    )
+    assert not path.exists()
+    server.manner = {"torchvision": "404"}
+    assert run(*words) == 2
+    err = capsys.readouterr().err
+    assert "could not be fetched (HTTP Error 404: Not Found). Is this machine offline? Then download" in err
+    assert f"(103 MB) on another machine and put it at {path}, or leave --pretrained out" in err
+    server.manner = {"torchvision": "wrong"}
+    assert run(*words) == 2
+    assert f"{path} is not the published file (invalid hash value" in capsys.readouterr().err
+    assert not path.exists()
+    server.manner, begun = {}, []
+
+    def seen(model, *rest, **options):
+        begun.append(copy.deepcopy(model).eval())
+        return History([1.0], [], None, 1, 1.0)
+
+    monkeypatch.setattr(recipes, "fit", seen)
+    assert run(*words) == 0
+    assert path.exists()
+    image = torch.rand(1, 3, 64, 64)
+    mean, spread = (torch.tensor(each)[:, None, None] for each in (pretrained.MEAN, pretrained.SPREAD))
+    stem = torch.nn.Sequential(network.conv1, network.bn1)((image - mean) / spread)
+    ours = torch.nn.Sequential(begun[0].backbone.conv1, begun[0].backbone.bn1)(image)
+    assert torch.allclose(ours[..., 2:-2, 2:-2], stem[..., 2:-2, 2:-2], atol=1e-4)
+    assert torch.equal(begun[0].backbone.layer4[2].conv3.weight, network.layer4[2].conv3.weight)
+    capsys.readouterr()
+    assert run(*words[: words.index("--pretrained")], "--download") == 2
+    assert "with pretrained True and not False" in capsys.readouterr().err
+    assert run(*words, "--dry-run") == 0
+    assert f"with ImageNet's weights, from {path}" in capsys.readouterr().out
+
+
+def test_weights_of_another_network_are_refused(published):
+    _, path = published
+    path.parent.mkdir(parents=True)
+    torch.save({"conv1.weight": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match=r"holds another network than resnet50: .*delete the file"):
+        pretrained.load(torchvision.models.resnet50(), "resnet50")
+    path.write_bytes(b"half a file")
+    with pytest.raises(ValueError, match=r"is not the published file .*delete it and call again"):
+        pretrained.fetch("resnet50")
+    with pytest.raises(ValueError, match="begins with conv1 and bn1"):
+        pretrained.take_raw_images(
+            torch.nn.ModuleDict({"conv1": torch.nn.Flatten(), "bn1": torch.nn.Flatten()})
+        )
 
 
 # ---- Real data, in miniature

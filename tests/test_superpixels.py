@@ -13,7 +13,7 @@ from scipy import ndimage
 from skimage import color
 from skimage import segmentation as peer
 
-from segcore import superpixels
+from segcore import pixel_graph, superpixels
 from segcore.data.images import photograph
 from segcore.superpixels import (
     achievable_segmentation_accuracy,
@@ -112,12 +112,39 @@ def test_the_graph_equals_one_loop_over_its_edges(height, width, seed, scale, mi
     assert_regions(labels, EIGHT)
 
 
-def test_windows_of_any_length_give_the_same(monkeypatch):
+@pytest.mark.parametrize(("edges", "worth"), [(1, 2), (100, 1 / 40), (10**6, 0), (10**6, 2)])
+def test_windows_and_rounds_of_any_number_give_the_same(monkeypatch, edges, worth):
+    """From the bare loop over all edges (one window, no second round) to rounds until nothing merges."""
     image = photograph("coffee")[:, 100:160, 200:290]
     whole = felzenszwalb(image)
-    for edges in (1, 100, 10**6):
-        monkeypatch.setattr(superpixels, "_EDGES", edges)
-        assert torch.equal(felzenszwalb(image), whole)
+    monkeypatch.setattr(pixel_graph, "_WINDOW", edges)
+    monkeypatch.setattr(pixel_graph, "_WORTH", worth)
+    assert torch.equal(felzenszwalb(image), whole)
+
+
+def test_the_loop_is_left_a_seventh_of_the_edges_and_a_third_of_the_merges(monkeypatch):
+    image = torch.nn.functional.interpolate(photograph("astronaut")[None], (321, 481), mode="area")[0]
+    seen, pieces = [], []
+    numbered, grow = pixel_graph._Forest.numbered, pixel_graph._grow
+
+    def counted(forest, one, other):
+        seen.append(one.size)
+        return numbered(forest, one, other)
+
+    def between(forest, *given):
+        pieces.append(len(np.unique(forest.labels())))
+        seen.clear()
+        grow(forest, *given)
+        pieces.append(len(np.unique(forest.labels())))
+        pieces.append(sum(seen))
+
+    monkeypatch.setattr(pixel_graph._Forest, "numbered", counted)
+    monkeypatch.setattr(pixel_graph, "_grow", between)
+    felzenszwalb(image)
+    before, after, edges = pieces
+    pixels = 321 * 481
+    assert 1 / 9 < edges / (4 * pixels) < 1 / 6
+    assert 0.27 < (before - after) / (pixels - after) < 0.4
 
 
 @pytest.mark.parametrize("name", ["astronaut", "chelsea"])

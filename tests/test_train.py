@@ -869,3 +869,28 @@ def test_cross_entropy_is_torchs_and_refuses_what_does_not_fit():
     with pytest.raises(ValueError, match="int64"):
         cross_entropy(logits, labels.int())
     assert cross_entropy(logits, labels * 0 + 255).isnan()
+
+
+def test_statistics_of_a_batch_that_was_not_finished_are_not_kept(tmp_path):
+    """The second Ctrl-C may come anywhere, such as after a forward pass."""
+    path = tmp_path / "net.pt"
+
+    def normed() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1))
+
+    losses = iter(range(100))
+
+    def interrupted(output, target):
+        if next(losses) == 7:
+            raise KeyboardInterrupt
+        return cross_entropy(output, target)
+
+    whole, halves, last = normed(), normed(), normed()
+    fit(whole, data(), cross_entropy, 12, **QUIET)
+    history = fit(halves, data(), interrupted, 12, checkpoint=path, **QUIET)
+    assert (history.steps, history.interrupted) == (7, True)
+    assert halves[1].num_batches_tracked == 7
+    fit(last, data(), cross_entropy, 12, checkpoint=path, **QUIET)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(last.state_dict()[name], value), name

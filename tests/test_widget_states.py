@@ -18,7 +18,7 @@ from stills import widgets  # noqa: E402
 _ROLE = re.compile(r"\{figure-state\}`([^`]+)`")
 STATES = [
     (page.name, text)
-    for page in sorted((ROOT / "book").glob("*.md"))
+    for page in sorted((ROOT / "book").rglob("*.md"))
     for text in _ROLE.findall(page.read_text(encoding="utf-8"))
 ]
 

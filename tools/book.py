@@ -6,6 +6,9 @@ A build is a no-op to the reader when nothing changed. Two things that it leaves
   side by side (`chapters.py`). What ran well stays, also when the build ends with an error.
 - the pages as they were read. They are used only after a build that went well (`.pages-hash`), since Sphinx
   repeats no warning for a page that it does not read again: a second try would pass what the first refused.
+
+``--students`` builds a second copy, in ``_build/students``, from the same outputs: without solved labs and
+instructor's pages. Where anything of them is found in it, it is no copy for students (`students.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import argparse
 import functools
 import hashlib
 import http.server
+import json
 import os
 import shutil
 import subprocess
@@ -24,10 +28,24 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from chapters import Chapters
+from students import contents, leaks
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
-PAGES = BUILD / ".pages-hash"
+STUDENTS = "students"  # a folder beside the whole book's
+PAGES = ".pages-hash"
+PROGRAM = "from jupyter_book.cli.main import main; main()"
+# Jupyter Book's command would put a second copy into `students/_build/html`.
+COPY = """
+import sys
+from jupyter_book.sphinx import build_sphinx
+source, folder, cache = sys.argv[1:]
+settings = {"external_toc_path": f"{folder}/_toc.yml", "nitpicky": True, "nb_execution_cache_path": cache}
+settings |= {"latex_individualpages": False, "html_copy_source": False}
+done = build_sphinx(source, f"{folder}/html", noconfig=True, path_config=f"{source}/_config.yml",
+                    confoverrides=settings, warningiserror=True, keep_going=True, quiet=True)
+sys.exit(done if isinstance(done, int) else str(done))
+"""
 
 
 def look_hash() -> str:
@@ -54,21 +72,34 @@ def _drop(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def drop_what_is_stale(look: str) -> bool:
+def drop_what_is_stale(look: str, folder: Path) -> bool:
     """Drop pages of another look, or of a build that failed; return whether pages are left to use."""
-    current = PAGES.is_file() and PAGES.read_text() == look
-    PAGES.unlink(missing_ok=True)
+    pages = folder / PAGES
+    current = pages.is_file() and pages.read_text() == look
+    pages.unlink(missing_ok=True)
     if not current:
-        _drop(BUILD / ".doctrees")
+        _drop(folder / ".doctrees")
     return current
 
 
-def build(*, clean: bool = False, links: bool = False) -> int:
+def command_for(folder: Path, *, links: bool) -> list[str]:
+    """What builds the pages; for students, from contents of their own that are written here."""
+    if folder == BUILD:
+        words = ["build", str(ROOT), "-W", "-n", "--keep-going", "-q", *(["--builder", "linkcheck"] * links)]
+        return [sys.executable, "-c", PROGRAM, *words]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "_toc.yml").write_text(contents((ROOT / "_toc.yml").read_text(encoding="utf-8")), "utf-8")
+    _drop(folder / "html")  # or a page that went with its solution would stay
+    return [sys.executable, "-c", COPY, str(ROOT), str(folder), str(BUILD / ".jupyter_cache")]
+
+
+def build(*, clean: bool = False, links: bool = False, students: bool = False) -> int:
     """Build with warnings as errors, stale outputs dropped first; with ``links``, try the outside links."""
+    folder = BUILD / STUDENTS if students else BUILD
     if clean:
-        _drop(BUILD)
+        _drop(folder)
     look = look_hash()
-    current = drop_what_is_stale(look)
+    current = drop_what_is_stale(look, folder)
     environment = {
         **os.environ,
         "SEGCORE_STATIC": "1",
@@ -85,24 +116,41 @@ def build(*, clean: bool = False, links: bool = False) -> int:
             "\n\n".join([*failures, f"{len(failures)} pages failed; the book is not built."]), file=sys.stderr
         )
         return 1
-    program = "from jupyter_book.cli.main import main; main()"
-    command = [sys.executable, "-c", program, "build", str(ROOT), "-W", "-n", "--keep-going", "-q"]
-    if links:
-        command += ["--builder", "linkcheck"]
+    command = command_for(folder, links=links)
     # Sphinx does not see that a page's outputs are new: the extension `course_outputs` tells it.
     environment["COURSE_RAN"] = " ".join(ran)
     code = subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode
     if changed := chapters.forget_what_changed_meanwhile():
         print(f"What they import changed while the book was built; these run again: {', '.join(changed)}")
     elif code == 0 and (not links or (current and not ran)):  # a try of the links alone writes no pages
-        PAGES.write_text(look)
+        (folder / PAGES).write_text(look)
+    if code == 0 and students and (found := leaks(folder / "html", ROOT)):
+        print("\n".join(["The students' copy holds what it must not:", *found]), file=sys.stderr)
+        return 1
     if code == 0 and not links:
-        print(f"The book is built: {(BUILD / 'html' / 'index.html').relative_to(ROOT)}")
+        print(f"The book is built: {(folder / 'html' / 'index.html').relative_to(ROOT)}")
     return code
 
 
 class Pages(http.server.SimpleHTTPRequestHandler):
-    """Answers as a host of static pages does: what is missing, with the book's own page for lost readers."""
+    """Answers as a host of static pages does: what is missing, with the book's own page for lost readers.
+
+    Beside the pages it knows what stands passed in the labs on this machine, and the pages show it.
+    """
+
+    def do_GET(self) -> None:
+        """Send a file, or the labs' progress as it now is."""
+        if self.path.partition("?")[0] != "/progress.json":
+            return super().do_GET()
+        from segcore.checks.progress import read  # takes a moment, and not every page asks for it
+
+        body = json.dumps({"exercises": read()}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(body)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Send ``404.html`` where nothing is found."""
@@ -122,9 +170,9 @@ class Pages(http.server.SimpleHTTPRequestHandler):
         self.send_error(404)
 
 
-def serve(port: int) -> int:
+def serve(port: int, *, students: bool = False) -> int:
     """Serve the built book on this machine alone."""
-    html = BUILD / "html"
+    html = (BUILD / STUDENTS if students else BUILD) / "html"
     if not html.exists():
         print("There is no built book yet: run `make book` first.", file=sys.stderr)
         return 1
@@ -146,11 +194,15 @@ def main() -> int:
     build_parser.add_argument("--clean", action="store_true", help="build from nothing")
     serve_parser = commands.add_parser("serve", help="serve the built book on localhost")
     serve_parser.add_argument("--port", type=int, default=8000)
+    for each in (build_parser, serve_parser):
+        each.add_argument("--students", action="store_true", help="the copy without solutions")
     commands.add_parser("links", help="try every link that leaves the book")
     arguments = parser.parse_args()
     if arguments.command == "serve":
-        return serve(arguments.port)
-    return build(links=True) if arguments.command == "links" else build(clean=arguments.clean)
+        return serve(arguments.port, students=arguments.students)
+    if arguments.command == "links":
+        return build(links=True)
+    return build(clean=arguments.clean, students=arguments.students)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ PARTS: dict[str, list[Step]] = {
         _python("tools/labs.py clean"),
         _pytest("--nbval-lax _build/labs", *TWO, "loadfile", **STATIC, SEGCORE_STEPS="0.02"),
     ],
-    "book": [_python("tools/book.py build")],
+    "book": [_python("tools/book.py build"), _python("tools/book.py build --students")],
     # The conftest there says which files come first.
     "browser": [_pytest("tests/widgets --no-loadscope-reorder", *TWO, "loadfile", *SECOND_TRY)],
 }  # fmt: skip

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from lab_generate import LabError, exercise_of, read, tags, text_of, write
+from lab_pace import with_table
 from nbformat import NotebookNode
 
 # What every re-execution and every nbval run sets, so that outputs are the same on any machine.
@@ -53,6 +54,8 @@ def annotate(solution: NotebookNode, slug: str) -> NotebookNode:
 
     made = copy.deepcopy(solution)
     made.metadata["course"] = {**made.metadata.get("course", {}), "slug": slug}
+    if made.cells:
+        made.cells[0].source = with_table(made.cells[0].source, made.metadata["course"])
     checked = [
         (index, *check_calls(cell.source)[0]) for index, cell in enumerate(made.cells) if _is_check(cell)
     ]

@@ -18,6 +18,8 @@ import tempfile
 from pathlib import Path
 
 import nbformat
+from lab_launch import ROLE, find_repository, first_cell
+from lab_pace import paces, with_lines
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -102,9 +104,33 @@ def content_hash(notebook: NotebookNode) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def lab_from(solution: NotebookNode, slug: str) -> NotebookNode:
-    """The lab of a solution notebook, which is left as it is."""
+def launch_cell(repository: str) -> NotebookNode:
+    """The first cell of a lab of the course that is published there."""
+    made = nbformat.v4.new_code_cell(first_cell(repository))
+    made.id = ROLE
+    made.metadata = NotebookNode({"course": {"role": ROLE}})
+    return made
+
+
+def published(root: Path = ROOT) -> str:
+    """OWNER/NAME of the course, or nothing; a LabError where the address cannot be used."""
+    try:
+        return find_repository(root / "pyproject.toml")
+    except ValueError as error:
+        raise LabError(str(error)) from None
+
+
+def lab_from(solution: NotebookNode, slug: str, repository: str = "") -> NotebookNode:
+    """The lab of a solution notebook, which is left as it is.
+
+    Args:
+        solution: The solved lab.
+        slug: The chapter's ``NN_slug``.
+        repository: Where the course is published, OWNER/NAME; the lab then begins with a cell that fetches
+            it.
+    """
     lab = copy.deepcopy(solution)
+    known = paces(solution.metadata.get("course", {}))
     pictures: dict[str, list[NotebookNode]] = {}
     for cell in solution.cells:
         if "expected-picture" in tags(cell):
@@ -118,6 +144,8 @@ def lab_from(solution: NotebookNode, slug: str) -> NotebookNode:
             for number, plot in enumerate(pictures.pop(exercise)):
                 cells.append(picture(plot, f"{cell.id[:48]}-expected" + (f"-{number + 1}" if number else "")))
         cell.source = stripped(cell)
+        if cell.cell_type == "markdown":
+            cell.source = with_lines(cell.source, slug, known)
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
             for field in ("collapsed", "scrolled", "execution"):
@@ -125,6 +153,8 @@ def lab_from(solution: NotebookNode, slug: str) -> NotebookNode:
         cells.append(cell)
     if pictures:
         raise LabError(f"{slug}: an expected picture has no skeleton to stand before: {sorted(pictures)}")
+    if repository:
+        cells.insert(1, launch_cell(repository))
     lab.cells = cells
     for field in ("celltoolbar", "widgets"):
         lab.metadata.pop(field, None)
@@ -193,7 +223,7 @@ def state(target: Path, text: str) -> str:
 
 def made(slug: str, root: Path = ROOT) -> str:
     """The text of the lab that a solution makes."""
-    return text_of(lab_from(read(root / "solutions" / f"{slug}.ipynb"), slug))
+    return text_of(lab_from(read(root / "solutions" / f"{slug}.ipynb"), slug, published(root)))
 
 
 def generate(slug: str, root: Path = ROOT, *, force: bool = False) -> str:

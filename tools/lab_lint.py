@@ -11,7 +11,9 @@ sys.path.append(str(Path(__file__).resolve().parent / "ext"))
 
 from lab_author import annotate, check_calls
 from lab_generate import LabError, exercise_of, is_solution, lab_from, read, tags
+from lab_pace import faults as faults_of_pace
 from lab_shown import faults as faults_of_steps
+from lab_shown import solution_lines
 from nbformat import NotebookNode
 
 LARGEST_PNG = 200_000  # bytes
@@ -33,6 +35,7 @@ def lint(slug: str, root: Path) -> list[str]:
     faults = _card(path, known)
     if [cell.metadata for cell in fresh.cells] != [cell.metadata for cell in solution.cells]:
         faults.append("its metadata does not follow from its cells: run `python tools/labs.py annotate`")
+    faults += faults_of_pace(slug, solution, solution_lines(solution))
     faults += faults_of_steps(solution) + _exercises(lab, known) + _order_of_use(lab) + _outputs(solution)
     ids = [cell.metadata["nbgrader"]["grade_id"] for cell in solution.cells if "nbgrader" in cell.metadata]
     faults += [f"the grade_id {name!r} stands twice" for name in sorted({i for i in ids if ids.count(i) > 1})]

@@ -49,6 +49,15 @@ def solutions(notebook: NotebookNode) -> dict[str, list[Chunk]]:
     return dict(sorted(found.items(), key=lambda item: [int(part) for part in item[0].split(".")]))
 
 
+def solution_lines(notebook: NotebookNode) -> dict[str, int]:
+    """How many lines of code each exercise's solution has, comments and blank lines apart."""
+    counts: dict[str, int] = {}
+    for name, steps in solutions(notebook).items():
+        code = [line.strip() for _, lines in steps for line in lines]
+        counts[name] = sum(bool(line) and not line.startswith("#") for line in code)
+    return counts
+
+
 def chunks(source: str) -> list[Chunk]:
     """The chunks of a cell. Where it has several solutions, the first of each begins with its ``def``."""
     parts: list[tuple[str, list[str]]] = []  # a head, and the lines between the marks

@@ -1,9 +1,9 @@
 """Lay out an empty room: ``python tools/new_room.py 14`` (or ``mask_rcnn``, or ``14_mask_rcnn``).
 
 It writes the chapter's page in its nine steps, the library's module, an exercise with its check, the solved
-lab, the tests, and the line in the table of contents; then it runs the lab and generates it. What it writes
-passes `make lint` and the tests of the house: what stands there as a placeholder is yours to replace. Nothing
-that exists is overwritten.
+lab, the instructor's page, the tests, and the lines in the table of contents; then it runs the lab and
+generates it. What it writes passes `make lint` and the tests of the house: what stands there as a placeholder
+is yours to replace. Nothing that exists is overwritten.
 """
 
 from __future__ import annotations
@@ -97,7 +97,11 @@ def _solution(number: int, title: str) -> NotebookNode:
     ]
     for at, cell in enumerate(cells):
         cell.id = f"cell-{at}"  # the same on every machine
-    course = {"minutes": 60, "exercises": [{"id": first, "title": "A placeholder"}]}
+    course = {
+        "minutes": 60,
+        "rest": 5,
+        "exercises": [{"id": first, "title": "A placeholder", "minutes": 55, "level": 3}],
+    }
     return new_notebook(cells=cells, metadata={"course": course})
 
 
@@ -112,7 +116,14 @@ def find(asked: str) -> tuple[str, str, str, str]:
 
 
 def with_line(toc: str, part: str, page: str) -> str:
-    """The table of contents with a chapter in its part, between its neighbours."""
+    """The table of contents with a chapter and its instructor's page, each between its neighbours."""
+    line = f"          - file: book/teaching/{page}\n"
+    if line not in toc:
+        taught = re.finditer(r"^ +- file: book/teaching/(\d\d)_\w+\n", toc, re.MULTILINE)
+        at = next((found.start() for found in taught if found[1] > page[:2]), None)
+        if at is None and "book/teaching/" in toc:
+            toc, at = toc.rstrip("\n") + "\n", len(toc.rstrip("\n")) + 1
+        toc = toc if at is None else toc[:at] + line + toc[at:]
     entry = f"      - file: book/{page}\n        sections:\n"
     entry += f"          - file: labs/{page}\n          - file: solutions/{page}\n"
     heads = {match[1]: match for match in re.finditer(r"^  - caption: (.+)\n", toc, re.MULTILINE)}
@@ -148,6 +159,7 @@ def lay_out(asked: str, root: Path = ROOT) -> str:
     )
     texts = {
         f"book/{page}.md": "page.md",
+        f"book/teaching/{page}.md": "teaching.md",
         f"segcore/{slug}.py": "library.py",
         f"segcore/checks/{slug}.py": "checks.py",
         f"tests/test_{slug}.py": "tests.py",

@@ -259,13 +259,13 @@
     });
   }
 
-  // ---- Print: for as long as it is printed, a dark page is light (pictures that scripts have drawn too), and solutions
-  // and expected pictures that are folded, which nobody can open on paper, stand open --------------------------------------
+  // ---- Print: for as long as it is printed, a dark page is light (pictures that scripts have drawn too), and solutions,
+  // answers of prompts and expected pictures that are folded, which nobody can open on paper, stand open --------------------
   function setUpPrint() {
     const opened = [];
     const prepare = () => {
       page.dataset.theme = "light";
-      for (const box of all("details:is(.admonition:not(.hide), :has(> img)):not([open])")) {
+      for (const box of all("details:is(.admonition:not(.hide), .prompt-solution, :has(> img, > .figure-frame)):not([open])")) {
         box.open = true;
         opened.push(box);
       }

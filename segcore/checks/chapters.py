@@ -58,17 +58,23 @@ def exercises(chapter: str | int) -> tuple[Exercise, ...]:
 
 
 def exercise(name: str) -> Exercise:
-    """The exercise of this id.
+    """The exercise of this id, or a variant of it.
 
     Args:
-        name: Chapter and number, such as ``"13.2"``.
+        name: Chapter and number, such as ``"13.2"``. Behind an ``@`` may stand which variant: its name, such
+            as ``"13.2@yx-points"``, or what a student's lab has, such as ``"13.2@k3f90d"``.
 
     Raises:
         ValueError: There is none; the message names the nearest ids.
     """
     if not isinstance(name, str):
         raise ValueError(f"an exercise is named by a text such as '13.2', not by {type(name).__name__}")
-    chapter, _, number = name.strip().partition(".")
+    plain, at, which = name.strip().partition("@")
+    if at:
+        from segcore.checks.variants import variant
+
+        return variant(exercise(plain), which)
+    chapter, _, number = plain.partition(".")
     if not chapter.isdecimal() or int(chapter) not in CHAPTERS or not number:
         raise ValueError(f"there is no exercise {name!r}: an id is chapter and number, such as '13.2'")
     known = {each.id: each for each in exercises(chapter)}

@@ -310,6 +310,17 @@ def _neighbors_of_the_bin(ab: Tensor, bins: Tensor, neighbors: int, sigma: float
     return torch.zeros_like(squares).scatter(-1, index, shares).movedim(-1, 1)
 
 
+def _nearest_left_out(ab: Tensor, bins: Tensor, neighbors: int, sigma: float) -> Tensor:
+    squares, index = _squares(ab, bins).topk(min(neighbors + 1, len(bins)), largest=False)
+    shares = (-squares[..., 1:] / (2 * sigma**2)).softmax(-1)
+    return torch.zeros(*shares.shape[:-1], len(bins)).scatter(-1, index[..., 1:], shares).movedim(-1, 1)
+
+
+def _first_bins(ab: Tensor, bins: Tensor, neighbors: int, sigma: float) -> Tensor:
+    shares = (-_squares(ab, bins[:neighbors]) / (2 * sigma**2)).softmax(-1)
+    return F.pad(shares, (0, len(bins) - neighbors)).movedim(-1, 1)
+
+
 Shares = Callable[[Tensor, float], Tensor]
 
 
@@ -428,6 +439,14 @@ ENCODE = Exercise(
             "You divide by the sum over the whole image. Each pixel has a distribution of its own.",
         ),
         Mistake(
+            "divided by the batch",
+            lambda ab, bins, neighbors, sigma: (
+                (raw := _shared(lambda squares, s: (-squares / (2 * s**2)).exp())(ab, bins, neighbors, sigma))
+                / raw.sum()
+            ),
+            "You divide by the sum over all pixels. Each pixel has a distribution of its own.",
+        ),
+        Mistake(
             "equal shares",
             _shared(lambda squares, sigma: torch.full_like(squares, 1 / squares.shape[-1])),
             "Your bins share equally. The nearer one should have more.",
@@ -520,6 +539,31 @@ ENCODE = Exercise(
             "You put the factor of a Gaussian density before the shares, so that they no longer add up to 1.",
         ),
         Mistake(
+            "density alone",
+            _shared(lambda squares, sigma: (-squares / (2 * sigma**2)).exp() / (2 * torch.pi * sigma**2)),
+            "Yours are densities of a Gaussian. Of a pixel's shares one thing is asked: what is their sum?",
+        ),
+        Mistake(
+            "NaN made equal shares",
+            _shared(
+                lambda squares, sigma: _normal((-squares / (2 * sigma**2)).exp()).nan_to_num(
+                    1 / squares.shape[-1]
+                )
+            ),
+            "Where every exp is 0 you share equally. A far colour, too, has a bin that is nearer than the "
+            "others. Which exponents keep their ratio?",
+        ),
+        Mistake(
+            "nearest left out",
+            _nearest_left_out,
+            "The nearest bin itself has no share in yours. At which place of a sorted list does it stand?",
+        ),
+        Mistake(
+            "mean of the two squares",
+            _shared(lambda squares, sigma: (-squares / (4 * sigma**2)).softmax(-1)),
+            "Your Gaussian is too wide: d² is half as large as it is. Do you average over a and b, or add?",
+        ),
+        Mistake(
             "one too few",
             lambda ab, bins, neighbors, sigma: soft_encode(ab, bins, max(neighbors - 1, 1), sigma),
             "One bin too few has a share: the last of the `neighbors` counts, too.",
@@ -556,6 +600,21 @@ ENCODE = Exercise(
             "softmax over the images",
             _shared(lambda squares, sigma: (-squares / (2 * sigma**2)).softmax(0)),
             "Your shares add up to 1 over the images, not over the bins. Along which axis does the sum run?",
+        ),
+        Mistake(
+            "softmax over the rows",
+            _shared(lambda squares, sigma: (-squares / (2 * sigma**2)).softmax(1)),
+            "Your shares add up to 1 down the image, not over the bins. Along which axis does the sum run?",
+        ),
+        Mistake(
+            "softmax over the columns",
+            _shared(lambda squares, sigma: (-squares / (2 * sigma**2)).softmax(2)),
+            "Your shares add up to 1 across the image, not over the bins. Along which axis does the sum run?",
+        ),
+        Mistake(
+            "the first bins",
+            _first_bins,
+            "The bins that share in yours are the first of the list. What makes a bin one of the nearest?",
         ),
         Mistake(
             "the same bins for all pixels",
@@ -683,6 +742,16 @@ REBALANCE = Exercise(
             "Your uniform part adds λ to every bin. The uniform distribution has 1 / Q in each.",
         ),
         Mistake(
+            "λ times Q",
+            _weighed(lambda prior, uniform: 1 / ((1 - uniform) * prior + uniform * len(prior))),
+            "Your uniform part is λ times Q, more than all bins together. How much does each of Q bins get?",
+        ),
+        Mistake(
+            "Q of the lab",
+            _weighed(lambda prior, uniform: 1 / ((1 - uniform) * prior + uniform / 261)),
+            "You divide by 261, the number of bins further down. How many bins has the prior that is given?",
+        ),
+        Mistake(
             "uniform added",
             _weighed(lambda prior, uniform: 1 / (prior + uniform / len(prior))),
             "You add the uniform part to the whole prior. In a mixture the prior keeps a part 1 − λ.",
@@ -757,6 +826,18 @@ REBALANCE = Exercise(
             "sum forgotten",
             lambda prior, uniform: 1 / prior,
             "You divide each weight by its own p · w, which takes the mixture out again. Where is the sum?",
+        ),
+        Mistake(
+            "scaled before the reciprocal",
+            lambda prior, uniform: (prior * (m := _mixed(prior, uniform))).sum() / m,
+            "You bring the mixture to a mean of 1, and take one over it then. Whose mean should be 1 in the "
+            "end?",
+        ),
+        Mistake(
+            "mean over the bins that occur",
+            lambda prior, uniform: (w := 1 / _mixed(prior, uniform)) / w[prior > 0].mean(),
+            "The mean of your weights over the bins that occur is 1. Over the pixels is asked: common bins "
+            "have more.",
         ),
         Mistake(
             "largest is 1",
@@ -1044,6 +1125,25 @@ LOSS = Exercise(
             "You ask yes or no for each bin apart. The bins of a pixel share one softmax.",
         ),
         Mistake(
+            "divided by the weight",
+            _lost(lambda losses, w, logits, target: (losses / w).mean()),
+            "You divide by the weight, so that a heavy bin costs least. What should a weight of 2 do?",
+        ),
+        Mistake(
+            "divided by each image's weights",
+            _lost(lambda losses, w, logits, target: ((w * losses).sum((1, 2)) / w.sum((1, 2))).mean()),
+            "You divide by the sum of an image's weights. The task has a plain mean over the pixels.",
+        ),
+        Mistake(
+            "one softmax for the image",
+            _lost(
+                lambda losses, w, logits, target: (
+                    w * -(target * logits.flatten(1).log_softmax(1).reshape(logits.shape)).sum(1)
+                ).mean()
+            ),
+            "Your probabilities add up to 1 over a whole image. Each pixel has a distribution of its own.",
+        ),
+        Mistake(
             "two means multiplied",
             _lost(lambda losses, w, logits, target: w.mean() * losses.mean()),
             "You multiply the mean weight by the mean loss. Each pixel's loss has its own weight, before the "
@@ -1095,9 +1195,17 @@ def _mode(probabilities: Tensor, temperature: float, bins: Tensor) -> Tensor:
     return bins[probabilities.argmax(1)].movedim(-1, 1)
 
 
+def _mode_where_cold(probabilities: Tensor, temperature: float, bins: Tensor) -> Tensor:
+    return (_mode if temperature < 0.1 else annealed_mean)(probabilities, temperature, bins)
+
+
 def _power(p: Tensor, temperature: float) -> Tensor:
     raised = p ** (1 / temperature)
     return raised / raised.sum(1, keepdim=True)
+
+
+def _with_a_little(little: float) -> Sharpen:
+    return lambda p, temperature: ((p + little).log() / temperature).softmax(1)
 
 
 def _one_largest_for_all(p: Tensor, temperature: float) -> Tensor:
@@ -1131,7 +1239,14 @@ def _anneal_cases(generator: torch.Generator) -> list[Case]:
         Case((mixed, 1.0, bins), "T = 1 is the plain mean"),
         Case((_column(0.5, 0.5, 0.0), 0.38, three), "a bin with probability 0"),
         Case((_column(0.4, 0.35, 0.25), 2.0, three), "a hot one: flatter than before"),
+        Case(
+            (_column(0.6, 0.4, 0.0), 4.0, three),
+            "a hot one: a bin with probability 0 has no share there, too",
+        ),
         Case((_column(0.35, 0.4, 0.25), 0.005, three), "very cold: the mode, and no 0 / 0"),
+        Case(
+            (_column(0.5025, 0.4975, 0.0), 0.005, three), "very cold, but nearly even odds: not the mode yet"
+        ),
     ]
     for count, number, height, width, temperature in (
         (2, 5, 3, 4, 0.38),
@@ -1227,14 +1342,52 @@ ANNEAL = Exercise(
             "You always take the likeliest bin. That is where T goes to 0.",
         ),
         Mistake(
+            "the mode where it is cold",
+            _mode_where_cold,
+            "Where T is low you take the likeliest bin. Where the odds are nearly even, that is not yet the "
+            "mean of the sharpened distribution. Which form of the formula needs no such case?",
+        ),
+        Mistake(
+            "the distribution itself",
+            lambda p, temperature, bins: (p.log() / temperature).softmax(1),
+            "You return the sharpened distribution. Which colour is the mean of the bins under it?",
+        ),
+        Mistake(
+            "power of the mean",
+            lambda p, temperature, bins: (
+                (m := annealed_mean(p, 1.0, bins)).sign() * m.abs() ** (1 / temperature)
+            ),
+            "You take the mean first and the power then. It is the distribution that is sharpened.",
+        ),
+        Mistake(
             "something added to 0",
             _sharpened(lambda p, temperature: ((p + 1e-2).log() / temperature).softmax(1)),
             "You add something to all probabilities, which pulls colours aside. log(0) needs no cure here.",
+        ),
+        *(
+            Mistake(
+                f"{little:g} added to 0",
+                _sharpened(_with_a_little(little)),
+                f"You add {little:g} to a probability of 0, or hold it up there. At T = 4 that makes "
+                f"{little**0.25:.2g} in the end, which is a share. log(0) needs no cure: what is exp(−∞)?",
+            )
+            for little in (1e-6, 1e-8, 1e-10, 1e-12)
+        ),
+        Mistake(
+            "logit 0 for probability 0",
+            _sharpened(lambda p, temperature: torch.where(p > 0, p.log() / temperature, 0).softmax(1)),
+            "A bin with probability 0 goes into your softmax with 0, and exp(0) is 1. Which number has an "
+            "exp of 0?",
         ),
         Mistake(
             "0 times infinity",
             _sharpened(lambda p, temperature: (p * p.log() / temperature).softmax(1)),
             "A probability of 0 gives NaN in yours: 0 times −∞. Where does that product come from?",
+        ),
+        Mistake(
+            "softmax over the rows",
+            _sharpened(lambda p, temperature: (p.log() / temperature).softmax(2)),
+            "Your shares add up to 1 down the image. They should along the bins.",
         ),
         Mistake(
             "softmax over the columns",
@@ -1245,6 +1398,22 @@ ANNEAL = Exercise(
             "a and b exchanged",
             lambda p, temperature, bins: annealed_mean(p, temperature, bins).flip(1),
             "The numbers are there, but b* comes before a*.",
+        ),
+        Mistake(
+            "temperature cut at 1",
+            lambda p, temperature, bins: annealed_mean(p, min(temperature, 1.0), bins),
+            "You let no temperature above 1 through. A hot one makes the distribution flatter than it was.",
+        ),
+        Mistake(
+            "temperature held up",
+            lambda p, temperature, bins: annealed_mean(p, max(temperature, 0.1), bins),
+            "You let no temperature below 0.1 through. How low may it be, and which form of the formula "
+            "stays right there?",
+        ),
+        Mistake(
+            "largest is 1",
+            _sharpened(lambda p, temperature: (p / p.amax(1, keepdim=True)) ** (1 / temperature)),
+            "In yours the likeliest bin always gets 1. Divide by the sum, so that all shares add up to 1.",
         ),
         Mistake(
             "temperature on the colour",

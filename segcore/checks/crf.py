@@ -165,6 +165,16 @@ ENERGY = Exercise(
             "Who pays in your sum, neighbours that agree or neighbours that differ?",
         ),
         Mistake(
+            "only where labels fall",
+            _priced(lambda a, b: (a > b).float()),
+            "A pair pays in yours only where its first label is larger. Labels are names: to differ will do.",
+        ),
+        Mistake(
+            "labels subtracted with their sign",
+            _priced(lambda a, b: (a - b).float()),
+            "You subtract one label from the other, so some pairs pay less than nothing. Labels are names.",
+        ),
+        Mistake(
             "labels as numbers",
             _priced(lambda a, b: (a - b).abs().float()),
             "Labels are names. Are 0 and 2 more different than 0 and 1?",

@@ -72,6 +72,8 @@ class Exercise:
         any_float: Whether floats of another precision than the reference's will do.
         plan: How to go about it, in two to five steps of plain words (one may be the key formula with a gap,
             ``…``), each of 20 to 240 characters, 160 words in all: the ladder's third rung.
+        solution: Makes the chunks of the last rung, a reason and lines each, where they are not those of the
+            solved lab.
     """
 
     id: str
@@ -86,6 +88,7 @@ class Exercise:
     seconds: float = 10.0
     any_float: bool = False
     plan: tuple[str, ...] = ()
+    solution: Callable[[], Sequence[tuple[str, list[str]]]] | None = None
 
     @property
     def name(self) -> str:
@@ -98,6 +101,10 @@ class Exercise:
         cases, again = list(self.cases(generator)), list(self.cases(generator))
         drawn = [case for case in again if not case.note and _cells(case.args)]
         return cases + sorted(drawn, key=lambda case: _cells(case.args))[:1]
+
+    def in_the_lab(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A right function in the form that the cells below its check call; a variant's is another one."""
+        return function
 
 
 def _cells(value: Any) -> int:

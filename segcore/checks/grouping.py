@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
-from segcore.checks.exercise import Case, Exercise, Mistake
+from segcore.checks.exercise import Case, Exercise, Mistake, Property
 from segcore.checks.show import summary
 
 __all__ = ["EXERCISES"]
@@ -54,6 +54,35 @@ def _only_neighbours(labels: Tensor, truth: Tensor) -> Tensor:
     return torch.cat(agree).double().mean()
 
 
+def _across(labels: Tensor, truth: Tensor) -> Tensor:
+    """Pixels of one map beside those of the other."""
+    same = labels.flatten()[:, None] == truth.flatten()
+    agree, count = same == same.T, len(same)
+    return (agree.sum() - count) / (count * (count - 1))
+
+
+def _counted(labels: Tensor, truth: Tensor, step: int) -> Tensor:
+    """From a table of names, the pair of names (a, b) standing at a · step + b."""
+    ours, theirs = labels.flatten(), truth.flatten()
+    pairs = [
+        (torch.bincount(names).double() * (torch.bincount(names) - 1)).sum()
+        for names in (ours * step + theirs, ours, theirs)
+    ]
+    total = len(ours) * (len(ours) - 1)
+    return (total + 2 * pairs[0] - pairs[1] - pairs[2]) / total
+
+
+def _by_chance(labels: Tensor, truth: Tensor) -> Tensor:
+    """The adjusted index: 0 for maps that agree by chance."""
+    ours, theirs = (_together(each).double() for each in (labels, truth))
+    chance = ours.mean() * theirs.mean()
+    return ((ours * theirs).mean() - chance) / ((ours.mean() + theirs.mean()) / 2 - chance)
+
+
+def _without_ground(labels: Tensor, truth: Tensor) -> Tensor:
+    return rand_index(labels[truth > 0], truth[truth > 0])
+
+
 def _rand_cases(generator: torch.Generator) -> list[Case]:
     row = torch.tensor([[0, 0, 1]])
     cases = [
@@ -62,6 +91,7 @@ def _rand_cases(generator: torch.Generator) -> list[Case]:
         Case((torch.tensor([[0], [1], [2]]), torch.tensor([[0], [0], [0]])), "all apart, all together"),
         Case((torch.tensor([[4, 4, 4, 9]]), torch.tensor([[0, 0, 1, 1]])), "the names have gaps"),
         Case((torch.tensor([[0, 1, 0]]), torch.tensor([[0, 1, 0]])), "a region in two parts"),
+        Case((row, torch.tensor([[2, 0, 0]])), "the truth has a name that the labels lack"),
     ]
     for count, regions, height, width in ((3, 4, 4, 5), (6, 2, 7, 3), (12, 5, 8, 9), (2, 9, 6, 6)):
         maps = [torch.randint(k, (height, width), generator=generator) for k in (count, regions)]
@@ -103,6 +133,34 @@ RAND = Exercise(
             "pairs counted half",
             lambda labels, truth: rand_index(labels, truth) / 2,
             "You count each pair once and divide by N (N − 1), in which each pair is twice.",
+        ),
+        Mistake(
+            "diagonal in the upper half",
+            lambda labels, truth: rand_index(labels, truth) + 2 / (labels.numel() - 1),
+            "Your upper half of the table holds the diagonal as well: each pixel with itself. Which pairs "
+            "of two different pixels are in it?",
+        ),
+        Mistake(
+            "one map beside the other",
+            _across,
+            "You compare pixels of one map with pixels of the other. Names have no meaning across maps: "
+            "look at two pixels in the one, then at the same two in the other.",
+        ),
+        Mistake(
+            "pairs of names mixed up",
+            lambda labels, truth: _counted(labels, truth, int(labels.max()) + 1),
+            "Two different pairs of names come to the same number in your table. How far apart must the "
+            "rows begin, so that all names of the truth have room in one?",
+        ),
+        Mistake(
+            "chance taken off",
+            _by_chance,
+            "That is the adjusted index: you take off what chance would give. The plain share is asked.",
+        ),
+        Mistake(
+            "region 0 left out",
+            _without_ground,
+            "You leave the pixels out that are 0 in the truth. Here 0 is a region like any other.",
         ),
         Mistake(
             "names compared",
@@ -220,6 +278,68 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
+Joining = Callable[[float, float, float, float], tuple[float, float]]
+
+
+def _step_by_step(
+    join: Joining, turned: bool = False, first: bool = False, lost: bool = False
+) -> Callable[..., Tensor]:
+    """Merging with a table that is kept up; `join` makes two boundaries (s, l, s, l) one.
+
+    The boundary of the region that stays comes first, that of the one that goes second.
+    """
+
+    def wrong(pairs: Tensor, strengths: Tensor, lengths: Tensor, count: int, threshold: float) -> Tensor:
+        lowest = list(range(count))
+        table: dict[tuple[int, int], tuple[float, float]] = {}
+        for (a, b), s, n in zip(pairs.tolist(), strengths.tolist(), lengths.tolist(), strict=True):
+            table[(a, b) if turned or first else (min(a, b), max(a, b))] = (s, n)
+        while table:
+            pair = min(table, key=lambda pair: table[pair])
+            if table[pair][0] > threshold:
+                break
+            keep, gone = pair if first else (min(pair), max(pair))
+            lowest = [keep if region == gone else region for region in lowest]
+            after: dict[tuple[int, int], tuple[float, float]] = {}
+            for (a, b), (s, n) in sorted(table.items(), key=lambda row: gone in row[0]):
+                if lost and gone in (a, b):
+                    continue
+                a, b = (keep if end == gone else end for end in (a, b))
+                key = (a, b) if turned else (min(a, b), max(a, b))
+                if a != b:
+                    after[key] = join(*after[key], s, n) if key in after else (s, n)
+            table = after
+        return torch.tensor(lowest)
+
+    return wrong
+
+
+def _joined(s: float, length: float, t: float, more: float) -> tuple[float, float]:
+    """Two boundaries as the task joins them."""
+    return (s * length + t * more) / (length + more), length + more
+
+
+def _no_chains(pairs: Tensor, strengths: Tensor, lengths: Tensor, count: int, threshold: float) -> Tensor:
+    """Each pair for itself: the higher end gets the number of the lower."""
+    lowest = torch.arange(count)
+    for k in strengths.argsort().tolist():
+        if strengths[k] <= threshold:
+            lowest[pairs[k].max()] = pairs[k].min()
+    return lowest
+
+
+def _strongest_of_all(
+    pairs: Tensor, strengths: Tensor, lengths: Tensor, count: int, threshold: float
+) -> Tensor:
+    lowest = list(range(count))
+    while borders := _borders(pairs, strengths, lengths, lowest):
+        keep, gone = max(borders, key=lambda pair: borders[pair])
+        if borders[keep, gone] > threshold:
+            break
+        lowest = [keep if region == gone else region for region in lowest]
+    return torch.tensor(lowest)
+
+
 def _end_only(pairs: Tensor, strengths: Tensor, lengths: Tensor, count: int, threshold: float) -> Tensor:
     """Only the region that has just merged gets the new name, not what it had swallowed before."""
     lowest = list(range(count))
@@ -238,6 +358,9 @@ def _merge_cases(generator: torch.Generator) -> list[Case]:
     pairs = torch.tensor([[0, 1], [0, 2], [1, 2]])
     strengths, lengths = torch.tensor([1.0, 6.0, 3.0]), torch.tensor([2, 1, 3])
     chain = torch.tensor([[2, 3], [1, 2], [0, 1]])
+    # regions 0, 1, 2 become one; each has a boundary with 3
+    four = torch.tensor([[0, 1], [1, 2], [0, 3], [1, 3], [2, 3]])
+    sides = torch.tensor([1, 1, 2, 2, 1])
     cases = [
         Case((pairs, strengths, lengths, 3, 3.0), "after the first merge the boundary weighs 15 / 4 = 3.75"),
         Case((pairs, strengths, lengths, 3, 3.75), "a boundary as strong as the threshold goes too"),
@@ -245,6 +368,23 @@ def _merge_cases(generator: torch.Generator) -> list[Case]:
         Case((pairs, strengths, lengths, 3, 5.0), "all become one region"),
         Case((pairs, torch.tensor([0.125, 0.25, 0.375]), lengths, 3, 0.4), "weak boundaries: all become one"),
         Case((chain, torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1, 1, 1]), 4, 2.0), "a chain from its end"),
+        Case((pairs.flip(1), strengths, lengths, 3, 3.0), "the same pairs, the higher region first"),
+        Case(
+            (torch.tensor([[0, 1], [2, 0], [1, 2]]), strengths, lengths, 3, 3.0),
+            "0 and 1 meet region 2, one of them turned round",
+        ),
+        Case(
+            (four, torch.tensor([1.0, 1.5, 5.5, 2.5, 9.0]), sides, 4, 5.0),
+            "three boundaries become one: first 4 sides of 4, then 25 / 5 = 5",
+        ),
+        Case(
+            (four, torch.tensor([1.0, 1.5, 5.5, 2.5, 9.0]), sides, 4, 6.0),
+            "three boundaries become one, at a threshold above 5",
+        ),
+        Case(
+            (four, torch.tensor([1.0, 1.5, 5.5, 2.5, 2.0]), sides, 4, 3.5),
+            "three boundaries become one: first 4 sides of 4, then 18 / 5 = 3.6",
+        ),
         Case(
             (chain, torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1, 1, 1]), 5, 9.0), "region 4 touches none"
         ),
@@ -309,6 +449,63 @@ MERGE = Exercise(
             "first of both kept",
             _merging(lambda pieces: pieces[0][0]),
             "Where two boundaries lead to the same neighbour, you keep the first and forget the other.",
+        ),
+        Mistake(
+            "the own boundary stays",
+            _step_by_step(lambda s, n, t, m: (s, n + m)),
+            "Where both regions have a boundary with a third, that of the lower one stays as it was. The "
+            "other one counts as well.",
+        ),
+        Mistake(
+            "the other boundary wins",
+            _step_by_step(lambda s, n, t, m: (t, n + m)),
+            "Where both regions have a boundary with a third, that of the region that goes takes the place "
+            "of the other. Both should count.",
+        ),
+        Mistake(
+            "lengths exchanged",
+            _step_by_step(lambda s, n, t, m: ((s * m + t * n) / (n + m), n + m)),
+            "Each strength is weighed with the length of the other boundary. To which does each belong?",
+        ),
+        Mistake(
+            "length not kept up",
+            _step_by_step(lambda s, n, t, m: (_joined(s, n, t, m)[0], n)),
+            "The strength of a joined boundary is right, but its length stays what it was. How long is it "
+            "when the next one joins it?",
+        ),
+        Mistake(
+            "each part counts alike",
+            _step_by_step(lambda s, n, t, m: (_joined(s, n, t, m)[0], 1)),
+            "Once joined, a boundary counts as if it were 1 long. Its length must grow with it.",
+        ),
+        Mistake(
+            "turned pairs are two boundaries",
+            _step_by_step(_joined, turned=True),
+            "For you (2, 0) and (0, 2) are two boundaries. After a merge both may stand in your table: they "
+            "are one.",
+        ),
+        Mistake(
+            "first of the pair stays",
+            _step_by_step(_joined, first=True),
+            "You keep the number that stands first in the pair. It may be the higher one: pairs come in any "
+            "order.",
+        ),
+        Mistake(
+            "neighbours lost",
+            _step_by_step(_joined, lost=True),
+            "When a region goes, its boundaries with all others go with it. Who inherits them?",
+        ),
+        Mistake(
+            "each pair for itself",
+            _no_chains,
+            "The number that a region gets may be old already: its new owner may be part of another one. "
+            "And two boundaries with one neighbour become one.",
+        ),
+        Mistake(
+            "strongest of all first",
+            _strongest_of_all,
+            "You look at the strongest boundary first, and stop if it is above the threshold. Which one "
+            "should go first?",
         ),
         Mistake(
             "below the threshold only",
@@ -409,12 +606,15 @@ def _data_cases(generator: torch.Generator) -> list[Case]:
     long = torch.tensor([[[9.0, 0, 0], [0, 1, 0], [0, 0, 1]]])
     tilted = torch.tensor([[[2.0, 1, 0], [1, 2, 0], [0, 0, 1]]])
     far = torch.tensor([[255.0, 255, 255], [0, 0, 0]])
+    sizes = torch.stack([torch.eye(3), 4 * torch.eye(3)])
     cases = [
         Case((torch.tensor([[0.0, 0, 0], [2, 0, 0]]), one, zero, four), "log √64 = 2.08, and 2²/4/2 more"),
         Case((torch.tensor([[0.0, 0, 0], [4, 0, 0]]), torch.tensor([0.75, 0.25]), two, eyes),
              "a heavy and a light component, and half way between"),
         Case((torch.tensor([[3.0, 0, 0], [0, 3, 0]]), one, zero, long), "three times as wide along red"),
         Case((torch.tensor([[1.0, 1, 0], [1, -1, 0]]), one, zero, tilted), "red and green vary together"),
+        Case((torch.tensor([[0.0, 0, 0], [6, 0, 0]]), torch.tensor([0.5, 0.5]), two, sizes),
+             "a narrow and a wide component"),
         Case((far, one, zero, torch.eye(3)[None]), "so far that the density is 0 in float32"),
     ]  # fmt: skip
     for number, count, size in ((4, 2, 1.0), (7, 5, 10.0), (12, 3, 25.0), (6, 1, 4.0)):
@@ -527,6 +727,49 @@ DATA = Exercise(
             "You average the components' logarithms. First add the densities, then take the logarithm.",
         ),
         Mistake(
+            "logarithms added",
+            lambda *args: -_log_parts(*args).sum(0),
+            "You add the logarithms of the components: that multiplies their densities. What does a mixture "
+            "do with them?",
+        ),
+        Mistake(
+            "weights in the exponent",
+            _weighted(lambda w, d, m: -d - w * m),
+            "Your weights multiply the exponent. In the formula they stand before the exponential.",
+        ),
+        Mistake(
+            "means forgotten",
+            lambda c, w, m, s: data_term(c, w, torch.zeros_like(m), s),
+            "Each component is measured from 0. Where is its mean?",
+        ),
+        Mistake(
+            "density itself",
+            lambda *args: _log_parts(*args).exp().sum(0),
+            "You return the density. The cost is the negative logarithm of it: what is likely costs little.",
+        ),
+        Mistake(
+            "density with its sign turned",
+            lambda *args: -_log_parts(*args).exp().sum(0),
+            "You turn the sign of the density itself. Which function stands between the minus and the sum?",
+        ),
+        Mistake(
+            "first covariance for all",
+            lambda c, w, m, s: data_term(c, w, m, s[:1].expand_as(s)),
+            "Every component has the covariance of the first one. Each should have its own.",
+        ),
+        Mistake(
+            "nearest mean only",
+            lambda c, w, m, s: -_log_parts(c, w, m, s).gather(0, torch.cdist(m, c).argmin(0)[None])[0],
+            "Each colour is measured by the component with the nearest mean alone. Here all components add "
+            "to the density.",
+        ),
+        Mistake(
+            "summed over the colours",
+            lambda *args: -_log_parts(*args).logsumexp(1),
+            "You sum over the colours and are left with a number for each component. A number for each "
+            "colour is asked.",
+        ),
+        Mistake(
             "mean over components",
             lambda c, w, m, s: data_term(c, w / len(w), m, s),
             "You average over the components. Their weights have the sum 1 already: add them.",
@@ -579,6 +822,26 @@ def _splitting(
         return _flooded(height(distance), markers, inside if masked else None)
 
     return wrong
+
+
+def _in_the_ground(inside: np.ndarray) -> np.ndarray:
+    """How far each pixel of the ground is from the mask."""
+    return ndimage.distance_transform_edt(~inside)
+
+
+def _one_marker(mask: Tensor, depth: float) -> Tensor:
+    """Markers that are not numbered."""
+    distance = ndimage.distance_transform_edt(mask.numpy())
+    return _flooded(-distance, (distance > depth).astype(int), mask.numpy())
+
+
+def _nearest_marker(mask: Tensor, depth: float) -> Tensor:
+    distance = ndimage.distance_transform_edt(mask.numpy())
+    markers, count = ndimage.label(distance > depth, structure=np.ones((3, 3)))
+    if count == 0:
+        return torch.zeros_like(mask, dtype=torch.int64)
+    rows, columns = ndimage.distance_transform_edt(markers == 0, return_distances=False, return_indices=True)
+    return torch.from_numpy(np.where(mask.numpy(), markers[rows, columns], 0)).long()
 
 
 def _framed(inside: np.ndarray) -> np.ndarray:
@@ -718,6 +981,39 @@ TOUCHING = Exercise(
             "Your markers are the same whatever `depth` says. How deep must a marker be?",
         ),
         Mistake(
+            "shallow pixels marked",
+            _splitting(marked=lambda distance, depth: distance < depth),
+            "Your markers are the pixels near the rim. Those deeper than `depth` are sure of their object.",
+        ),
+        Mistake(
+            "distances in the ground",
+            _splitting(_in_the_ground),
+            "You measure how far the ground's pixels are from the mask. How far are the mask's pixels from "
+            "the ground?",
+        ),
+        Mistake(
+            "distance squared",
+            _splitting(marked=lambda distance, depth: distance**2 > depth),
+            "You compare the squared distance with `depth`. SciPy's transform gives the distance itself.",
+        ),
+        Mistake(
+            "depth as a share",
+            _splitting(marked=lambda distance, depth: distance > depth * distance.max()),
+            "You take `depth` for a share of the greatest distance. It is a number of pixels.",
+        ),
+        Mistake(
+            "markers not numbered",
+            _one_marker,
+            "All your markers have the same number, so one object floods all. Which parts of them belong "
+            "together?",
+        ),
+        Mistake(
+            "nearest marker",
+            _nearest_marker,
+            "Each pixel gets the nearest marker, even across the ground. The water should rise from the "
+            "markers through the mask.",
+        ),
+        Mistake(
             "share of the deepest",
             _splitting(marked=lambda distance, depth: distance > 0.5 * distance.max()),
             "Your markers lie above half of the greatest depth. The argument `depth` says how deep.",
@@ -725,7 +1021,7 @@ TOUCHING = Exercise(
         Mistake(
             "local maxima",
             _splitting(marked=_peaks),
-            "Each local maximum of the distance is a marker of yours, however low. The task asks for the "
+            "Local maxima of the distance are your markers. The task asks for the connected parts of all "
             "pixels that are deeper than `depth`.",
         ),
         Mistake(
@@ -786,35 +1082,51 @@ def cut_out(
 def _looping(
     start: Callable[[Tensor], Tensor] = lambda trimap: trimap != 0,
     again: bool = True,
-    strokes: bool = False,
-    everything: bool = False,
+    learnt: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = lambda mask, trimap: (~mask, mask),
+    row: Callable[[Tensor], Tensor] = lambda image: image.flatten(1).T,
     swapped: bool = False,
+    early: bool = False,
     held: tuple[bool, bool, bool] = (True, True, False),
+    never: float = _NEVER,
+    wrong_side: bool = False,
+    alone: bool = False,
     more: Callable[[int], int] = lambda iterations: iterations,
     tell: Callable[[Tensor], Tensor] = lambda mask: mask,
 ) -> Callable[..., Tensor]:
-    """Another loop; `held`: background and foreground by costs, or both after the cut."""
+    """Another loop; `held`: background and foreground by costs, or both after the cut.
+
+    `learnt` tells the pixels of either side from mask and trimap, `row` makes (n, 3) of the image.
+    """
 
     def wrong(image: Tensor, trimap: Tensor, fit: Any, cost: Any, cut: Any, iterations: int) -> Tensor:
         mask = start(trimap)
         models = None
         for _ in range(more(iterations)):
             if models is None or again:
-                back, fore = (trimap == 0, trimap == 2) if strokes else (~mask, mask)
-                if everything:
-                    back = torch.ones_like(mask)
-                models = fit(image[:, back].T), fit(image[:, fore].T)
+                sides = learnt(mask, trimap)
+                models = tuple(fit(row(image)[side.flatten()]) for side in sides)
             background, foreground = (cost(image, model) for model in models)
+            if early:
+                background, foreground = foreground, background
+            at = (2, 0) if wrong_side else (0, 2)
             if held[0]:
-                foreground = foreground.masked_fill(trimap == 0, _NEVER)
+                foreground = foreground.masked_fill(trimap == at[0], never)
             if held[1]:
-                background = background.masked_fill(trimap == 2, _NEVER)
-            mask = cut(foreground, background) if swapped else cut(background, foreground)
+                background = background.masked_fill(trimap == at[1], never)
+            deciding = cut_plainly if alone else cut
+            mask = deciding(foreground, background) if swapped else deciding(background, foreground)
             if held[2]:
                 mask = (mask & (trimap != 0)) | (trimap == 2)
         return tell(mask)
 
     return wrong
+
+
+def _own_side_free(image: Tensor, trimap: Tensor, fit: Any, cost: Any, cut: Any, iterations: int) -> Tensor:
+    def lured(background: Tensor, foreground: Tensor) -> Tensor:
+        return cut(background.masked_fill(trimap == 0, 0.0), foreground.masked_fill(trimap == 2, 0.0))
+
+    return _looping(held=(False, False, False))(image, trimap, fit, cost, lured, iterations)
 
 
 def mean_and_spread(colors: Tensor) -> tuple[Tensor, Tensor]:
@@ -845,10 +1157,27 @@ def cut_plainly(background: Tensor, foreground: Tensor) -> Tensor:
 
 def cut_smoothly(background: Tensor, foreground: Tensor) -> Tensor:
     """Foreground where it costs less, on average over a cross of five pixels."""
-    gain = F.pad((background - foreground)[None], (1, 1, 1, 1), mode="replicate")[0]
+    gain = F.pad((background - foreground)[None].clamp(-25, 25), (1, 1, 1, 1), mode="replicate")[0]
     inner = gain[1:-1, 1:-1]
     around = gain[:-2, 1:-1] + gain[2:, 1:-1] + gain[1:-1, :-2] + gain[1:-1, 2:]
-    return inner + 0.25 * around.clamp(-50, 50) > 0
+    return inner + 0.25 * around > 0
+
+
+def dearly(image: Tensor, model: Tensor) -> Tensor:
+    """The cost of each pixel under that model, in thousands."""
+    return 10_000 * distance_to(image, model)
+
+
+def _finite(function: Callable[..., Any]) -> str | None:
+    seen = []
+
+    def cut(background: Tensor, foreground: Tensor) -> Tensor:
+        seen.append(bool(background.isfinite().all() and foreground.isfinite().all()))
+        return foreground < background
+
+    image = torch.linspace(0, 1, 6).expand(3, 2, 6).clone()
+    function(image, torch.tensor([0, 1, 1, 1, 1, 2]).expand(2, 6).clone(), middle_of, distance_to, cut, 2)
+    return None if all(seen) else "The masks are right, but `cut` gets costs that are not finite."
 
 
 def _loop_cases(generator: torch.Generator) -> list[Case]:
@@ -857,12 +1186,22 @@ def _loop_cases(generator: torch.Generator) -> list[Case]:
     row = torch.tensor([0.1, 0.3, 0.9, 0.8, 0.4, 0.1]).expand(3, 2, 6).clone()
     box = torch.tensor([0, 1, 1, 1, 1, 0]).expand(2, 6).clone()
     stroke = torch.tensor([0, 2, 1, 1, 1, 0]).expand(2, 6).clone()
+    ramp = ((torch.arange(12) / 11) ** 1.5).expand(3, 1, 12).clone()
+    speck = torch.tensor([0.0, 0.8, 0.8, 0.3, 0.8, 0.8]).expand(3, 2, 6).clone()
     cases = [
         Case((row, box, *plain, 1), "dark ends, a box around the rest: one round"),
         Case((row, box, *plain, 3), "three rounds"),
         Case((row, stroke, *plain, 2), "a stroke keeps a dark pixel in the foreground"),
         Case((row, 2 - stroke, *plain, 2), "and here one in the background: pixel 1"),
-        Case((row, stroke, *tools, 2), "a cut that looks at neighbours"),
+        Case((row, stroke, middle_of, dearly, cut_plainly, 2), "colours that cost thousands"),
+        Case((row, stroke, *tools, 2), "a mark beside another"),
+        Case(
+            (speck, torch.ones_like(box) - (speck[0] == 0).long(), middle_of, distance_to, cut_smoothly, 1),
+            "a cut that looks at neighbours: a dark speck among bright ones",
+        ),
+        Case(
+            (ramp, (torch.arange(12) > 0).long()[None], *plain, 1), "from dark to bright: one round of many"
+        ),
     ]
     for height, width, iterations, shift in (
         (9, 12, 1, 0.4),
@@ -891,6 +1230,14 @@ LOOP = Exercise(
     "Cut it out",
     cut_out,
     _loop_cases,
+    properties=(
+        Property(
+            "finite costs",
+            _finite,
+            "A minimum cut adds and subtracts what it is given, and inf - inf is NaN. Which number does the "
+            "task name for the side that a mark forbids?",
+        ),
+    ),
     plan=(
         "Begin with a mask that holds everything but what is marked as background.",
         "In each round, fit one model to the colours outside the mask and one to those inside: (n, 3) each.",
@@ -922,7 +1269,7 @@ LOOP = Exercise(
         ),
         Mistake(
             "background from everything",
-            _looping(everything=True),
+            _looping(learnt=lambda mask, trimap: (torch.ones_like(mask), mask)),
             "Your background model learns from all pixels. It should see those outside the mask only.",
         ),
         Mistake(
@@ -930,6 +1277,72 @@ LOOP = Exercise(
             _looping(swapped=True),
             "The two maps of costs are exchanged in your call of `cut`: what it costs to be background "
             "comes first.",
+        ),
+        Mistake(
+            "models exchanged",
+            _looping(early=True),
+            "What it costs to be background comes from the colours outside the mask. Yours comes from "
+            "those inside.",
+        ),
+        Mistake(
+            "wrong map raised",
+            _looping(wrong_side=True),
+            "You raise the cost of the side that the trimap names, so the marks drive their own pixels away. "
+            "What should be dear where the trimap is 0?",
+        ),
+        Mistake(
+            "own side for nothing",
+            _own_side_free,
+            "Where a pixel is marked you make its own side cost nothing. Its neighbours can still outvote "
+            "that. Which side does the task change, and to what?",
+        ),
+        Mistake(
+            "wrong side for nothing",
+            _looping(never=0.0),
+            "Where the trimap says 0, being foreground costs nothing for you, so it is welcome there.",
+        ),
+        Mistake(
+            "held too cheaply",
+            _looping(never=1000.0),
+            "What you put in to keep a mark is less than some colours cost. Which number does the task name?",
+        ),
+        Mistake(
+            "unknown alone begins",
+            _looping(start=lambda trimap: trimap == 1),
+            "Pixels marked as foreground (2) are not in your first mask. All but those with 0 belong in it.",
+        ),
+        Mistake(
+            "learnt from the marks",
+            _looping(learnt=lambda mask, trimap: (trimap == 0, trimap == 2)),
+            "Your models learn from the marked pixels alone. They should learn from the present mask: what "
+            "is outside of it, and what is inside.",
+        ),
+        Mistake(
+            "background from its marks",
+            _looping(learnt=lambda mask, trimap: (trimap == 0, mask)),
+            "Your background model learns from the pixels that are marked with 0. It should learn from all "
+            "that is outside the present mask.",
+        ),
+        Mistake(
+            "both from everything",
+            _looping(learnt=lambda mask, trimap: (torch.ones_like(mask),) * 2),
+            "Both models learn from all pixels, so they are the same. What should either of them see?",
+        ),
+        Mistake(
+            "colours mixed up",
+            _looping(row=lambda image: image.reshape(-1, 3)),
+            "The image is (3, H, W). reshape(-1, 3) takes three neighbouring numbers of one channel for a "
+            "colour. Which axis must move?",
+        ),
+        Mistake(
+            "cut not used",
+            _looping(alone=True),
+            "You compare the two costs yourself. The function `cut` decides: it may look at neighbours.",
+        ),
+        Mistake(
+            "iterations ignored",
+            _looping(more=lambda iterations: 20),
+            "You go round as often as you please, until nothing changes. `iterations` says how often.",
         ),
         Mistake(
             "result turned round",

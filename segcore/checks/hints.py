@@ -17,8 +17,8 @@ __all__ = ["HINTS", "error_hint", "error_text", "is_stub", "reader_line", "signa
 
 HINTS = {
     "nothing": "A function without return gives None. Does every way through yours end with return?",
-    "numpy": "The course computes with torch tensors: start from the tensor you are given, and leave NumPy "
-    "out.",
+    "numpy": "A torch tensor is asked: torch.from_numpy makes one of an array. Where a gradient is to flow, "
+    "compute with tensors all the way.",
     "list": "Gather the values in one tensor: torch.stack joins tensors along a new axis, torch.tensor "
     "takes numbers.",
     "type": "Compare what your function returns with what its docstring promises.",

@@ -88,7 +88,14 @@ def _iou_cases(generator: torch.Generator) -> list[Case]:
     ):
         stacks = [torch.rand(n, height, width, generator=generator) < share for n in (many, others)]
         cases.append(Case(tuple(stacks)))
+    large = torch.ones(1, 61, 71, dtype=torch.bool)
+    cases.append(Case((large, large & (torch.arange(71) > 0))))  # 4270 in common: no such number in float16
     return cases
+
+
+def _of_their_boxes(a: Tensor, b: Tensor) -> Tensor:
+    """The IoU of the smallest boxes around the masks."""
+    return pairwise_iou(*(each.any(2)[:, :, None] & each.any(1)[:, None] for each in (a, b)))
 
 
 PAIRS = Exercise(
@@ -105,6 +112,12 @@ PAIRS = Exercise(
         "Where both masks are empty the union is 0. See to it that 0 comes out there.",
     ),
     mistakes=(
+        Mistake(
+            "boxes in place of masks",
+            _of_their_boxes,
+            "That is the IoU of the boxes around the masks. The pixels inside a box that the mask lacks must "
+            "not count.",
+        ),
         Mistake(
             "shared only",
             _counted(lambda shared, size, other: shared),

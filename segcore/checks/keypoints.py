@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segcore.checks.exercise import Case, Exercise, Mistake, reaches_gradient
+from segcore.checks.exercise import Case, Exercise, Mistake, Property, reaches_gradient
 
 __all__ = ["EXERCISES"]
 
@@ -20,7 +20,16 @@ BOX = (0.0, 0.0, 8.0, 8.0)
 
 def target_maps(keypoints: Tensor, box: Tensor, size: int, sigma: float) -> Tensor:
     """One-hot maps where sigma is 0, else hills of that width; ``(K, size, size)``."""
-    return _maps(keypoints, box, size, sigma)
+    place = (keypoints[:, :2] - box[:2]) * (size / (box[2:] - box[:2]))
+    inside = ((place >= 0) & (place <= size)).all(1) & (keypoints[:, 2] > 0)
+    centre = torch.arange(size) + 0.5
+    if sigma:
+        x, y = ((-(((centre - place[:, [axis]]) / sigma) ** 2) / 2).exp() for axis in (0, 1))
+    else:
+        cell = place.floor().clamp(max=size - 1)
+        x, y = ((centre - 0.5 == cell[:, [axis]]).float() for axis in (0, 1))
+    maps = y[:, :, None] * x[:, None, :]
+    return torch.where(inside[:, None, None], maps / maps.flatten(1).sum(1)[:, None, None], 0.0)
 
 
 def _maps(
@@ -33,26 +42,30 @@ def _maps(
     everywhere: bool = False,
     middle: float = 0.5,
     power: float = 2.0,
-    total: bool = True,
+    total: Callable[[Tensor], Tensor] = lambda maps: maps.sum((1, 2), keepdim=True),
     near: Callable[[Tensor], Tensor] = torch.floor,
     scale: Callable[[Tensor, int], Tensor] = lambda extent, size: size / extent,
+    first: bool = True,
+    both: Callable[[Tensor, int], Tensor] = torch.all,
+    nothing: float = 0.0,
+    kept: Callable[[Tensor, int], Tensor] = lambda place, size: place,
+    joined: Callable[[Tensor, Tensor], Tensor] = torch.mul,
 ) -> Tensor:
     """The reference, with a switch for each of the usual slips."""
     place = (keypoints[:, :2] - box[:2]) * scale(box[2:] - box[:2], size)
-    inside = ((place >= 0) & (place <= size if last else place < size)).all(1) & (keypoints[:, 2] > hidden)
+    inside = (place >= 0 if first else place > 0) & (place <= size if last else place < size)
+    inside = both(inside, 1) & (keypoints[:, 2] > hidden)
+    place = kept(place, size)
     if everywhere:
         inside = keypoints[:, 2] > 0
     centre = torch.arange(size) + middle
     if sigma:
         x, y = ((-(((centre - place[:, [axis]]) / sigma) ** 2) / power).exp() for axis in (0, 1))
-        maps = y[:, :, None] * x[:, None, :]
     else:
-        cell = near(place).clamp(max=size - 1)
+        cell = near(place).clamp(0, size - 1)
         x, y = ((centre - middle == cell[:, [axis]]).float() for axis in (0, 1))
-        maps = y[:, :, None] * x[:, None, :]
-    if total:
-        maps = maps / maps.flatten(1).sum(1)[:, None, None]
-    return torch.where(inside[:, None, None], maps, 0.0)
+    maps = (joined if sigma else torch.mul)(y[:, :, None], x[:, None, :])
+    return torch.where(inside[:, None, None], maps / total(maps * inside[:, None, None]), nothing)
 
 
 def _with(**switches: Any) -> Callable[..., Tensor]:
@@ -68,10 +81,38 @@ def _argmax_hill(keypoints: Tensor, box: Tensor, size: int, sigma: float) -> Ten
     return _maps(moved, box, size, sigma)
 
 
+def _root_hill(keypoints: Tensor, box: Tensor, size: int, sigma: float) -> Tensor:
+    """The distance itself in the exponent."""
+    maps = _maps(keypoints, box, size, sigma)
+    if not sigma:
+        return maps
+    u, v = ((keypoints[:, :2] - box[:2]) * (size / (box[2:] - box[:2]))).T[..., None, None]
+    centre = torch.arange(size) + 0.5
+    hills = (-((centre - u) ** 2 + (centre[:, None] - v) ** 2).sqrt() / (2 * sigma**2)).exp()
+    return hills / hills.sum((1, 2), keepdim=True) * maps.sum((1, 2), keepdim=True)
+
+
+def _cells_by_less(keypoints: Tensor, box: Tensor, size: int, sigma: float) -> Tensor:
+    """One cell less along each axis, as if the edges of the box were the centres of the outer cells."""
+    inside = ((keypoints[:, :2] >= box[:2]) & (keypoints[:, :2] <= box[2:])).all(1)
+    seen = torch.cat([keypoints[:, :2], (keypoints[:, 2] * inside)[:, None]], 1)
+    return _maps(seen, box, size, sigma, scale=lambda extent, size: (size - 1) / extent)
+
+
+def _sigma_of_each_axis(keypoints: Tensor, box: Tensor, size: int, sigma: float) -> Tensor:
+    """Sigma in pixels, so that the hill is longer along one axis of the map than along the other."""
+    if not sigma:
+        return _maps(keypoints, box, size, sigma)
+    wide, high = (sigma * size / (box[2:] - box[:2])).tolist()
+    maps = _maps(keypoints, box, size, wide).sum(1, keepdim=True)
+    return _maps(keypoints, box, size, high).sum(2, keepdim=True) * maps
+
+
 def _map_cases(generator: torch.Generator) -> list[Case]:
     box = torch.tensor(BOX)
     some = torch.tensor([[5.0, 1.0, 2.0], [2.2, 7.9, 1.0], [9.0, 1.0, 2.0], [1.0, 3.0, 0.0]])
-    edge = torch.tensor([[8.0, 8.0, 2.0], [0.0, 0.0, 2.0], [-0.5, 4.0, 2.0], [4.0, 8.5, 1.0]])
+    wide = torch.tensor([[14.0, 7.0, 2.0], [15.4, 8.3, 2.0]])
+    edge = torch.tensor([[8.0, 8.0, 2.0], [0.0, 0.0, 2.0], [-0.5, 4.0, 2.0], [8.5, -1.0, 1.0]])
     cases = [
         Case((some[:1], box, 4, 0.0), "the by-hand example"),
         Case(
@@ -80,14 +121,14 @@ def _map_cases(generator: torch.Generator) -> list[Case]:
         Case((some, box, 4, 0.0), "occluded counts, outside and not labelled do not"),
         Case((edge, box, 4, 0.0), "edges of the box, and just outside"),
         Case((edge, box, 4, 0.7), "the same, as hills"),
-        Case((torch.tensor([[14.0, 7.0, 2.0]]), torch.tensor([10.0, 4.0, 20.0, 9.0]), 5, 0.0), "a wide box"),
+        Case((wide, torch.tensor([10.0, 4.0, 20.0, 9.0]), 5, 0.0), "a wide box; a place past half its cell"),
     ]
     for count, size, sigma in ((3, 7, 1.0), (5, 6, 0.0), (4, 9, 0.6), (6, 5, 1.5), (2, 14, 0.0)):
         corner = torch.rand(2, generator=generator) * 20
         extent = 5 + torch.rand(2, generator=generator) * 20
         where = corner + (torch.rand(count, 2, generator=generator) * 1.3 - 0.15) * extent
         seen = torch.randint(0, 3, (count, 1), generator=generator).float()
-        where[0], seen[0] = corner + 0.4 * extent, 2.0
+        where[0], seen[0] = corner + 0.37 * extent, 2.0
         cases.append(Case((torch.cat([where, seen], 1), torch.cat([corner, corner + extent]), size, sigma)))
     return cases
 
@@ -147,9 +188,33 @@ TARGET_MAPS = Exercise(
             "A keypoint on the far edge of the box still belongs to the last cell.",
         ),
         Mistake(
+            "near edge left out",
+            _with(first=False),
+            "A keypoint whose x or y is that of the box's upper left corner gets no map. Does the first cell "
+            "begin after that edge, or on it?",
+        ),
+        Mistake(
+            "inside along one axis",
+            _with(both=torch.any),
+            "A point far to the right of the box, at its height, has a map. How many axes must it be inside "
+            "along?",
+        ),
+        Mistake(
+            "nothing divided by nothing",
+            _with(nothing=torch.nan),
+            "Where no cell holds the point, your map is NaN. It is to be all zero: what do you divide there, "
+            "and by which sum?",
+        ),
+        Mistake(
             "rounded",
             _with(near=torch.round),
             "You round to the nearest whole number. Cell 2 reaches from 2 to 3: which cell holds 2.7?",
+        ),
+        Mistake(
+            "rounded up",
+            _with(near=lambda place: place.ceil() - 1),
+            "A point between two cells goes to the first of them. Cell 2 reaches from 2 to 3: which cell "
+            "holds 2 itself?",
         ),
         Mistake(
             "hill at the cell's corner",
@@ -174,15 +239,57 @@ TARGET_MAPS = Exercise(
             "Your hill has another width: is sigma squared in the exponent?",
         ),
         Mistake(
-            "distance not squared",
+            "minus forgotten",
             _with(power=-2.0),
             "Your hill grows with the distance. The exponent is negative: largest where the distance "
             "is smallest.",
         ),
         Mistake(
+            "distance not squared",
+            _root_hill,
+            "Your hill comes to a point, like a tent with hollow sides. The distance stands in the "
+            "exponent: to which power?",
+        ),
+        Mistake(
+            "sum of two",
+            _with(joined=torch.add),
+            "Your hill is a cross: you add the Gaussian of the rows to that of the columns. What becomes of "
+            "a sum in an exponent outside of it?",
+        ),
+        Mistake(
+            "place moved",
+            _with(kept=lambda place, size: place.clamp(max=size - 1)),
+            "You keep the place below size − 1, for the far edges. Is a hill in the last cell then still "
+            "where its keypoint is? What is it that must not exceed size − 1?",
+        ),
+        Mistake(
             "sum is not one",
-            _with(total=False),
+            _with(total=torch.ones_like),
             "Your hills are not divided by their sums. A map says how likely each cell is: its sum is 1.",
+        ),
+        Mistake(
+            "divided by the Gaussian's integral",
+            lambda k, b, s, g: _maps(
+                k, b, s, g, total=lambda m: torch.tensor(2 * torch.pi * g**2 if g else 1.0)
+            ),
+            "You divide by 2πσ², the integral of a Gaussian over the whole plane. Is that also the sum of "
+            "these few cells?",
+        ),
+        Mistake(
+            "one sum for all",
+            _with(total=torch.sum),
+            "All keypoints together share a sum of 1. Of what must the sum be 1?",
+        ),
+        Mistake(
+            "each row by itself",
+            _with(total=lambda maps: maps.sum(2, keepdim=True).clamp(min=1e-30)),
+            "In your hills each row has the sum 1. Along how many axes of a map must you add up?",
+        ),
+        Mistake(
+            "visibility as a weight",
+            lambda k, b, s, g: _maps(k, b, s, g) * k[:, 2, None, None],
+            "The maps of visible keypoints have the sum 2. Visibility says whether there is a map; does it "
+            "say how much?",
         ),
         Mistake(
             "largest is one",
@@ -202,9 +309,37 @@ TARGET_MAPS = Exercise(
             "You divide both by the box's width. The map is square, the box need not be.",
         ),
         Mistake(
+            "box as x, y, width, height",
+            lambda k, b, s, g: _maps(k, torch.cat([b[:2], b[:2] + b[2:]]), s, g),
+            "Boxes at the origin are right, others are not. What are the last two numbers of a box: a size, "
+            "or a corner?",
+        ),
+        Mistake(
+            "one cell less",
+            _cells_by_less,
+            "You count size − 1 cells from edge to edge. Count the cells that fill the box in the by-hand "
+            "example: how many, and how wide is one?",
+        ),
+        Mistake(
+            "sigma written in",
+            lambda k, b, s, g: _maps(k, b, s, 1.0 if g else 0.0),
+            "Your hills have the width 1 whatever is asked for. Which argument do you not use?",
+        ),
+        Mistake(
+            "always a cell",
+            lambda k, b, s, g: _maps(k, b, s, 0.0),
+            "You answer with the one-hot map whatever is asked for. What does a sigma other than 0 ask for?",
+        ),
+        Mistake(
             "sigma in pixels",
             lambda k, b, s, g: _maps(k, b, s, float(g * s / (b[2] - b[0]))),
             "You take sigma for pixels. It is counted in cells of the map.",
+        ),
+        Mistake(
+            "sigma in pixels of each axis",
+            _sigma_of_each_axis,
+            "In a box that is not square your hills are longer one way than the other. In which unit does "
+            "the formula measure distance, and in which sigma?",
         ),
     ),
 )
@@ -215,20 +350,38 @@ TARGET_MAPS = Exercise(
 
 def decode(logits: Tensor, box: Tensor) -> Tensor:
     """The top of the parabola around each map's largest cell, ``(K, 2)``."""
-    return _decode(logits, box)
-
-
-def _decode(
-    logits: Tensor, box: Tensor, top: Callable[[Tensor, Tensor], Tensor] | None = None, middle: float = 0.5
-) -> Tensor:
-    top = top or _top
     cell = logits.flatten(1).argmax(1)
     row, column = cell // logits.shape[2], cell % logits.shape[2]
     each = torch.arange(len(logits))
-    x = column + middle + top(logits[each, row], column)
-    y = row + middle + top(logits[each, :, column], row)
+    x = column + 0.5 + _top(logits[each, row], column)
+    y = row + 0.5 + _top(logits[each, :, column], row)
     place = torch.stack([x / logits.shape[2], y / logits.shape[1]], 1)
     return box[:2] + place * (box[2:] - box[:2])
+
+
+def _pixels(place: Tensor, sides: Tensor, box: Tensor) -> Tensor:
+    """From cells to pixels: a share of the map is the same share of the box."""
+    return box[:2] + place / sides * (box[2:] - box[:2])
+
+
+def _decode(
+    logits: Tensor,
+    box: Tensor,
+    top: Callable[[Tensor, Tensor], Tensor] | None = None,
+    middle: float = 0.5,
+    first: Callable[[Tensor], Tensor] = lambda logits: logits.flatten(1).argmax(1),
+    steps: Callable[[Tensor, Tensor], Tensor] = lambda steps, inner: steps,
+    pixels: Callable[[Tensor, Tensor, Tensor], Tensor] = _pixels,
+) -> Tensor:
+    """The reference, with a switch for each of the usual slips."""
+    top = top or _top
+    (height, width), cell = logits.shape[1:], first(logits)
+    row, column = cell // width, cell % width
+    each, sides = torch.arange(len(logits)), torch.tensor([width, height])
+    moves = torch.stack([top(logits[each, row], column), top(logits[each, :, column], row)], 1)
+    cells = torch.stack([column, row], 1)
+    inner = (cells > 0) & (cells < sides - 1)
+    return pixels(cells + middle + steps(moves, inner), sides, box)
 
 
 def _top(line: Tensor, at: Tensor) -> Tensor:
@@ -241,7 +394,10 @@ def _top(line: Tensor, at: Tensor) -> Tensor:
 
 def _changed(change: Callable[..., Tensor], edges: bool = False) -> Callable[..., Tensor]:
     """Decoding with another step from the largest cell, of the three values a, b, c."""
+    return lambda logits, box: _decode(logits, box, _changed_top(change, edges))
 
+
+def _changed_top(change: Callable[..., Tensor], edges: bool = False) -> Callable[[Tensor, Tensor], Tensor]:
     def top(line: Tensor, at: Tensor) -> Tensor:
         each, most = torch.arange(len(line)), line.shape[1] - 1
         low, high = (at - 1).clamp(min=0), (at + 1).clamp(max=most)
@@ -249,7 +405,22 @@ def _changed(change: Callable[..., Tensor], edges: bool = False) -> Callable[...
         step = change(line[each, low], line[each, at], line[each, high])
         return torch.where(inner | edges, step, 0.0).nan_to_num(0.0, 0.0, 0.0)
 
-    return lambda logits, box: _decode(logits, box, top)
+    return top
+
+
+def _steps(change: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+    """Decoding that does something else with the steps along x and y, the last axis of what it gets."""
+    return lambda logits, box: _decode(logits, box, steps=change)
+
+
+def _to(pixels: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+    """Decoding with another way from cells to pixels."""
+    return lambda logits, box: _decode(logits, box, pixels=pixels)
+
+
+def _column_by_column(logits: Tensor) -> Tensor:
+    cell, height = logits.mT.flatten(1).argmax(1), logits.shape[1]
+    return cell % height * logits.shape[2] + cell // height
 
 
 def _mean_place(logits: Tensor, box: Tensor) -> Tensor:
@@ -278,8 +449,14 @@ def _decode_cases(generator: torch.Generator) -> list[Case]:
     by_hand[0, :, 1] = torch.tensor([2.0, 4.0, 2.0])
     corner = torch.tensor([[[5.0, 4.0, 0.0], [4.5, 0.0, 0.0], [0.0, 0.0, 1.0]]])
     edge = torch.tensor([[[0.0, 1.0, 0.0], [0.0, 2.0, 3.0], [0.0, 1.0, 2.5]]])
+    twice = torch.tensor([[[1.0, 0.0, 3.0, 1.0], [0.0, 2.0, 5.0, 4.0], [1.0, 5.0, 1.0, 0.0]]])
     cases = [
         Case((by_hand, torch.tensor([0.0, 0.0, 8.0, 6.0])), "the by-hand example"),
+        Case(
+            (by_hand / 100, torch.tensor([0.0, 0.0, 8.0, 6.0])),
+            "its hundredth: a flatter hill, the same point",
+        ),
+        Case((twice, torch.tensor([0.0, 0.0, 8.0, 6.0])), "two cells alike: the first, row by row"),
         Case((corner, torch.tensor([2.0, 1.0, 5.0, 4.0])), "the largest cell lies in a corner: it stays"),
         Case((edge, torch.tensor([2.0, 1.0, 5.0, 7.0])), "the last column: x stays, y moves"),
         Case((torch.zeros(1, 3, 3), torch.tensor(BOX)), "a flat map: the first cell"),
@@ -340,6 +517,65 @@ DECODE = Exercise(
             "Look at the curvature again, below the bar. How often does the middle value count?",
         ),
         Mistake(
+            "times the curvature",
+            _changed(lambda a, b, c: (a - c) / 2 * (a - 2 * b + c)),
+            "In Python x / 2 * y is x · y / 2. How much of the formula stands below the bar?",
+        ),
+        Mistake(
+            "a number beside the curvature",
+            _changed(lambda a, b, c: (a - c) / (2 * (a - 2 * b + c) + 1e-3)),
+            "Steep hills come out right, flat ones do not. What do you add to the curvature, and can that "
+            "curvature be 0 at the first of the largest cells?",
+        ),
+        Mistake(
+            "steps along x only",
+            _steps(lambda steps, inner: steps * torch.tensor([1.0, 0.0])),
+            "All x are right; along y you stay at the centre. Which neighbours have you not asked yet?",
+        ),
+        Mistake(
+            "steps along y only",
+            _steps(lambda steps, inner: steps * torch.tensor([0.0, 1.0])),
+            "All y are right; along x you stay at the centre. Which neighbours have you not asked yet?",
+        ),
+        Mistake(
+            "one step for both axes",
+            _steps(lambda steps, inner: steps[:, [0, 0]]),
+            "You take the step of the row along both axes. Which three values tell about y?",
+        ),
+        Mistake(
+            "steps exchanged",
+            _steps(lambda steps, inner: steps.flip(1)),
+            "The cells are right; the two steps are exchanged. Do neighbours in one row differ in x, or in "
+            "y?",
+        ),
+        Mistake(
+            "one edge stops both",
+            _steps(lambda steps, inner: torch.where(inner.all(1, keepdim=True), steps, 0.0)),
+            "In the last column you do not step along y either. Which neighbours does that step need, and "
+            "are they missing?",
+        ),
+        Mistake(
+            "last of equals",
+            lambda logits, box: _decode(
+                logits, box, _changed_top(_parabola),
+                first=lambda z: z[0].numel() - 1 - z.flatten(1).flip(1).argmax(1),
+            ),
+            "Where several cells are the largest, you take the last. Which one does the task ask for?",
+        ),
+        Mistake(
+            "column by column",
+            lambda logits, box: _decode(logits, box, first=_column_by_column),
+            "Where several cells are the largest, you search column by column. In which order does the task?",
+        ),
+        Mistake(
+            "one cell for all maps",
+            lambda logits, box: _decode(
+                logits, box, _changed_top(_parabola),
+                first=lambda z: z.sum(0).argmax().expand(len(z)),
+            ),
+            "One map alone is right. Does each of several maps have a largest cell of its own?",
+        ),
+        Mistake(
             "a quarter",
             _changed(lambda a, b, c: 0.25 * (c - a).sign()),
             "You step a quarter of a cell to the larger neighbour, as older papers do. The values "
@@ -373,6 +609,12 @@ DECODE = Exercise(
             "use the logits.",
         ),
         Mistake(
+            "logarithm taken again",
+            lambda logits, box: _changed(_parabola)(logits.clamp(min=1e-30).log(), box),
+            "You take the logarithm of the map. What you are given are logits: are they shares, or "
+            "logarithms already?",
+        ),
+        Mistake(
             "mean of the map",
             _mean_place,
             "You take the mean place of the whole map. Start at the largest cell and look at its "
@@ -400,6 +642,50 @@ DECODE = Exercise(
                 logits, torch.tensor([0.0, 0.0, logits.shape[2], logits.shape[1]], dtype=box.dtype)
             ),
             "Your points are in cells. Turn them into pixels of the image with the box.",
+        ),
+        Mistake(
+            "shares of the box",
+            _to(lambda place, sides, box: place / sides),
+            "Your points go from 0 to 1 over the box. How many pixels is that, and from where are they "
+            "counted?",
+        ),
+        Mistake(
+            "corner added to cells",
+            _to(lambda place, sides, box: (box[:2] + place) / sides * (box[2:] - box[:2])),
+            "You add the box's corner to a place in cells. The corner is in pixels: when does it belong "
+            "there?",
+        ),
+        Mistake(
+            "box as x, y, width, height",
+            _to(lambda place, sides, box: box[:2] + place / sides * box[2:]),
+            "Boxes at the origin are right, others are not. What are the last two numbers of a box: a size, "
+            "or a corner?",
+        ),
+        Mistake(
+            "one cell less",
+            _to(lambda place, sides, box: box[:2] + (place - 0.5) / (sides - 1) * (box[2:] - box[:2])),
+            "The first cell's centre comes out on the box's edge. Count the cells that fill the box: how "
+            "far is it from the edge to the first centre?",
+        ),
+        Mistake(
+            "half a pixel",
+            lambda logits, box: _decode(logits, box, middle=0.0) + 0.5,
+            "You add half a pixel at the end. Half of what lies between a cell's corner and its centre?",
+        ),
+        Mistake(
+            "map's width for both",
+            _to(lambda place, sides, box: _pixels(place, sides[:1], box)),
+            "All x are right. By how many cells do you divide y, where a map is not square?",
+        ),
+        Mistake(
+            "box's width for both",
+            _to(lambda place, sides, box: box[:2] + place / sides * (box[2] - box[0])),
+            "All x are right. How many pixels high is the box, where it is not square?",
+        ),
+        Mistake(
+            "sides exchanged",
+            _to(lambda place, sides, box: _pixels(place, sides.flip(0), box)),
+            "Square maps are right. By which side of the map do you divide x, and by which y?",
         ),
         Mistake(
             "y, x",
@@ -435,6 +721,12 @@ def _oks(
     return mean(near, asked(truths[:, :, 2]))
 
 
+def _one_by_one(found: Tensor, truths: Tensor, area: Tensor, sigmas: Tensor) -> Tensor:
+    near = (-((found - truths[..., :2]) ** 2).sum(-1) / (2 * area[:, None] * (2 * sigmas) ** 2)).exp()
+    asked = truths[..., 2] > 0
+    return (near * asked).sum(-1) / asked.sum(-1)
+
+
 def _oks_with(**switches: Any) -> Callable[..., Tensor]:
     return lambda found, truths, area, sigmas: _oks(found, truths, area, sigmas, **switches)
 
@@ -452,6 +744,8 @@ def _oks_cases(generator: torch.Generator) -> list[Case]:
         ),
     ]
     cases.append(Case((torch.cat([found, found + 1]), truth, torch.tensor([100.0]), same), "two detections"))
+    pair, areas = torch.cat([truth, truth + torch.tensor([1.0, 2.0, 0.0])]), torch.tensor([400.0, 100.0])
+    cases.append(Case((found, pair, areas, same), "two truths: a large one, and a small one a little aside"))
     for n, m, k in ((2, 3, 5), (4, 2, 3), (3, 3, 4), (1, 4, 6)):
         truths = torch.rand(m, k, 3, generator=generator) * 30
         truths[..., 2] = torch.randint(0, 3, (m, k), generator=generator)
@@ -501,6 +795,29 @@ OKS = Exercise(
             "You ask for the visible ones only. Occluded ones are labelled, too, and count.",
         ),
         Mistake(
+            "occluded only",
+            _oks_with(asked=lambda seen: seen == 1),
+            "You ask for visibility 1 alone. Which of 0, 1 and 2 mean that somebody labelled the point?",
+        ),
+        Mistake(
+            "perfect where nothing is known",
+            lambda found, truths, area, sigmas: _oks(
+                found,
+                truths.where(truths[..., 2:] > 0, torch.nan),
+                area,
+                sigmas,
+                mean=lambda near, asked: near.nan_to_num(1.0).mean(-1),
+            ),
+            "You set what is not labelled to distance 0, and exp(0) is 1. Should a point that nobody knows "
+            "raise the mean?",
+        ),
+        Mistake(
+            "mean of NaN",
+            _oks_with(mean=lambda near, asked: near.where(asked, torch.nan).mean(-1)),
+            "One point without a label makes the whole mean NaN. Which points is the mean taken over, and "
+            "which mean leaves NaN out?",
+        ),
+        Mistake(
             "sigma, not two sigma",
             _oks_with(below=lambda area, sigmas: 2 * area * sigmas**2),
             "You are four times too strict in the exponent. COCO takes twice the scatter of the labels.",
@@ -515,6 +832,45 @@ OKS = Exercise(
             "area squared",
             _oks_with(below=lambda area, sigmas: 2 * area**2 * (2 * sigmas) ** 2),
             "You square the area. It is a squared length already.",
+        ),
+        Mistake(
+            "root of the area",
+            _oks_with(below=lambda area, sigmas: 2 * area.sqrt() * (2 * sigmas) ** 2),
+            "You take the root of the area. The distance above the bar is squared: does a length fit below "
+            "it?",
+        ),
+        Mistake(
+            "times the area",
+            _oks_with(below=lambda area, sigmas: 2 / (area * (2 * sigmas) ** 2)),
+            "In Python x / 2 * y is x · y / 2. How much of the formula stands below the bar?",
+        ),
+        Mistake(
+            "one area for all",
+            lambda found, truths, area, sigmas: _oks(found, truths, area[:1].expand(len(area)), sigmas),
+            "You take the area of the first truth for all. Which axis of your numbers counts the truths?",
+        ),
+        Mistake(
+            "mean of the areas",
+            lambda found, truths, area, sigmas: _oks(found, truths, area.mean().expand(len(area)), sigmas),
+            "You use one mean area. Five pixels are more on a small object: does each truth have its own?",
+        ),
+        Mistake(
+            "areas with the detections",
+            lambda found, truths, area, sigmas: _oks(
+                found, truths, area, sigmas, below=lambda area, sigmas: 2 * area[:, None] * (2 * sigmas) ** 2
+            ),
+            "Your areas lie along the axis of the detections. Write the axes of the distances in words: "
+            "where do the truths stand?",
+        ),
+        Mistake(
+            "one sigma for all",
+            lambda found, truths, area, sigmas: _oks(found, truths, area, sigmas[:1]),
+            "You take the first sigma for all keypoints. Do people agree on a hip as well as on an eye?",
+        ),
+        Mistake(
+            "mean of the sigmas",
+            lambda found, truths, area, sigmas: _oks(found, truths, area, sigmas.mean()),
+            "You use one mean sigma. Do people agree on a hip as well as on an eye?",
         ),
         Mistake(
             "area ignored",
@@ -532,6 +888,16 @@ OKS = Exercise(
             "You take the distance itself. Its square stands in the exponent.",
         ),
         Mistake(
+            "mean of the two axes",
+            _oks_with(distance=lambda offset: (offset**2).mean(-1)),
+            "You take the mean of the squares along x and y. What does Pythagoras do with the two?",
+        ),
+        Mistake(
+            "minus forgotten",
+            _oks_with(distance=lambda offset: -(offset**2).sum(-1)),
+            "Yours grows with the distance, until it overflows. Which sign does the exponent have?",
+        ),
+        Mistake(
             "along the axes",
             _oks_with(distance=lambda offset: offset.abs().sum(-1) ** 2),
             "You add the steps along x and along y before you square. Square each, then add.",
@@ -542,6 +908,27 @@ OKS = Exercise(
                 mean=lambda near, asked: ((near + 1e-30).log() * asked).sum(-1).div(asked.sum(-1)).exp()
             ),
             "You take the mean before the exponential. One lost keypoint would then cost the whole object.",
+        ),
+        Mistake(
+            "exp of the sum",
+            _oks_with(
+                mean=lambda near, asked: torch.where(
+                    asked.any(-1), near.where(asked, torch.ones(())).prod(-1), torch.nan
+                )
+            ),
+            "You add the exponents up and take one exponential. Is the mean taken before it, or after?",
+        ),
+        Mistake(
+            "visibility as a weight",
+            _oks_with(asked=lambda seen: seen),
+            "In your mean a visible keypoint counts twice as much as an occluded one. What does the formula "
+            "give each that is labelled?",
+        ),
+        Mistake(
+            "each with its own",
+            lambda found, truths, area, sigmas: _one_by_one(found, truths, area, sigmas),
+            "You pair the first detection with the first truth, the second with the second. All with all are "
+            "asked for: which axis must each of them get?",
         ),
         Mistake(
             "on its side",
@@ -590,8 +977,31 @@ def _by(score: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
 
 
 def _sigmoid_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    each = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    return _mean_of(each.mean((2, 3)), targets)
+    return _mean_of(_sigmoids(logits, targets).mean((2, 3)), targets)
+
+
+def _sigmoids(logits: Tensor, targets: Tensor) -> Tensor:
+    return torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+
+
+def _nothing_to_learn(function: Callable[[Tensor, Tensor], Tensor]) -> str | None:
+    """A batch without any target is a training step like others: it has a backward pass."""
+    logits = torch.zeros(2, 3, 4, 4, requires_grad=True)
+    result = function(logits, torch.zeros(2, 3, 4, 4))
+    if not isinstance(result, Tensor):
+        return f"Where no map has a target, a tensor of 0 was expected; came: {type(result).__name__}."
+    if not result.requires_grad:
+        return "Where no map has a target, the loss is 0 as it should be, but backward() fails on it."
+    result.sum().backward()
+    return None
+
+
+TRAINS_ON = Property(
+    "nothing to learn",
+    _nothing_to_learn,
+    "A training loop calls backward() after each batch, also after one whose keypoints are all hidden. "
+    "Could your 0 come out of the logits like any other loss, instead of being made anew?",
+)
 
 
 def _loss_cases(generator: torch.Generator) -> list[Case]:
@@ -600,6 +1010,7 @@ def _loss_cases(generator: torch.Generator) -> list[Case]:
     target = torch.zeros(1, 2, 2, 2)
     target[0, 0, 1, 1] = 1.0
     hill = torch.tensor([[[[0.5, 0.25], [0.25, 0.0]], [[0.0, 0.0], [0.0, 1.0]]]])
+    far = torch.tensor([[[[200.0, 199.0], [198.0, 197.0]], [[-200.0, -198.0], [-197.0, -199.0]]]])
     sure = torch.zeros(1, 1, 2, 2)
     sure[0, 0, 0, 0] = 200.0
     cases = [
@@ -607,6 +1018,7 @@ def _loss_cases(generator: torch.Generator) -> list[Case]:
         Case((by_hand, hill), "a hill and a cell"),
         Case((sure, target[:, :1]), "sure of the wrong cell: the loss is 200"),
         Case((by_hand, target * 0), "no target at all: 0"),
+        Case((far, hill), "one map near 200, one near -200"),
     ]
     for n, k, height, width in ((2, 3, 4, 4), (3, 2, 5, 3), (1, 5, 7, 7), (4, 3, 3, 4)):
         logits = torch.randn(n, k, height, width, generator=generator) * 2
@@ -626,7 +1038,7 @@ KEYPOINT_LOSS = Exercise(
     _loss_cases,
     tolerance=1e-4,
     any_float=True,
-    properties=(reaches_gradient(0, lambda: _loss_cases(torch.Generator())[0].args, "logits"),),
+    properties=(reaches_gradient(0, lambda: _loss_cases(torch.Generator())[0].args, "logits"), TRAINS_ON),
     plan=(
         "The softmax runs over all cells of a map together: make one axis of its two first.",
         "Take the logarithm with the softmax in one call; a share that was rounded to 0 has no logarithm.",
@@ -661,6 +1073,55 @@ KEYPOINT_LOSS = Exercise(
             _sigmoid_loss,
             "You ask each cell by itself, as in chapter 14. Here one cell of the map is right, so "
             "they compete.",
+        ),
+        Mistake(
+            "sigmoids added up",
+            lambda logits, targets: _mean_of(_sigmoids(logits, targets).sum((2, 3)), targets),
+            "You ask each cell by itself and add the answers up. One cell of the map is right: how do you "
+            "let the cells compete?",
+        ),
+        Mistake(
+            "sigmoids of all cells",
+            lambda logits, targets: _sigmoids(logits, targets).mean(),
+            "You ask every cell of every map by itself, as for a mask. Here one cell of a map is right, and "
+            "some maps have no target: what must the cells do, and which maps count?",
+        ),
+        Mistake(
+            "softmax twice",
+            _by(lambda z: z.flatten(2).softmax(2).log_softmax(2).view_as(z)),
+            "Your maps go through a softmax twice. What does the loss that you call do with logits by "
+            "itself?",
+        ),
+        Mistake(
+            "no softmax",
+            _by(lambda z: z),
+            "You multiply the target by the logits themselves. Which function turns a map of logits into "
+            "shares of sum 1?",
+        ),
+        Mistake(
+            "channels for classes",
+            lambda logits, targets: torch.nn.functional.cross_entropy(logits, targets),
+            "The ready-made cross-entropy takes axis 1 for the classes; here that axis counts keypoints. "
+            "What are the classes of one map, and along which axis must they lie?",
+        ),
+        Mistake(
+            "divergence",
+            lambda logits, targets: _mean_of(
+                _lost(logits, targets) + targets.xlogy(targets).sum((2, 3)), targets
+            ),
+            "One cell is right, hills are too small: you take off the target's own entropy. That is the "
+            "divergence; what does the formula above add up?",
+        ),
+        Mistake(
+            "overflow",
+            _by(lambda z: z - z.exp().sum((2, 3), keepdim=True).log()),
+            "Small logits are right. What is exp(200) in 32 bits, and what is left when you divide by it?",
+        ),
+        Mistake(
+            "log of a softmax",
+            _by(lambda z: z.flatten(2).softmax(2).view_as(z).log()),
+            "Small logits are right. At 200 the shares of the other cells are rounded to 0: what is the "
+            "logarithm of that, and what is it times a target of 0?",
         ),
         Mistake(
             "log of nothing",
@@ -709,6 +1170,19 @@ KEYPOINT_LOSS = Exercise(
             "You take the mean of each box, then of the boxes. Each map that has a target counts alike.",
         ),
         Mistake(
+            "mean of each keypoint first",
+            lambda logits, targets: (
+                _lost(logits, targets).sum(0) / _known(targets).sum(0).clamp(min=1)
+            ).sum() / _known(targets).any(0).sum().clamp(min=1),
+            "You take the mean of each kind of keypoint, then of the kinds. Does each map count alike then?",
+        ),
+        Mistake(
+            "hills left out",
+            lambda logits, targets: _lost(logits, targets)[targets.amax((2, 3)) == 1].sum()
+            / (targets.amax((2, 3)) == 1).sum().clamp(min=1),
+            "You leave out the maps whose largest share is below 1. Which maps have no target at all?",
+        ),
+        Mistake(
             "number of boxes",
             lambda logits, targets: _lost(logits, targets).sum() / len(logits),
             "You divide by the number of boxes. It is the maps with a target that are counted.",
@@ -727,6 +1201,14 @@ KEYPOINT_LOSS = Exercise(
             ),
             "You look at the largest cell of the target only. A hill has shares all around: all of "
             "them count.",
+        ),
+        Mistake(
+            "empty maps take the first cell",
+            lambda logits, targets: torch.nn.functional.cross_entropy(
+                logits.flatten(2).flatten(0, 1), targets.flatten(2).argmax(2).flatten()
+            ),
+            "The place of the largest share of an empty map is cell 0, and you train on it. How do you tell "
+            "these maps apart? And what of hills, whose shares all count?",
         ),
         Mistake(
             "squares",

@@ -369,6 +369,11 @@ MASK_LOSS = Exercise(
     ),
     mistakes=(
         Mistake(
+            "object cells forgotten",
+            lambda logits, targets, labels: ((1 - targets) * F.softplus(_own(logits, labels))).mean(),
+            "Only cells of the ground cost in yours. What does it cost to call a cell of the object ground?",
+        ),
+        Mistake(
             "all classes asked",
             _all_classes,
             "You also punish the other classes for what they say here. Only the mask of the object's own "

@@ -131,7 +131,8 @@ def _same(before: Any, after: Any) -> bool:
             return False
         if before.requires_grad != after.requires_grad or (before.grad is None) != (after.grad is None):
             return False
-        return torch.equal(torch.nan_to_num(before.detach()), torch.nan_to_num(after.detach()))
+        one, two = before.detach(), after.detach()
+        return torch.equal(one.isnan(), two.isnan()) and torch.equal(one.nan_to_num(), two.nan_to_num())
     if isinstance(before, tuple | list):
         return len(before) == len(after) and all(_same(*pair) for pair in zip(before, after, strict=True))
     if isinstance(before, dict):
@@ -171,6 +172,8 @@ def call(
             raise
         if worker.is_alive():
             outcome.timeout, outcome.stuck = True, not worker.stop()
+    if isinstance(worker.error, TimeUp):  # it ran elsewhere, and its time was up there
+        outcome.timeout = True
     outcome.printed = "".join(part for capture in captures for part in list(capture.kept))
     if not outcome.timeout:
         outcome.value, outcome.error = worker.value, worker.error

@@ -45,6 +45,11 @@ def _bound(source: str) -> str:
     return _IMPORT.sub(names, source)
 
 
+def _lean(source: str) -> str:
+    """Without whole-line comments and indentation, which no page needs to carry; every line stays a line."""
+    return re.sub(r"^[ ]+", "", re.sub(r"^ *//.*\n", "", source, flags=re.MULTILINE), flags=re.MULTILINE)
+
+
 def module_source(slug: str) -> str:
     """The widget's ES module with the parts of the kit that it needs put before it.
 
@@ -52,6 +57,16 @@ def module_source(slug: str) -> str:
         ValueError: it imports a name that the kit's module does not export, or exports one that a notebook
             would call in place of the default export.
     """
+    source = (STATIC / f"{slug}.js").read_text(encoding="utf-8")
+    if taken := sorted({"render", "initialize"} & set(_EXPORT.findall(source))):
+        raise ValueError(
+            f"{slug}.js exports {', '.join(taken)}, a name that anywidget calls; find another one"
+        )
+    return "".join(_scopes(slug).values()) + _bound(source)
+
+
+def _scopes(slug: str) -> dict[str, str]:
+    """The modules of the kit that a widget needs, by name, each in a scope of its own."""
     scopes: dict[str, str] = {}
 
     def bring(source: str, who: str) -> None:
@@ -70,18 +85,14 @@ def module_source(slug: str) -> str:
                     f"const kit_{kit} = (() => {{\n{body}\nreturn {{ {', '.join(offered)} }};\n}})();\n"
                 )
 
-    source = (STATIC / f"{slug}.js").read_text(encoding="utf-8")
-    if taken := sorted({"render", "initialize"} & set(_EXPORT.findall(source))):
-        raise ValueError(
-            f"{slug}.js exports {', '.join(taken)}, a name that anywidget calls; find another one"
-        )
-    bring(source, f"{slug}.js")
-    return "".join(scopes.values()) + _bound(source)
+    bring((STATIC / f"{slug}.js").read_text(encoding="utf-8"), f"{slug}.js")
+    return scopes
 
 
 def style_source(slug: str) -> str:
-    """The kit's styles followed by the widget's own."""
-    return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in ("kit/kit.css", f"{slug}.css"))
+    """The kit's styles, those of its modules that the widget needs and have some, and the widget's own."""
+    paths = [STATIC / "kit" / f"{name}.css" for name in ("kit", *_scopes(slug))] + [STATIC / f"{slug}.css"]
+    return "\n".join(path.read_text(encoding="utf-8") for path in paths if path.is_file())
 
 
 @cache
@@ -127,7 +138,8 @@ class CourseWidget(anywidget.AnyWidget):
 
     def to_html(self) -> str:
         """The self-contained form: deterministic, and as often on a page as one likes."""
-        state, source, style = self.public_state(), module_source(self._slug), style_source(self._slug)
+        state, source = self.public_state(), _lean(module_source(self._slug))
+        style = re.sub(r"^ +|^/\*.*\*/\n", "", style_source(self._slug), flags=re.MULTILINE)
         digest = hashlib.sha256(
             json.dumps([self._slug, state, source, style], sort_keys=True).encode()
         ).hexdigest()

@@ -25,9 +25,10 @@ from segcore import inputs
 from segcore.tracing import Map, Operation, trace
 from segcore.windows import both
 
-__all__ = ["export_network", "import_network"]
+__all__ = ["edited", "export_network", "import_network", "repacked"]
 
-KINDS = {"int8": np.int8, "float16": np.float16, "float32": np.float32}
+KINDS = {"int8": np.int8, "int6": np.int8, "float16": np.float16, "float32": np.float32}
+LARGEST = {"int8": 127, "int6": 31}
 SAME = ("Dropout", "Dropout2d", "Identity", "dropout", "to", "contiguous", "float")
 
 
@@ -37,7 +38,8 @@ def export_network(model: nn.Module, example: Tensor, weights: str = "int8") -> 
     Args:
         model: It returns a map, or several by name. It stays as it is; it is written down as in eval mode.
         example: Image float32 ``(1, C, H, W)`` of the size that the network will be asked about.
-        weights: ``"int8"``, ``"float16"`` or ``"float32"``. Biases and scales are always float32.
+        weights: ``"int8"``, ``"int6"``, which travels as one letter of base64 each, ``"float16"`` or
+            ``"float32"``. Biases and scales are always float32.
 
     Returns:
         dict: ``image``, the shape (C, H, W); ``steps``, a list of dicts with ``op``, ``name``, ``from`` (the
@@ -90,6 +92,61 @@ def import_network(described: dict[str, Any]) -> nn.Module:
         ValueError: The weights do not belong to the steps.
     """
     return _Read(described)
+
+
+def edited(described: dict[str, Any], edits: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A described network in which some steps do something else, as the page may run it.
+
+    Args:
+        described: What `export_network` returned. It stays as it is.
+        edits: What changes, for each name of a step: ``{"zero": [0]}`` takes zeros in place of the first of
+            the maps that a sum or a concatenation reads; ``{"op": "nearest"}`` repeats each value where it
+            was unpooled, and with ``"share": 0.25`` each pixel gets a quarter of it; ``{"dilation": [2, 2],
+            "padding": [2, 2]}`` spreads a 3×3 filter.
+
+    Raises:
+        ValueError: No step has such a name.
+
+    Example:
+        >>> described = export_network(nn.Conv2d(1, 1, 3, padding=1), torch.rand(1, 1, 8, 8))
+        >>> name = described["steps"][0]["name"]
+        >>> wider = edited(described, {name: {"dilation": [2, 2], "padding": [2, 2]}})
+        >>> wider["steps"][0]["dilation"], described["steps"][0]["dilation"]
+        ([2, 2], [1, 1])
+    """
+    names = [step["name"] for step in described["steps"]]
+    if unknown := sorted(edits.keys() - set(names)):
+        raise ValueError(f"expected names of steps, got {', '.join(unknown)}; there are {', '.join(names)}")
+    return {**described, "steps": [step | edits.get(step["name"], {}) for step in described["steps"]]}
+
+
+def repacked(described: dict[str, Any], weights: str) -> dict[str, Any]:
+    """A described network with numbers of another kind, made from those that it has.
+
+    Args:
+        described: What `export_network` returned. It stays as it is.
+        weights: ``"int8"``, ``"int6"``, ``"float16"`` or ``"float32"``.
+
+    Raises:
+        ValueError: An unknown kind of weights.
+
+    Example:
+        >>> described = export_network(nn.Conv2d(3, 8, 3), torch.rand(1, 3, 16, 16))
+        >>> len(described["weights"]), len(repacked(described, "int6")["weights"])
+        (376, 304)
+    """
+    inputs.option(weights, "weights", tuple(KINDS))
+    numbers, steps = base64.b64decode(described["weights"]), []
+    channels = [described["image"][0]] + [step["shape"][0] for step in described["steps"]]
+    for step in described["steps"]:
+        kept = {key: value for key, value in step.items() if key != "scale"}
+        if "weight" in step:
+            each = channels[step["from"][0]] // step["groups"]
+            weight, bias = _weighted(numbers, step, each, described["kind"])
+            kept |= {"weight": weight.double(), "bias": bias.double()}
+        steps.append(kept)
+    packed = base64.b64encode(_packed(steps, weights)).decode("ascii")
+    return {**described, "steps": steps, "kind": weights, "weights": packed}
 
 
 # --- Writing ---
@@ -169,8 +226,20 @@ class _Writer:
         scale = scale if layer.weight is None else scale * layer.weight.detach().double()
         shift = -layer.running_mean.double() * scale
         shift = shift if layer.bias is None else shift + layer.bias.detach().double()
-        pixel = {"stride": [1, 1], "padding": [0, 0], "dilation": [1, 1], "groups": len(scale)}
-        return {"op": "conv", **pixel, "relu": False, "weight": scale[:, None, None, None], "bias": shift}
+        return _channel_by_channel(scale, shift)
+
+    def of_number(self, operation: Operation) -> dict[str, Any]:
+        """A map times or less a number: a convolution of one pixel, too."""
+        number = operation.argument(1, "other")
+        if (
+            len(operation.inputs) != 1
+            or not isinstance(number, int | float)
+            or operation.argument(2, "alpha")
+        ):
+            raise _refused(operation, "a map can be multiplied by a number, or a number taken off it")
+        factor, shift = (number, 0.0) if operation.kind.startswith("mul") else (1.0, -number)
+        channels = operation.output.shape[1]
+        return _channel_by_channel(*(torch.full((channels,), float(n)).double() for n in (factor, shift)))
 
     def of_max_pool(self, operation: Operation) -> dict[str, Any]:
         """Max pooling; its output's size says whether it rounds up."""
@@ -189,11 +258,18 @@ class _Writer:
         return {"op": "average"}
 
     def of_resize(self, operation: Operation) -> dict[str, Any]:
-        """Bilinear resizing by the sizes alone."""
+        """Bilinear resizing by the sizes alone, or each value repeated a whole number of times."""
         mode, corners = operation.argument(3, "mode", "nearest"), operation.argument(4, "align_corners")
-        if mode != "bilinear" or corners:
+        if mode not in ("bilinear", "nearest") or corners:
             raise _refused(operation, f"mode {mode!r}, align_corners={corners}; use bilinear, False")
         (source,), factor = operation.inputs, operation.argument(2, "scale_factor")
+        if mode == "nearest":
+            sizes = zip(source.shape[2:], operation.output.shape[2:], strict=True)
+            if any(after % before for before, after in sizes):
+                raise _refused(
+                    operation, "mode 'nearest' that repeats no whole number of times; use bilinear"
+                )
+            return {"op": "nearest"}
         factors = both(factor) if factor is not None else (None, None)
         for before, after, by in zip(source.shape[2:], operation.output.shape[2:], factors, strict=True):
             if by is not None and before * by != after:
@@ -253,12 +329,19 @@ RULES: dict[str, Callable[[_Writer, Operation], dict[str, Any]]] = {
     **dict.fromkeys(("interpolate", "Upsample", "UpsamplingBilinear2d"), _Writer.of_resize),
     **dict.fromkeys(("add", "iadd"), _Writer.of_sum),
     **dict.fromkeys(("cat", "concat"), _Writer.of_cat),
+    **dict.fromkeys(("mul", "sub"), _Writer.of_number),
     "batch_norm": _Writer.of_batch_norm,
     "pad": _Writer.of_pad,
     "getitem": _Writer.of_slice,
     "relu": _Writer.of_relu,
     "softmax": _Writer.of_softmax,
 }
+
+
+def _channel_by_channel(scale: Tensor, shift: Tensor) -> dict[str, Any]:
+    """Each channel times a number of its own, and another number added."""
+    pixel = {"stride": [1, 1], "padding": [0, 0], "dilation": [1, 1], "groups": len(scale)}
+    return {"op": "conv", **pixel, "relu": False, "weight": scale[:, None, None, None], "bias": shift}
 
 
 def _refused(operation: Operation, why: str) -> ValueError:
@@ -317,13 +400,28 @@ def _packed(steps: list[dict[str, Any]], kind: str) -> bytes:
     for step in steps:
         if "weight" in step:
             weight, bias = step["weight"], step["bias"].float().numpy()
-            if kind == "int8":
-                scale = (weight.abs().amax((1, 2, 3)) / 127).clamp(min=1e-12).float().double()
+            if kind in LARGEST:
+                scale = (weight.abs().amax((1, 2, 3)) / LARGEST[kind]).clamp(min=1e-12).float().double()
                 weight = (weight / scale[:, None, None, None]).round()
                 step["scale"] = put(scale.float().numpy())
             step["kernel"] = list(weight.shape[2:])
-            step["bias"], step["weight"] = put(bias), put(weight.numpy().astype(KINDS[kind]))
+            values = weight.numpy().astype(KINDS[kind])
+            step["bias"], step["weight"] = put(bias), put(_in_six_bits(values) if kind == "int6" else values)
     return bytes(numbers)
+
+
+def _in_six_bits(values: np.ndarray) -> np.ndarray:
+    """Whole numbers from -32 to 31, four in three bytes."""
+    flat = np.pad(values.ravel(), (0, -values.size % 4)).astype(np.int32) + 32
+    a, b, c, d = flat.reshape(-1, 4).T
+    word = a << 18 | b << 12 | c << 6 | d
+    return np.stack([word >> 16, word >> 8 & 255, word & 255], axis=1).astype(np.uint8)
+
+
+def _of_six_bits(packed: np.ndarray) -> np.ndarray:
+    """The numbers that `_in_six_bits` has packed, and up to three more."""
+    word = packed.reshape(-1, 3).astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
+    return (word[:, None] >> np.array([18, 12, 6, 0]) & 63) - 32
 
 
 # --- Reading ---
@@ -335,20 +433,17 @@ class _Read(nn.Module):
     def __init__(self, described: dict[str, Any]) -> None:
         super().__init__()
         self.described = described
-        numbers, kind = base64.b64decode(described["weights"]), KINDS[described["kind"]]
+        numbers, kind = base64.b64decode(described["weights"]), described["kind"]
         channels = [described["image"][0]] + [step["shape"][0] for step in described["steps"]]
         for at, step in enumerate(described["steps"]):
             if "weight" not in step:
                 continue
-            out, groups = step["shape"][0], step["groups"]
-            shape = (out, channels[step["from"][0]] // groups, *step["kernel"])
-            weight = _numbers(numbers, step["weight"], shape, kind)
-            if "scale" in step:
-                weight = weight * _numbers(numbers, step["scale"], (out, 1, 1, 1), np.float32)
+            groups = step["groups"]
+            weight, bias = _weighted(numbers, step, channels[step["from"][0]] // groups, kind)
             if step["op"] == "transposed":
                 weight = weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
             self.register_buffer(f"weight{at}", weight)
-            self.register_buffer(f"bias{at}", _numbers(numbers, step["bias"], (out,), np.float32))
+            self.register_buffer(f"bias{at}", bias)
 
     def forward(self, image: Tensor) -> Any:
         """The map, or maps by name, as the network gave them."""
@@ -357,6 +452,8 @@ class _Read(nn.Module):
         places: dict[int, Tensor] = {}  # where the maxima of each pooling were
         for at, step in enumerate(self.described["steps"]):
             sources, size = [maps[number] for number in step["from"]], tuple(step["shape"][1:])
+            for number in step.get("zero", ()):
+                sources[number] = torch.zeros_like(sources[number])
             if "weight" in step:
                 maps.append(self._convolved(at, step, sources[0], size))
             elif step["op"] == "max_pool":
@@ -395,6 +492,7 @@ def _bordered(x: Tensor, top: int, left: int, size: tuple[int, ...], mode: str =
 
 PLAIN: dict[str, Callable[[list[Tensor], dict[str, Any], tuple[int, ...]], Tensor]] = {
     "average": lambda maps, step, size: F.adaptive_avg_pool2d(maps[0], (size[0], size[1])),
+    "nearest": lambda maps, step, size: F.interpolate(maps[0], size) * step.get("share", 1),
     "resize": lambda maps, step, size: F.interpolate(maps[0], size, mode="bilinear", align_corners=False),
     "pad": lambda maps, step, size: _bordered(maps[0], step["top"], step["left"], size, step["mode"]),
     "concatenate": lambda maps, step, size: torch.cat(maps, 1),
@@ -404,13 +502,26 @@ PLAIN: dict[str, Callable[[list[Tensor], dict[str, Any], tuple[int, ...]], Tenso
 }
 
 
-def _numbers(packed: bytes, at: int, shape: tuple[int, ...], kind: type) -> Tensor:
+def _weighted(numbers: bytes, step: dict[str, Any], each: int, kind: str) -> tuple[Tensor, Tensor]:
+    """Weights ``(out, each, h, w)`` of a step, and its biases."""
+    out = step["shape"][0]
+    weight = _numbers(numbers, step["weight"], (out, each, *step["kernel"]), kind)
+    if "scale" in step:
+        weight = weight * _numbers(numbers, step["scale"], (out, 1, 1, 1))
+    return weight, _numbers(numbers, step["bias"], (out,))
+
+
+def _numbers(packed: bytes, at: int, shape: tuple[int, ...], kind: str = "float32") -> Tensor:
     """Numbers of a shape, which begin at a byte."""
     count = int(np.prod(shape))
-    end = at + count * np.dtype(kind).itemsize
+    end = at + (-(-count // 4) * 3 if kind == "int6" else count * np.dtype(KINDS[kind]).itemsize)
     if end > len(packed):
         raise ValueError(
             f"expected {end} bytes of weights or more, got {len(packed)}: they do not belong to these steps; "
             "export the network again"
         )
-    return torch.from_numpy(np.frombuffer(packed, kind, count, at).astype(np.float32)).reshape(shape)
+    if kind == "int6":
+        values = _of_six_bits(np.frombuffer(packed, np.uint8, end - at, at)).ravel()[:count]
+    else:
+        values = np.frombuffer(packed, KINDS[kind], count, at)
+    return torch.from_numpy(values.astype(np.float32)).reshape(shape)

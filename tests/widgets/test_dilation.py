@@ -309,6 +309,7 @@ def test_with_reduced_motion_playing_goes_by_whole_steps(open_widget: Any):
         }"""
     )
     assert seen == [1, 2]
+    settle(opened)  # the frame that shows the pause
     opened.root.evaluate("(root) => { root.querySelector('.dilation').frames.length = 0; }")
     opened.page.wait_for_timeout(200)
     assert opened.root.evaluate("(root) => root.querySelector('.dilation').frames.length") == 0

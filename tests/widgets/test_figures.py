@@ -247,3 +247,17 @@ def test_a_solution_s_pictures_are_described(name, open_path):
     assert alts and all(len(alt.split()) >= 6 for alt in alts), alts
     opened.page.locator(".cell_output .figure-frame > img").first.click()
     enlarged(opened.page)
+
+
+def test_a_lab_s_expected_picture_is_enlarged_by_a_tap_and_shown_alone(open_path):
+    lab = HTML / "labs" / "06_dilation.html"
+    opened = open_path(lab, width=390, height=844, touch=True)
+    box = opened.page.locator("details:has(.figure-frame)").first
+    box.locator("summary").tap()
+    box.locator(".figure-frame > img").tap()
+    enlarged(opened.page)
+    opened.page.keyboard.press("Escape")
+    enlarged(opened.page, False)
+    box.evaluate("(details) => { details.open = false; }")
+    opened.page.goto(f"{lab.as_uri()}?slide=picture-1")
+    opened.page.wait_for_function("document.querySelector('.slide-shown img')?.offsetWidth > 300")

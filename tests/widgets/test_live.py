@@ -20,6 +20,9 @@ import pytest
 from .kit import PICK, other_value, settle, unfold, widget_classes
 
 CLASSES = {each._slug: each for each in widget_classes()}
+# As many as a reader may have in one notebook: JupyterLab asks the kernel for all widgets' states at once,
+# and goes on without those that do not come within seconds.
+GROUPS = [list(CLASSES)[start : start + 6] for start in range(0, len(CLASSES), 6)]
 CELL = """from {module} import {name}
 from IPython.display import display
 W = globals().get("W", {{}})
@@ -36,16 +39,25 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """JupyterLab on localhost, and a notebook with a cell for each widget; its address, token included."""
+    """JupyterLab on localhost with a notebook for each group, a cell for each widget; a form of address."""
     home = tmp_path_factory.mktemp("jupyter")
-    sources = [CELL.format(module=c.__module__, name=c.__name__, slug=s) for s, c in CLASSES.items()]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     (home / "notebooks").mkdir()
-    nbformat.write(notebook, home / "notebooks" / "live.ipynb")
+    for number, group in enumerate(GROUPS):
+        classes = [(CLASSES[slug], slug) for slug in group]
+        sources = [CELL.format(module=c.__module__, name=c.__name__, slug=slug) for c, slug in classes]
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+        notebook.metadata["kernelspec"] = {
+            "name": "python3",
+            "display_name": "Python 3",
+            "language": "python",
+        }
+        nbformat.write(notebook, home / "notebooks" / f"live{number}.ipynb")
     port, token = free_port(), secrets.token_hex(16)
     folders = {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     environment = {**os.environ, **folders, "IPYTHONDIR": str(home / "ipython"), "JUPYTER_PLATFORM_DIRS": "1"}
+    settings = home / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"windowingMode": "none"}')  # every output stays, also far from what is in sight
     environment["JUPYTERLAB_SETTINGS_DIR"] = str(home / "settings")
     environment.pop("SEGCORE_STATIC", None)
     log = (home / "log").open("wb")
@@ -74,7 +86,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 if server.poll() is not None or time.monotonic() > deadline:
                     pytest.fail("JupyterLab did not start:\n" + (home / "log").read_text()[-3000:])
                 time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}/lab/tree/live.ipynb?token={token}"
+        yield f"http://127.0.0.1:{port}/lab/workspaces/w{{0}}/tree/live{{0}}.ipynb?token={token}"
     finally:
         server.terminate()
         server.wait(20)
@@ -109,7 +121,7 @@ class Kernel:
         self.evaluate(f"exec({statement!r})")
 
 
-def poll(read: Callable[[], Any], accept: Callable[[Any], bool], seconds: float = 10, what: str = "") -> Any:
+def poll(read: Callable[[], Any], accept: Callable[[Any], bool], seconds: float = 60, what: str = "") -> Any:
     """Messages between page and kernel take their time: read until the value is accepted."""
     deadline = time.monotonic() + seconds
     while not accept(value := read()):
@@ -125,20 +137,25 @@ class Notebook:
     page: Any
     kernel: Kernel
     errors: list[str]
+    slugs: list[str]
 
     def views(self, slug: str) -> Any:
         """The widget's two views, scrolled to: JupyterLab leaves out what is far away."""
-        cell = self.page.locator(".jp-Notebook .jp-CodeCell").nth(list(CLASSES).index(slug))
-        cell.scroll_into_view_if_needed()
+        cell = self.page.locator(".jp-Notebook .jp-CodeCell").nth(self.slugs.index(slug))
         views = cell.locator(".jp-OutputArea-output .segcore-root")
-        poll(views.count, lambda count: count == 2, 60, f"{slug}: views")
+
+        def scrolled() -> int:  # again and again: what comes alive above moves it away
+            cell.scroll_into_view_if_needed()
+            return views.count()
+
+        poll(scrolled, lambda count: count == 2, 180, f"{slug}: views")
         return views
 
     def state(self, slug: str) -> dict[str, Any]:
         return self.kernel.evaluate(f"W[{slug!r}].public_state()")
 
     def wait_for_widgets(self) -> None:
-        for slug in CLASSES:
+        for slug in self.slugs:
             self.views(slug)
         unfold(self)
 
@@ -155,20 +172,21 @@ def picture(view: Any) -> Any:
     )
 
 
-@pytest.fixture(scope="module")
-def notebook(browser: Any, lab: str) -> Iterator[Notebook]:
-    """JupyterLab in the browser, all cells run; each test takes one widget of it."""
+@pytest.fixture(scope="module", params=range(len(GROUPS)))
+def notebook(browser: Any, lab: str, request: pytest.FixtureRequest) -> Iterator[Notebook]:
+    """JupyterLab in the browser with one of the notebooks, all cells run."""
     context = browser.new_context(viewport={"width": 1400, "height": 1000})
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-    page.goto(lab)
+    page.goto(lab.format(request.param))
     wait_for_kernel(page)
     page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
-    opened = Notebook(page, Kernel(page), errors)
+    opened = Notebook(page, Kernel(page), errors, GROUPS[request.param])
     opened.wait_for_widgets()
     yield opened
+    page.evaluate("jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     context.close()
 
 
@@ -180,7 +198,12 @@ def wait_for_kernel(page: Any) -> None:
     )
 
 
-@pytest.mark.parametrize("slug", CLASSES)
+@pytest.mark.parametrize(
+    ("notebook", "slug"),
+    [(number, slug) for number, group in enumerate(GROUPS) for slug in group],
+    indirect=["notebook"],
+    scope="module",
+)
 def test_page_and_kernel_are_one(notebook: Notebook, slug: str) -> None:
     """Shown twice; Python moves both pictures, a hand in one moves Python and the other picture."""
     assert notebook.page.locator(".jp-Notebook .segcore-stage").count() == 0, (
@@ -196,6 +219,7 @@ def test_page_and_kernel_are_one(notebook: Notebook, slug: str) -> None:
     before = picture(first), picture(second)
     notebook.kernel.run(f"W[{slug!r}].{name} = {value!r}")
     for view, old in zip((first, second), before, strict=True):
+        view.scroll_into_view_if_needed()  # a network rests where nobody sees it
         poll(lambda: picture(view) != old, bool)  # noqa: B023
 
     state, old, tried = notebook.state(slug), picture(second), []
@@ -214,6 +238,7 @@ def test_page_and_kernel_are_one(notebook: Notebook, slug: str) -> None:
             continue
     else:
         raise AssertionError(f"no control changes the traits; tried {tried}")
+    second.scroll_into_view_if_needed()
     poll(lambda: picture(second) != old, bool)
     notebook.assert_quiet()
 
@@ -221,9 +246,15 @@ def test_page_and_kernel_are_one(notebook: Notebook, slug: str) -> None:
 def test_no_id_stands_twice(notebook: Notebook) -> None:
     script = "Array.from(document.querySelectorAll('.segcore-root [id]'), (node) => node.id)"
     ids = notebook.page.evaluate(script)
-    assert len(ids) == len(set(ids)) > 0
+    assert len(ids) == len(set(ids))  # some widgets need none
 
 
+@pytest.mark.parametrize(
+    "notebook",
+    [n for n, group in enumerate(GROUPS) if "roi_align" in group],
+    indirect=True,
+    scope="module",
+)
 def test_a_dragged_box_is_not_set_back(notebook: Notebook) -> None:
     """A drag sends many messages; at rest page and kernel agree, and no late echo moves the box."""
     kernel, page = notebook.kernel, notebook.page
@@ -255,20 +286,24 @@ DRAWN = """(root) => [getComputedStyle(root).color,
 
 
 def test_light_and_dark(notebook: Notebook) -> None:
-    """JupyterLab's own switch, back and forth: words and canvases of the widget on screen follow."""
+    """JupyterLab's own switch, there and back: words and canvases of every widget follow."""
     script = "(theme) => jupyterapp.commands.execute('apputils:change-theme', { theme })"
-    for n, slug in enumerate(CLASSES):
-        view = notebook.views(slug).first
-        view.scroll_into_view_if_needed()
-        settle(notebook)
-        colour, *canvases = view.evaluate(DRAWN)
-        notebook.page.evaluate(script, "JupyterLab Light" if n % 2 else "JupyterLab Dark")
-        notebook.page.wait_for_selector(
-            f"body[data-jp-theme-light={'true' if n % 2 else 'false'}]", state="attached"
-        )
-        poll(lambda: view.evaluate(DRAWN)[0] != colour, bool, what=f"{slug}: colour follows")  # noqa: B023
-        if any(canvases):
-            poll(lambda: view.evaluate(DRAWN)[1:] != canvases, bool, what=f"{slug}: canvases follow")  # noqa: B023
+
+    def drawn() -> dict[str, list[Any]]:
+        return {slug: notebook.views(slug).first.evaluate(DRAWN) for slug in notebook.slugs}
+
+    def follows(slug: str, old: list[Any]) -> Callable[[list[Any]], bool]:
+        return lambda now: now[0] != old[0] and (not any(old[1:]) or now[1:] != old[1:])
+
+    seen = drawn()
+    for theme, light in (("JupyterLab Dark", "false"), ("JupyterLab Light", "true")):
+        notebook.page.evaluate(script, theme)
+        notebook.page.wait_for_selector(f"body[data-jp-theme-light={light}]", state="attached")
+        before, seen = seen, {}
+        for slug in notebook.slugs:
+            view = notebook.views(slug).first
+            view.scroll_into_view_if_needed()
+            seen[slug] = poll(lambda: view.evaluate(DRAWN), follows(slug, before[slug]), what=slug)  # noqa: B023
     notebook.assert_quiet()
 
 
@@ -280,7 +315,7 @@ def test_reopened(notebook: Notebook) -> None:
     page.reload()
     wait_for_kernel(page)
     notebook.wait_for_widgets()
-    for slug in CLASSES:
+    for slug in notebook.slugs:
         name, value = other_value(CLASSES[slug]())
         view = notebook.views(slug).first
         values = [value, CLASSES[slug]().public_state()[name]]

@@ -12,15 +12,24 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from bs4 import BeautifulSoup
 
 from .kit import COLOURS, PHONE, faults, layout_shift
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "ext"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+
+import course_pages
 
 import book
 
 HTML = Path(__file__).parents[2] / "_build" / "html"
 PAGES = sorted(p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if "_static" not in p.parts)
+
+# Instructor's pages are text of one form: some are opened, and the links of all are read in the files.
+TAUGHT = [name for name in PAGES if name.startswith("book/teaching/")]
+SHORT = ("index", "exam", "07_skips")
+OPENED = [name for name in PAGES if name not in TAUGHT or Path(name).stem in SHORT]
 
 if not PAGES:
     message = "the book is not built: run `make book` first"
@@ -92,9 +101,8 @@ HEADING = """() => {
 def dead_links(opened):
     ids: dict[Path, str] = {}
     dead = []
-    for link in set(
-        opened.page.eval_on_selector_all("a[href]:not(.figure-state)", "nodes => nodes.map(n => n.href)")
-    ):
+    hrefs = "nodes => nodes.map(n => new URL(n.getAttribute('href'), n.baseURI).href)"  # SVG's, too
+    for link in set(opened.page.eval_on_selector_all("a[href]:not(.figure-state)", hrefs)):
         parts = urlsplit(link)
         if parts.scheme != "file":
             continue
@@ -108,7 +116,7 @@ def dead_links(opened):
     return dead
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", OPENED)
 def test_page(name, open_path):
     """One visit: quiet, light, steady, no dead link or picture, accessible in light and dark, whole in print.
 
@@ -127,6 +135,9 @@ def test_page(name, open_path):
     assert opened.page.evaluate(CUT) == [], "cut at 1280 without a hint"
     assert opened.page.evaluate(TINY) == [], "too small at 1280"
     assert dead_links(opened) == []
+    formulas = opened.page.locator("mjx-container")
+    assert opened.page.locator("mjx-container[tabindex='0']").count() == 0, "a formula is a Tab stop"
+    assert formulas.locator("mjx-assistive-mml").count() == formulas.count(), "a formula has no words"
     images = opened.page.eval_on_selector_all(
         "main img", "nodes => nodes.map(n => [n.src.slice(0, 80), n.naturalWidth, n.hasAttribute('alt')])"
     )
@@ -170,6 +181,29 @@ def test_steady_on_a_phone(name, open_path):
     opened.page.evaluate(FRAMES)
     opened.page.evaluate("document.querySelector('.bd-article').style.paddingTop = '300px'")
     opened.page.wait_for_function("window.kitShift > 0.05", timeout=5_000)  # or the measure sees nothing
+
+
+def test_no_link_of_an_instructors_page_is_dead():
+    assert len(TAUGHT) == 20
+    ids: dict[Path, str] = {}
+    for name in TAUGHT:
+        page = BeautifulSoup((HTML / name).read_text(encoding="utf-8"), "html.parser")
+        assert page.find("h1") and not page.select("main img:not([alt])")
+        links = page.select("article a[href]")
+        assert len(links) >= 3, name
+        for link in links:
+            to = urlsplit(link["href"])
+            if to.scheme:
+                continue
+            target = (HTML / name).parent.joinpath(unquote(to.path)).resolve() if to.path else HTML / name
+            assert target.is_file(), f"{name} leads to {link['href']}"
+            if "figure-state" in link.get("class", []):
+                slug = to.fragment.partition(":")[0]
+                wanted = f'data-widget="{slug}"'
+            else:
+                wanted = f'id="{unquote(to.fragment)}"' if to.fragment else ""
+            text = ids.setdefault(target, target.read_text(encoding="utf-8"))
+            assert wanted in text, f"{name} leads to {link['href']}"
 
 
 THROUGH = """async () => {
@@ -305,7 +339,7 @@ def test_a_dark_page_prints_light_and_is_dark_again(open_path):
 def test_a_lab_prints_its_expected_pictures(open_path):
     page = (opened := open_path(HTML / CHAPTER.replace("book", "labs"))).page
     settle(opened)
-    pictures = page.locator("details > img")
+    pictures = page.locator("details > :is(img, .figure-frame)")
     count = pictures.count()
     assert count > 0 and not any(picture.is_visible() for picture in pictures.all())
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
@@ -388,6 +422,20 @@ def test_the_search_finds_a_word(open_path):
     opened.page.goto((HTML / "search.html").as_uri() + "?q=RoIPool")
     opened.page.wait_for_selector("#search-results a[href*='13_roi_align']", timeout=20_000)
     opened.assert_quiet()
+
+
+def test_no_page_has_what_the_style_left_out():
+    """Rules for parts of Bootstrap are dropped (`course_pages.UNUSED`); a page or script that used one would
+    be without its style.
+    """
+    dropped = re.compile(rf"(?:{'|'.join(course_pages.UNUSED)})(?![a-z])")
+    for name in PAGES:
+        classes = re.findall(r'class="([^"]*)"', (HTML / name).read_text(encoding="utf-8"))
+        used = {each for text in classes for each in text.split() if dropped.match(each)}
+        assert not used, f"{name}: keep the rules for {used}"
+    style = (HTML / "_static" / "styles" / "pydata-sphinx-theme.css").read_text(encoding="utf-8")
+    assert ".carousel" not in style and ".bd-article" in style
+    assert style.count("{") == style.count("}")
 
 
 def test_no_page_names_an_address_it_would_load():

@@ -1,25 +1,25 @@
 """Cards and maps: how a reader gets from the book into a lab, and sees which chapters stand.
 
-- ``{lab-card} 13_roi_align`` in a chapter: the lab's title, length and exercises, with links to read it,
-  download it, launch it and see it solved. Title, minutes and exercises are read from the solved lab (its
-  first heading, and ``course: {minutes: 60, exercises: [...]}`` in its metadata), so the card cannot disagree
-  with the lab.
+- ``{lab-card} 13_roi_align`` in a chapter: the lab's title, length and exercises, each with its difficulty
+  and minutes, with links to read it, download it, launch it and see it solved. All of it is read from the
+  solved lab (its first heading, and ``course: {minutes: 60, exercises: [...]}`` in its metadata), so the card
+  cannot disagree with the lab.
 - Lab and solution pages get the same links in a bar under their title, without being asked.
-- ``{chapter-map}`` on the first page: all chapters in the lecture's four parts. A chapter whose page exists
-  is a link, the others are said to be in preparation.
+- ``{chapter-map}`` on the first page: a picture of how the chapters build on each other (``course_map``), and
+  below it all of them in the lecture's four parts. A chapter whose page exists is a link, the others are said
+  to be in preparation.
 
 Launch links to Colab and Binder are made only where the course is published: at ``repository`` under
-``[tool.course]`` in pyproject.toml, or in ``GITHUB_REPOSITORY``, as GitHub's own workflows set it. Without
-either, the card names ``make lab``: no button leads nowhere.
+``[tool.course]`` in pyproject.toml, from which the labs' first cell is made, too (``lab_launch``). Without an
+address the card names ``make lab``: no button leads nowhere.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import tomllib
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,11 @@ from sphinx.errors import ConfigError
 from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.logging import getLogger
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+import lab_launch
+from lab_pace import FAST, LEVELS, Pace, paces
 
 logger = getLogger(__name__)
 
@@ -84,7 +89,6 @@ PARTS: list[tuple[str, list[tuple[str, str, str]]]] = [
     ),
 ]
 CHAPTERS = {name: title for _, chapters in PARTS for name, title, _ in chapters}
-_REPOSITORY = re.compile(r"^(?:https://github\.com/)?(?P<name>[\w.-]+/[\w.-]+?)(?:\.git)?/?$")
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class Lab:
     title: str
     minutes: int
     exercises: tuple[str, ...]
+    paces: dict[str, Pace] = field(default_factory=dict)
 
 
 def read_lab(path: Path) -> Lab:
@@ -118,7 +123,8 @@ def read_lab(path: Path) -> Lab:
     heading = next((m[1] for text in markdown if (m := re.search(r"^# (.+)$", text, re.MULTILINE))), None)
     if heading is None:
         raise ValueError(f"{path.name} has no heading `# ...` for the lab card to show")
-    return Lab(heading.strip(), minutes, tuple(_exercise(item) for item in course.get("exercises", [])))
+    exercises = tuple(_exercise(item) for item in course.get("exercises", []))
+    return Lab(heading.strip(), minutes, exercises, paces(course))
 
 
 def _exercise(item: Any) -> str:
@@ -128,40 +134,16 @@ def _exercise(item: Any) -> str:
     return str(item)
 
 
-def launch_links(repository: str, path: str, branch: str = "main") -> list[tuple[str, str]]:
-    """Names and addresses of the services that can open a notebook of the published course.
-
-    Example:
-        >>> launch_links("", "labs/13_roi_align.ipynb")
-        []
-    """
-    if not repository:
-        return []
-    return [
-        ("Open in Colab", f"https://colab.research.google.com/github/{repository}/blob/{branch}/{path}"),
-        ("Launch on Binder", f"https://mybinder.org/v2/gh/{repository}/{branch}?labpath={path}"),
-    ]
-
-
 def find_repository(pyproject: Path) -> str:
     """OWNER/NAME of the published course, or an empty string.
 
     Raises:
         ConfigError: the address is not one of GitHub's, which Colab and Binder need here.
     """
-    stated = ""
-    if pyproject.exists():
-        settings = tomllib.loads(pyproject.read_text(encoding="utf-8"))
-        stated = settings.get("tool", {}).get("course", {}).get("repository", "")
-    stated = stated or os.environ.get("GITHUB_REPOSITORY", "")
-    if not stated:
-        return ""
-    matched = _REPOSITORY.match(stated)
-    if matched is None:
-        raise ConfigError(
-            f"[tool.course] repository must be https://github.com/OWNER/NAME or empty, got {stated!r}"
-        )
-    return matched["name"]
+    try:
+        return lab_launch.find_repository(pyproject)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _page(target: str, text: str, css: str = "lab-link") -> nodes.Node:
@@ -197,8 +179,8 @@ def _links(name: str, config: Config, *, here: str) -> nodes.paragraph:
     row = [
         _page(lab, "Read the lab") if here != lab else None,
         _download(f"{config.course_lab_folder}/{name}.ipynb", "Download the lab (.ipynb)"),
-        *(_outside(address, text) for text, address in launch_links(repository, f"{lab}.ipynb")),
-        _page(solved, "See it solved") if here != solved else None,
+        *(_outside(address, text) for text, address in lab_launch.links(repository, f"{lab}.ipynb")),
+        _page(solved, "See it solved") if here != solved and config.course_solutions else None,
         _page(f"book/{name}", "Read the chapter") if here != f"book/{name}" else None,
     ]
     paragraph = nodes.paragraph(classes=["lab-links"])
@@ -218,6 +200,17 @@ def _how_to_run(repository: str) -> list[nodes.Node]:
             nodes.Text("."),
         ]
     return [nodes.Text("In your copy of the course, "), command, nodes.Text(" opens it in JupyterLab.")]
+
+
+def pace_nodes(pace: Pace) -> list[nodes.Node]:
+    """Difficulty as dots, which screen readers hear as a number, and minutes."""
+    words = f"difficulty {pace.level} of {LEVELS}"
+    dots = f'<span class="lab-level" role="img" aria-label="{words}" title="{words}">{pace.marks}</span>'
+    return [
+        nodes.raw("", dots, format="html"),
+        nodes.Text(" "),
+        nodes.inline("", f"{pace.minutes} minutes", classes=["lab-minutes"]),
+    ]
 
 
 class LabCard(SphinxDirective):
@@ -246,10 +239,21 @@ class LabCard(SphinxDirective):
             nodes.paragraph("", "", nodes.Text(facts), *_how_to_run(repository), classes=["lab-facts"]),
         ]
         if lab.exercises:
-            items = [nodes.list_item("", nodes.paragraph("", text)) for text in lab.exercises]
+            items = [nodes.list_item("", self._row(lab, name, text)) for text in lab.exercises]
             card += nodes.bullet_list("", *items, bullet="-", classes=["lab-exercises"])
         card += _links(name, self.config, here=self.env.docname)
         return [card]
+
+    @staticmethod
+    def _row(lab: Lab, name: str, words: str) -> nodes.paragraph:
+        """An exercise with its difficulty and minutes; the one to do in a hurry says so."""
+        exercise = words.partition(" ")[0]
+        row = nodes.paragraph("", "", nodes.inline("", words, classes=["lab-exercise"]))
+        if pace := lab.paces.get(exercise):
+            row += [nodes.Text(" "), *pace_nodes(pace)]
+        if FAST.get(name, ("",))[0] == exercise:
+            row += [nodes.Text(" "), nodes.inline("", "fast track", classes=["lab-fast"])]
+        return row
 
 
 class ChapterMap(SphinxDirective):
@@ -257,7 +261,15 @@ class ChapterMap(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Draw the map from the table and from the pages that exist."""
+        from course_map import map_html  # it reads this module's table
+
         standing = set(self.config.course_standing)
+        builder: Any = self.env.app.builder
+        addresses = {
+            int(name[:2]): builder.get_relative_uri(self.env.docname, f"book/{name}")
+            for name in (standing if builder.format == "html" else ())
+        }
+        picture = nodes.raw("", map_html(addresses), format="html")
         block = nodes.container(classes=["chapter-map"])
         self.set_source_info(block)
         for title, chapters in PARTS:
@@ -280,7 +292,7 @@ class ChapterMap(SphinxDirective):
                 rows += nodes.list_item("", line, classes=["map-stands" if stands else "map-later"])
             part += rows
             block += part
-        return [block]
+        return [picture, block]
 
 
 class LabBar(SphinxTransform):
@@ -316,6 +328,9 @@ def _configure(app: Sphinx, config: Config) -> None:
     source = Path(app.srcdir)
     if not config.course_repository:
         config.course_repository = find_repository(source / "pyproject.toml")
+    listed = getattr(config, "external_site_map", None)
+    if listed is not None:  # that of the copy for students names no solutions
+        config.course_solutions = any(str(name).startswith("solutions/") for name in listed)
     config.course_standing = [name for name in CHAPTERS if (source / "book" / f"{name}.md").exists()]
 
 
@@ -324,7 +339,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("course_repository", "", "env", types=[str])
     app.add_config_value("course_lab_folder", "labs", "env", types=[str])
     app.add_config_value("course_standing", [], "env", types=[list])
-    app.connect("config-inited", _configure)
+    app.add_config_value("course_solutions", True, "env", types=[bool])
+    app.connect("config-inited", _configure, priority=950)  # when the table of contents has been read
     app.add_directive("lab-card", LabCard)
     app.add_directive("chapter-map", ChapterMap)
     app.add_transform(LabBar)

@@ -3,7 +3,7 @@
 `segcore.figures` draws each figure of a chapter in two layouts. Here they are put into the page itself,
 where a rule of each figure shows the one that fits; their photographs become files of their own, which all
 pages share. The script (figures.js) opens any figure over the whole window. It is in those pages
-only that hold one.
+only that hold one. A figure comes before the code that draws it, which stands folded below its caption.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ def _describe(app: Sphinx, doctree: nodes.document) -> None:
 def _inline(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     if app.builder.format != "html":
         return
+    code_below(doctree)
     folder = Path(app.outdir) / app.builder.imagedir
     address = relative_uri(app.builder.get_target_uri(docname), app.builder.imagedir) + "/"
     for image in list(doctree.findall(nodes.image)):
@@ -83,8 +84,36 @@ def _inline(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             image.replace_self(nodes.raw("", html, format="html"))
 
 
+def code_below(doctree: nodes.document) -> None:
+    """Move the folded code of each figure below it."""
+    for cell in doctree.findall(nodes.container):
+        if cell.get("nb_element") != "cell_code" or not any(cell.findall(nodes.figure)):
+            continue
+        for folded in [node for node in cell.children if "above-input" in node.get("classes", [])]:
+            folded["classes"] = ["below-figure"]
+            cell.remove(folded)
+            cell.append(folded)
+
+
+_SUMMARY = re.compile(
+    r'(?P<open><details class="admonition hide below-figure">\s*)<summary.*?</summary>', re.DOTALL
+)
+
+
+def named_code(body: str) -> str:
+    """The line that unfolds a figure's code says whose code it is.
+
+    Example:
+        >>> named_code('<details class="admonition hide below-figure"><summary>Show</summary>')
+        '<details class="admonition hide below-figure"><summary>Code of this figure</summary>'
+    """
+    return _SUMMARY.sub(r"\g<open><summary>Code of this figure</summary>", body)
+
+
 def _script(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
-    body = context.get("body", "")
+    body = named_code(context.get("body", ""))
+    if body:
+        context["body"] = body
     if 'class="course-figure' in body or "<img" in body:
         app.add_js_file(None, body=(HERE / "figures.js").read_text(encoding="utf-8"), priority=800)
 

@@ -38,17 +38,17 @@ class CleanLabs(Project):
     def discover(self, exclude_paths: Iterable[str] = (), include_paths: Iterable[str] = ("**",)) -> set[str]:
         """Find the documents as ever, all but the labs, and add the clean labs."""
         super().discover(exclude_paths, include_paths)
-        for name in self.labs:
-            self.docnames.add(name)
-            self._docname_to_path[name] = f"{name}.ipynb"
-            self._path_to_docname[f"{name}.ipynb"] = name
+        self.docnames |= self.labs
         return self.docnames
 
-    def doc2path(self, docname: str, absolute: bool) -> str:
+    def doc2path(self, docname: str, absolute: bool) -> Any:
         """The file to read, for a lab the clean one; or the path that the document goes by."""
-        if absolute and docname in self.labs:
-            return os.path.join(self.srcdir, CLEAN, f"{docname.removeprefix(FOLDER)}.ipynb")
-        return super().doc2path(docname, absolute)
+        path = super().doc2path(docname, absolute)
+        if docname not in self.labs:
+            return path
+        name = f"{docname}.ipynb"
+        name = os.path.join(self.srcdir, CLEAN, name.removeprefix(FOLDER)) if absolute else name
+        return type(path)(name)  # a string, and a path since Sphinx 9
 
 
 def _listed(config: Config) -> list[str]:

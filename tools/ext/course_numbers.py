@@ -47,12 +47,15 @@ def number(docname: str) -> tuple[int, ...]:
 
 
 def short_title(docname: str) -> str | None:
-    """What the sidebar calls a lab and its solution; None for other pages, which go by their titles.
+    """What the sidebar calls a lab, its solution and its instructor's page; None: the page's title.
 
     Example:
-        >>> short_title("solutions/03_metrics")
-        'Lab 3, solved'
+        >>> short_title("solutions/03_metrics"), short_title("book/teaching/03_metrics")
+        ('Lab 3, solved', 'Teaching 3')
     """
+    if docname.startswith("book/teaching/"):
+        own = place(docname.replace("/teaching", ""))
+        return f"Teaching {own[1]}" if own else None
     found = place(docname)
     if found is None or found[0] == "book":
         return None

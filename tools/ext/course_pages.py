@@ -30,22 +30,31 @@ _LIST_ROLE = re.compile(r' role="(?:list|doc-biblioentry|doc-backlink)"')
 _STATE = "application/vnd.jupyter.widget-state+json"
 
 # Runs before anything is drawn. Where storage is forbidden, reading it throws: every script on the page then
-# gets a store that lasts as long as the page. The theme is set here, or a dark page would flash white.
+# gets a store that lasts as long as the page. Where it is full, what it holds can still be read, and what it
+# does not take (`unsaved`) lasts as long. The theme is set here, or a dark page would flash white.
 _EARLY_SCRIPT = """
 for (const name of ["localStorage", "sessionStorage"]) {
-  try { window[name].setItem("probe", ""); window[name].removeItem("probe"); } catch {
-    const kept = new Map();
+  let real = null;
+  try { real = window[name]; real.getItem("probe"); } catch { real = null; }
+  try { real.setItem("probe", ""); real.removeItem("probe"); } catch {
+    const unsaved = Object.assign(new Map(), { why: real ? "full" : "forbidden" });
     const value = {
-      getItem: (key) => kept.get(key) ?? null,
-      setItem: (key, text) => { kept.set(key, String(text)); },
-      removeItem: (key) => { kept.delete(key); },
-      clear: () => { kept.clear(); },
+      unsaved,
+      get length() { return real?.length ?? 0; },
+      key: (index) => real?.key(index) ?? null,
+      getItem: (key) => unsaved.get(key) ?? real?.getItem(key) ?? null,
+      setItem: (key, text) => {
+        try { real.setItem(key, text); unsaved.delete(key); } catch { unsaved.set(key, String(text)); }
+      },
+      removeItem: (key) => { unsaved.delete(key); real?.removeItem(key); },
+      clear: () => { unsaved.clear(); real?.clear(); },
     };
     Object.defineProperty(window, name, { value, configurable: true });
   }
 }
 {
   const page = document.documentElement;
+  page.dataset.scripts = "";
   const mode = localStorage.getItem("mode");
   page.dataset.mode = mode === "light" || mode === "dark" ? mode : "auto";
   page.dataset.theme = page.dataset.mode !== "auto" ? page.dataset.mode
@@ -76,7 +85,9 @@ def _needs(body: str) -> dict[str, bool]:
         "copybutton": code,
         "design-tabs": "sd-tab-set" in body,
         "sphinx-design": re.search(r'class="[^"]*\bsd-', body) is not None,
-        "mathjax": 'class="math' in body,
+        "mathjax": 'class="math' in body or 'class="review-card' in body,
+        "review_prompts": 'class="prompt"' in body or 'class="review-card' in body,
+        "review_page": 'class="review-card' in body,
         "mystnb": 'class="cell ' in body,
     }
 
@@ -249,17 +260,33 @@ _ICONS = re.compile(r"(?:\.fa-[\w-]+:(?:before|after),?)+\{content:\"[^\"]*\"\}"
 _FONT = re.compile(r"@font-face\{[^}]*fontawesome[^}]*\}")
 
 
-def _drop_icon_font(app: Sphinx, error: Exception | None) -> None:
-    """Of the theme's style a fifth names the icons of a font that no page loads any more."""
+# Parts of Bootstrap and of the theme that no page has; a test looks.
+UNUSED = (
+    "ablog", "accordion", "bs-tooltip", "btn-close", "btn-group", "btn-outline", "carousel", "dropdown",
+    "ethical", "focus-ring", "form-check", "form-floating", "form-range", "form-select", "form-switch",
+    "input-group", "link-underline", "list-group", "modal", "nav-tabs", "navbar-expand", "nboutput",
+    "object-fit", "offcanvas", "page-link", "pagination", "placeholder", "popover", "row-cols",
+    "spinner", "toast", "tooltip-arrow",
+)  # fmt: skip
+_RULE = re.compile(r"([^{}]+)\{[^{}]*\}")
+_OF_UNUSED = re.compile(rf"\.(?:{'|'.join(UNUSED)})(?![a-z])")
+
+
+def _trim_theme(app: Sphinx, error: Exception | None) -> None:
+    """Of the theme's style two fifths are for icons of a font and parts of Bootstrap that no page has."""
     style = Path(app.outdir) / "_static" / "styles" / "pydata-sphinx-theme.css"
     if error is None and style.exists():
-        text = style.read_text(encoding="utf-8")
-        style.write_text(_FONT.sub("", _ICONS.sub("", text)), encoding="utf-8")
+        text = _FONT.sub("", _ICONS.sub("", style.read_text(encoding="utf-8")))
+        style.write_text(_RULE.sub(_without_unused, text), encoding="utf-8")
+
+
+def _without_unused(rule: re.Match[str]) -> str:
+    return "" if all(_OF_UNUSED.search(each) for each in rule[1].split(",")) else rule[0]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the page hook, after the theme's own."""
     app.connect("html-page-context", _tidy, priority=900)
-    app.connect("build-finished", _drop_icon_font)
+    app.connect("build-finished", _trim_theme)
     app.add_js_file("frame.js", priority=100)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -40,6 +40,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from course_numbers import place
 from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
@@ -214,6 +215,19 @@ def arrange(question: Question, page: str, serial: int) -> list[Choice]:
     return [*wrong[:place], *right, *wrong[place:]]
 
 
+def item_name(page: str, stem: str) -> str:
+    """What a reader's schedule knows a chapter's question by: its words, not its place. Nothing elsewhere.
+
+    Example:
+        >>> item_name("book/13_roi_align", "Which cells?"), item_name("book/how_to", "Where?")
+        ('13.q-fbff3476', '')
+    """
+    found = place(page)
+    if found is None or found[0] != "book":
+        return ""
+    return f"{found[1]:02d}.q-{_hash(*stem.split())[:8]}"
+
+
 class Quiz(SphinxDirective):
     """The directive."""
 
@@ -250,7 +264,8 @@ class Quiz(SphinxDirective):
 
     def _question(self, question: Question) -> nodes.Element:
         number = self.env.new_serialno("quiz") + 1
-        node = quiz_question("", self._parse(question.stem, quiz_stem()), number=number)
+        stem = self._parse(question.stem, quiz_stem())
+        node = quiz_question("", stem, number=number, item=item_name(self.env.docname, stem.astext()))
         for position, choice in enumerate(self._shown(question)):
             text = quiz_text()
             parsed = self._parse(choice.text, nodes.Element())
@@ -319,6 +334,7 @@ def _visit_question(self: Any, node: nodes.Element) -> None:
         "div",
         "quiz-question",
         role="radiogroup",
+        **({"data-name": node["item"]} if node["item"] else {}),
         **{"aria-labelledby": f"quiz-{number}-title quiz-{number}-stem"},
     )
     self.body.append(f'<p class="quiz-title" id="quiz-{number}-title">Question {number}</p>\n')

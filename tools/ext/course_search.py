@@ -3,9 +3,9 @@
 Sphinx's search fetches each page that it has found to show an excerpt, which browsers refuse from ``file://``,
 and ranks a solution like a chapter. Here the text of all pages stands in one file, ``search-index.js``, that
 the search page alone loads. ``search.js`` looks the words up in it and shows each page with the sections and
-the sentences where they stand: chapters first, then the reference, then the labs. Solutions are not in it,
-for whoever looks for a word should not be handed the answer. Every public function and class of the library
-is, with the chapter that explains it.
+the sentences where they stand: chapters first, then the reference, then the labs. Solutions and
+instructor's pages are not in it, for whoever looks for a word should not be handed the answer. Every public
+function and class of the library is, with the chapter that explains it.
 """
 
 from __future__ import annotations
@@ -50,11 +50,18 @@ _SKIP = {
         "quiz-choice",
         "quiz-title",
         "quiz-score",
+        "prompt-title",
+        "prompt-form",
+        "prompt-solution",
+        "review-chapters",
+        "review-ask",
+        "read-mark",
         "solution",
         "headerlink",
         "eqno",
         "lab-bar",
         "lab-card",
+        "pace",
     ),
     *("collapsed", "expanded"),  # "Show code cell source"
 }
@@ -211,9 +218,11 @@ def kind(docname: str) -> int | None:
     Example:
         >>> kind("book/13_roi_align"), kind("book/glossary"), kind("labs/13_roi_align")
         (0, 1, 2)
-        >>> kind("solutions/13_roi_align") is None
+        >>> kind("solutions/13_roi_align") is kind("book/teaching/13_roi_align") is None
         True
     """
+    if docname.startswith("book/teaching/"):
+        return None
     found = place(docname)
     return {"book": CHAPTER, "labs": LAB, "solutions": None}[found[0]] if found else REFERENCE
 

@@ -110,9 +110,9 @@ def _take_address(app: Sphinx, config: Config) -> None:
 
 
 def _pages(app: Sphinx) -> list[tuple[str, str]]:
-    """Address and title of each page of the book proper, in its order; labs hang on their chapters."""
+    """Address and title of each page of the book proper, in its order; what hangs on another is left out."""
     order = [app.config.root_doc, *app.env.collect_relations()]
-    names = [name for name in dict.fromkeys(order) if name.startswith("book/")]
+    names = [name for name in dict.fromkeys(order) if name.startswith("book/") and name.count("/") == 1]
     numbers = {name: app.env.toc_secnumbers.get(name, {}).get("") or () for name in names}
     titles = {name: " ".join([*map(str, numbers[name]), app.env.titles[name].astext()]) for name in names}
     return [(app.builder.get_target_uri(name), title) for name, title in titles.items()]

@@ -3,18 +3,29 @@
 ``{figure-state}`move the box by 0.2 px <roi_align:box=55.9,5,135.9,70>` `` becomes a link to
 ``#roi_align:box=55.9,5,135.9,70``. The widget of that name on the same page takes the state (its kit's
 ``address.js`` says how it is written), and the address can be handed on. What it names is checked where the
-course is tested, with the widget's own traits.
+course is tested, with the widget's own traits. On a page that has no widgets (`book/lecture`,
+an instructor's page) the link leads to the chapter that has the widget.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import Any
 
+from course_cards import CHAPTERS
 from docutils import nodes
 from docutils.parsers.rst.states import Inliner
 from sphinx.application import Sphinx
 
+_HOMES = {name[3:]: name for name in CHAPTERS} | {
+    "scribbles": "02_grouping",
+    "skip_paths": "07_skips",
+    "bridges": "09_encoder_decoders",
+    "pyramid": "11_deeplab",
+    "instances": "14_mask_rcnn",
+    "networks": "index",
+}
 _FORM = re.compile(r"^(?P<words>.+?)\s*<(?P<state>(?P<slug>\w+)(?:\.\d+)?(?::[^<>]+)?)>$", re.DOTALL)
 
 
@@ -34,6 +45,23 @@ def read_state(text: str) -> tuple[str, str, str]:
     return matched["words"], matched["state"], matched["slug"]
 
 
+def home(docname: str, slug: str) -> str:
+    """What stands before the ``#`` of a link to a widget's state: nothing where the page has widgets.
+
+    Raises:
+        ValueError: the page is one without widgets, and no page has a widget of that name.
+
+    Example:
+        >>> home("book/13_roi_align", "roi_align"), home("book/teaching/13_roi_align", "roi_align")
+        ('', '../13_roi_align.html')
+    """
+    if not docname.startswith(("book/lecture", "book/teaching/")):
+        return ""
+    if slug not in _HOMES:
+        raise ValueError(f"no page has a widget {slug!r}; those with a page are {', '.join(sorted(_HOMES))}")
+    return posixpath.relpath(f"book/{_HOMES[slug]}.html", posixpath.dirname(docname))
+
+
 def figure_state(
     name: str,
     rawtext: str,
@@ -45,11 +73,13 @@ def figure_state(
 ) -> tuple[list[nodes.Node], list[nodes.system_message]]:
     """The role."""
     try:
-        words, state, _ = read_state(text)
+        words, state, slug = read_state(text)
+        page = home(inliner.document.settings.env.docname, slug)  # type: ignore[attr-defined]
     except ValueError as error:
         message = inliner.reporter.error(str(error), line=lineno)
         return [inliner.problematic(rawtext, rawtext, message)], [message]
-    return [nodes.reference(rawtext, words, refuri=f"#{state}", internal=True, classes=["figure-state"])], []
+    link = nodes.reference(rawtext, words, refuri=f"{page}#{state}", internal=True, classes=["figure-state"])
+    return [link], []
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

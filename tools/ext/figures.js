@@ -65,7 +65,7 @@
   };
 
   const prepare = () => {
-    const images = [...document.querySelectorAll(".bd-article :is(.cell_output, figure) img")];
+    const images = [...document.querySelectorAll(".bd-article :is(.cell_output, figure, details) img")]; // a lab's expected pictures stand folded
     for (const image of images.filter((each) => !each.closest("a, .segcore-widget, .course-figure"))) {
       const frame = document.createElement("span");
       frame.className = "figure-frame";

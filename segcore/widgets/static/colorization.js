@@ -35,14 +35,17 @@ export function annealedMean(pairs, temperature, bins) {
   return colour;
 }
 
-// L*, a*, b* as sRGB from 0 to 255, clipped.
-export function labToRgb(lightness, a, b) {
+const unroot = (t) => (t > 0.2068966 ? t * t * t : (t - 16 / 116) / 7.787);
+const shown = (v) => 255 * clamp(v > 0.0031308 ? 1.055 * v ** (1 / 2.4) - 0.055 : 12.92 * v);
+
+// L*, a*, b* as sRGB from 0 to 255, clipped; into `out` from a place on, if there is one.
+export function labToRgb(lightness, a, b, out = [], from = 0) {
   const y = (lightness + 16) / 116;
-  const f = [y + a / 500, y, Math.max(0, y - b / 200)];
-  const [X, Y, Z] = f.map((t, k) => [0.95047, 1, 1.08883][k] * (t > 0.2068966 ? t ** 3 : (t - 16 / 116) / 7.787));
-  const linear = [3.24048134 * X - 1.53715152 * Y - 0.49853633 * Z, -0.96925495 * X + 1.87599 * Y + 0.04155593 * Z,
-    0.05564664 * X - 0.20404134 * Y + 1.05731107 * Z];
-  return linear.map((v) => 255 * clamp(v > 0.0031308 ? 1.055 * v ** (1 / 2.4) - 0.055 : 12.92 * v));
+  const [X, Y, Z] = [0.95047 * unroot(y + a / 500), unroot(y), 1.08883 * unroot(Math.max(0, y - b / 200))];
+  out[from] = shown(3.24048134 * X - 1.53715152 * Y - 0.49853633 * Z);
+  out[from + 1] = shown(-0.96925495 * X + 1.87599 * Y + 0.04155593 * Z);
+  out[from + 2] = shown(0.05564664 * X - 0.20404134 * Y + 1.05731107 * Z);
+  return out;
 }
 
 // ---- The figure --------------------------------------------------------------------------------------------------
@@ -64,6 +67,7 @@ const TRIALS = [
 function unpacked(figure) {
   const { bins, pictures } = figure.model.get("data");
   figure.bins = bins;
+  figure.inks = bins.map((bin) => `rgb(${labToRgb(62, ...bin).map(Math.round).join(" ")})`);
   figure.pictures = {};
   for (const [name, { lightness, truth, used, shares }] of Object.entries(pictures)) {
     const signs = new Int8Array(unpackBytes(truth).buffer);
@@ -80,7 +84,8 @@ function unpacked(figure) {
 function coloured({ data, height, width }, colours) {
   const image = new ImageData(width, height);
   const maps = [0, 1].map((k) => resizeBilinear({ data: Float64Array.from(colours, (colour) => colour[k]), height: ROWS, width: COLUMNS }, height, width).data);
-  for (let n = 0; n < height * width; n++) image.data.set([...labToRgb((data[4 * n] / 255) * 100, maps[0][n], maps[1][n]), 255], 4 * n);
+  const out = image.data.fill(255);
+  for (let n = 0; n < height * width; n++) labToRgb((data[4 * n] / 255) * 100, maps[0][n], maps[1][n], out, 4 * n);
   return image;
 }
 
@@ -120,7 +125,7 @@ function drawPlane(figure, pairs, colours) {
   const square = (bin, side, alpha) => {
     const [x, y] = place(unit, figure.bins[bin]);
     pen.globalAlpha = alpha;
-    pen.fillStyle = `rgb(${labToRgb(62, ...figure.bins[bin]).map(Math.round).join(" ")})`;
+    pen.fillStyle = figure.inks[bin];
     pen.fillRect(x - side / 2, y - side / 2, side, side);
     pen.globalAlpha = 1;
     return [x - side / 2, y - side / 2, side, side];

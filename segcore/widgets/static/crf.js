@@ -193,7 +193,7 @@ const STEPS = 12;
 const METHODS = [["icm", "ICM", "one label at a time"], ["turns", "In turns", "mean field, one colour of a chessboard after the other"],
   ["once", "At once", "mean field, all pixels at once"], ["dense", "All pairs", "mean field, every pixel a neighbour of every pixel"]];
 const MARKS = [["cost", "Energy now", "of the labels, or the free energy of the probabilities"], ["least", "Least energy", "of any labelling, by a cut; for pairs of neighbours alone"],
-  ["wrong", "Wrong pixels", "of 768, by the likelier label"], ["cut", "Wrong in the cut", "of 768, in the labelling of least energy"]];
+  ["wrong", "Wrong pixels", "of 768, by the likelier label"], ["cut", "Wrong at least energy", "of 768, in the labelling of least energy"]];
 const stateOf = (method, step, more = {}) => ({ method, step, weight: 1.5, color_sigma: 100, ...more });
 const TRIALS = [
   { label: "One at a time", values: [stateOf("icm", 0), stateOf("icm", 1), stateOf("icm", 12)],
@@ -231,7 +231,7 @@ function build(figure) {
   const chart = element("canvas", { class: "crf-chart", role: "img" });
   const parts = { views, play, method, weight, sigma, chart, marks: marks("Energy and errors", MARKS) };
   figure.first(
-    element("p", { class: "segcore-lead", text: "Noisy labels of a small picture: pay less, step by step." }),
+    element("p", { class: "segcore-lead", text: "Noisy labels of a small picture: step by step, neighbours make them agree." }),
     trials(figure, TRIALS, "Press play, or go step by step. The curve is what each step leaves to pay.").node,
     element("div", { class: "crf-pictures" }, views.image.node, views.start.node, views.now.node), play.node,
     element("div", { class: "crf-below" }, element("div", { class: "crf-controls" }, method.node, weight.node, sigma.node), chart),
@@ -288,7 +288,7 @@ function draw(figure, changed, now) {
   parts.weight.set(Math.round(4 * state.weight), fixed(state.weight, 2));
   parts.sigma.set(state.color_sigma, fixed(state.color_sigma, 0));
   const wrong = (labels) => labels.reduce((sum, p, n) => sum + (Number(p > 0.5) !== figure.truth[n]), 0);
-  const names = { image: "The picture", start: "By itself", now: `After ${state.step} ${state.step === 1 ? "step" : "steps"}` };
+  const names = { image: "The picture", start: "Each pixel alone", now: `After ${state.step} ${state.step === 1 ? "step" : "steps"}` };
   parts.views.image.show(pixels((n) => figure.image.subarray(3 * n, 3 * n + 3)));
   parts.views.start.show(pixels((n) => grey(Number(figure.odds[n] > 0))));
   parts.views.now.show(pixels((n) => grey(q[n])));

@@ -89,8 +89,8 @@ const TRIALS = [
   { label: "Means instead", values: { ...START, network: "pspnet_8" },
     note: "PSPNet has no rates: it lays means over 1, 4, 9 and 36 parts of the map beside each cell. The frames are the parts in which this cell lies." },
 ];
-const MARKS = [["score", "Mean IoU", "of the labels shown, over the classes that occur in this scene"], ["nine", "All nine left", "cells at which every weight of the largest rate lies on the map"],
-  ["one", "One left", "cells at which only the middle weight of the largest rate lies on the map"]];
+const MARKS = [["score", "Mean IoU", "of the labels shown, over the classes that occur in this scene"], ["nine", "Cells with all nine weights", "cells at which every weight of the largest rate lies on the map"],
+  ["one", "With one alone", "cells at which only the middle weight of the largest rate lies on the map"]];
 
 // What the page holds of each scene: its labels, and its pixels once they are unpacked.
 function unpacked(figure) {

@@ -5,7 +5,7 @@ import { conv2d, gridOf, maxPool, pad } from "./kit/maps.js";
 import { between, clamp, ease, fixed, grouped, placeWords, plural, same, tidy } from "./kit/numbers.js";
 import { fitCanvas } from "./kit/pictures.js";
 import { player } from "./kit/player.js";
-import { arrowOf } from "./kit/pointer.js";
+import { arrowOf, pointIn } from "./kit/pointer.js";
 
 // From stride to dilation on a 5 x 5 image, and which pixels a stack of dilated layers touches.
 // Arithmetic first, as pure functions; what is drawn comes below.
@@ -612,9 +612,8 @@ function buildStack(figure, index) {
     presets.forEach((button, n) => button.setAttribute("aria-pressed", String(same(STACKS[n], stack()))));
   }
   canvas.addEventListener("pointermove", (event) => {
-    const frame = canvas.getBoundingClientRect();
     const { counts, cell } = drawn;
-    const [x, y] = [Math.floor((event.clientX - frame.left) / cell), Math.floor((event.clientY - frame.top) / cell)];
+    const [x, y] = pointIn(canvas, event, cell).map(Math.floor);
     const count = counts.data[y * counts.width + x];
     if (count === undefined) return;
     const middle = (counts.width - 1) / 2;

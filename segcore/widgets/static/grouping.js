@@ -26,14 +26,15 @@ export function regionsOf({ count, merges, heights }, threshold) {
 // The label map of a cut, numbered from 0 in reading order, as the library's `Hierarchy.cut`.
 export function cutAt(tree, threshold) {
   const tops = regionsOf(tree, threshold);
-  const names = new Map();
+  const names = new Int32Array(2 * tree.count).fill(-1); // of the nodes
   const labels = new Int32Array(tree.leaves.length);
+  let count = 0;
   for (let n = 0; n < labels.length; n++) {
     const top = tops[tree.leaves[n]];
-    if (!names.has(top)) names.set(top, names.size);
-    labels[n] = names.get(top);
+    if (names[top] < 0) names[top] = count++;
+    labels[n] = names[top];
   }
-  return { labels, count: names.size };
+  return { labels, count };
 }
 
 // The strength at which two leaves become one region.
@@ -117,66 +118,65 @@ function work(figure) {
   const photo = figure.photos.now();
   const tree = figure.trees[figure.state.photo];
   if (!photo || !tree) return null;
+  const parents = parentsOf(tree);
+  tree.outlines ??= outlines(tree, (one, other) => fallsAt(tree, one, other, parents));
   return { photo, tree, ...cutAt(tree, figure.state.threshold) };
 }
 
-// How strong the boundary at each pixel is that still stands: the strongest that it has with a neighbour, 0 inside a region.
-export function standing({ tree, labels }) {
-  const { leaves, count: leafCount, height, width } = tree;
+// How strong the boundary at each pixel is: the strongest that it has with a neighbour, 0 inside a leaf. Where it is above a
+// threshold it still stands, so that one map serves all of them.
+export function outlines({ leaves, count, height, width }, fall) {
   const strength = new Float32Array(height * width);
-  const parents = parentsOf(tree);
   const known = new Map();
   const meet = (n, m) => {
-    if (labels[n] === labels[m]) return;
-    const name = leaves[n] * leafCount + leaves[m];
-    let fall = known.get(name);
-    if (fall === undefined) known.set(name, (fall = fallsAt(tree, leaves[n], leaves[m], parents)));
-    if (fall > strength[n]) strength[n] = fall;
-    if (fall > strength[m]) strength[m] = fall;
+    if (leaves[n] === leaves[m]) return;
+    const name = leaves[n] * count + leaves[m];
+    let found = known.get(name);
+    if (found === undefined) known.set(name, (found = fall(leaves[n], leaves[m])));
+    if (found > strength[n]) strength[n] = found;
+    if (found > strength[m]) strength[m] = found;
   };
-  for (let n = 0, x = 0; n < labels.length; n++, x = x + 1 < width ? x + 1 : 0) {
+  for (let n = 0, x = 0; n < strength.length; n++, x = x + 1 < width ? x + 1 : 0) {
     if (x + 1 < width) meet(n, n + 1);
-    if (n + width < labels.length) meet(n, n + width);
+    if (n + width < strength.length) meet(n, n + width);
   }
   return strength;
 }
 
 // The stronger, the darker, over a pale photograph.
-function boundaryPicture(view, look) {
-  const { photo, tree } = view;
+function boundaryPicture({ photo, tree }, threshold, look) {
   const [page, ink] = [hexToRgb(look.page), hexToRgb(look.text)];
-  const strength = standing(view);
-  const most = tree.heights.at(-1);
   const image = new ImageData(photo.width, photo.height);
-  for (let n = 0; n < strength.length; n++) {
-    const dark = strength[n] ? (strength[n] / most) ** 0.8 : 0;
-    for (let k = 0; k < 3; k++) {
-      const pale = 0.35 * photo.data[4 * n + k] + 0.65 * page[k];
-      image.data[4 * n + k] = dark ? page[k] + (ink[k] - page[k]) * dark : pale;
-    }
-    image.data[4 * n + 3] = 255;
+  const [from, to] = [photo.data, image.data];
+  const most = tree.heights.at(-1);
+  for (let n = 0; n < tree.outlines.length; n++) {
+    const strength = tree.outlines[n];
+    const dark = strength > threshold ? (strength / most) ** 0.8 : 0;
+    for (let k = 0; k < 3; k++) to[4 * n + k] = dark ? page[k] + (ink[k] - page[k]) * dark : 0.35 * from[4 * n + k] + 0.65 * page[k];
+    to[4 * n + 3] = 255;
   }
   return image;
 }
 
 function regionPicture({ photo, labels, count: regions }) {
   const image = new ImageData(photo.width, photo.height);
-  const colours = meanColours(photo, labels, regions);
-  for (let n = 0; n < labels.length; n++) {
-    for (let k = 0; k < 3; k++) image.data[4 * n + k] = colours[3 * labels[n] + k];
-    image.data[4 * n + 3] = 255;
-  }
+  const colours = new Uint8ClampedArray(4 * regions).fill(255);
+  meanColours(photo, labels, regions).forEach((value, n) => { colours[4 * Math.floor(n / 3) + (n % 3)] = value; });
+  const [whole, pixels] = [new Uint32Array(colours.buffer), new Uint32Array(image.data.buffer)]; // four bytes at once
+  for (let n = 0; n < labels.length; n++) pixels[n] = whole[labels[n]];
   return image;
 }
 
 // The region at a pixel: its size, and the strength at which it next becomes a part of a larger one.
 export function regionAt({ labels, tree }, threshold, n) {
-  const inside = Uint8Array.from(labels, (label) => (label === labels[n] ? 1 : 0));
+  const inside = new Uint8Array(labels.length);
+  let size = 0;
+  for (let m = 0; m < labels.length; m++) if (labels[m] === labels[n]) size += inside[m] = 1;
   const parents = parentsOf(tree);
   let node = tree.leaves[n];
   const heightOf = (each) => (each < tree.count ? 0 : tree.heights[each - tree.count]);
   while (parents[node] !== node && heightOf(parents[node]) <= threshold) node = parents[node];
-  return { inside, size: inside.reduce((sum, one) => sum + one, 0), next: parents[node] === node ? null : heightOf(parents[node]) };
+  return { inside, size, next: parents[node] === node ? null : heightOf(parents[node]) };
 }
 
 function buildControls(figure) {
@@ -225,7 +225,7 @@ function draw(figure, changed) {
     ? "It is the whole picture." : `At ${fixed(region.next, 2)} it merges with another one.`}`;
   const titles = { contours: `Boundaries above ${fixed(state.threshold, 2)}`, regions: `${plural(view.count, "region")} of ${grouped(view.tree.count)}` };
   if (fresh) {
-    parts.contours.show(boundaryPicture(view, look));
+    parts.contours.show(boundaryPicture(view, state.threshold, look));
     parts.regions.show(regionPicture(view));
   }
   for (const name of ["contours", "regions"]) {

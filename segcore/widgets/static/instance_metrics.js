@@ -2,7 +2,7 @@ import { key, slider, trials } from "./kit/controls.js";
 import { element, put, setText, shape } from "./kit/elements.js";
 import { number, whole, widget } from "./kit/figure.js";
 import { clamp, fixed } from "./kit/numbers.js";
-import { draggable, onArrows } from "./kit/pointer.js";
+import { draggable, onArrows, zoomOf } from "./kit/pointer.js";
 
 // Detections take truths, one each; what was taken makes a curve; its area is AP. Arithmetic first, as pure functions.
 //
@@ -140,7 +140,7 @@ function buildScene(figure) {
     draggable(node, {
       start: () => { figure.set({ picked: d }); return figure.state.detections[d]; },
       move: ([x, y], _, { dx, dy }) => {
-        const unit = svg.getBoundingClientRect().width / width;
+        const unit = svg.getBoundingClientRect().width / zoomOf(svg) / width;
         move(figure, d, x + dx / unit, y + dy / unit);
       },
     });
@@ -232,7 +232,7 @@ function build(figure) {
   const score = slider("Score", { min: 0.01, max: 0.99, step: 0.01 }, (value) =>
     change(figure, figure.state.picked, ([x, y]) => [x, y, Math.round(value * 100) / 100]));
   const [here, all] = [element("b", {}), element("b", {})];
-  const numbers = element("p", { class: "numbers" }, element("span", {}, "AP at this IoU ", here), element("span", {}, "mean of ten ", all));
+  const numbers = element("p", { class: "numbers" }, element("span", {}, "AP at this IoU ", here), element("span", {}, "mean of ten IoUs ", all));
   const parts = { threshold, score, here, all, views: [buildScene, buildCurve, buildRanking, buildTable].map((make) => make(figure)),
     words: element("p", { class: "words" }) };
   const [scene, plot, order, table] = parts.views;

@@ -3,46 +3,14 @@ import { choice, key, slider, trials } from "./kit/controls.js";
 import { element, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget } from "./kit/figure.js";
 import { clamp, fixed, placeWords, plural } from "./kit/numbers.js";
+import { pasteIndex, pasteMask, taken } from "./kit/pasting.js";
 import { edgePath, enlarge, frameCells, outlineRect, picture, strokeAll, unpackBytes, unpackMask } from "./kit/pictures.js";
 import { draggable, onArrows, pointIn } from "./kit/pointer.js";
 
 // One soft mask, from its grid in a box to the pixels that are called object. Arithmetic first, as pure functions; what is
-// drawn comes below. A mask is { data, height, width }, values in rows; a box is [x1, y1, x2, y2] in pixels. Positions are
-// rounded to float32 as PyTorch does, since one rounding decides to which pixel torchvision cuts a box.
+// drawn comes below. How a mask comes into the image is the kit's, `pasting.js`.
 
-const f32 = Math.fround;
-
-// Where the centre of each pixel along one axis lies in the mask, in indices of cells; -2 where nothing is taken.
-export function pasteIndex(low, high, cells, pixels, method) {
-  const centres = Array.from({ length: pixels }, (_, n) => n + 0.5);
-  if (method === "exact") return centres.map((at) => ((at - low) / (high - low)) * cells - 0.5);
-  const [middle, half] = [f32(f32(low + high) / 2), f32(f32(f32(high - low) / 2) * f32((cells + 2) / cells))];
-  const [first, end] = [Math.trunc(f32(middle - half)), Math.trunc(f32(middle + half)) + 1];
-  return centres.map((at) => {
-    const part = (at - first) / (end - first);
-    return part > 0 && part < 1 ? clamp(part * (cells + 2) - 0.5, 0, cells + 1) - 1 : -2;
-  });
-}
-
-// The cells beside an index and what a pixel there takes of each; cells that are not in the mask give nothing.
-export function taken(index, cells) {
-  const low = Math.floor(index);
-  return [[low, low + 1 - index], [low + 1, index - low]].filter(([cell, weight]) => weight > 0 && cell >= 0 && cell < cells);
-}
-
-// The soft mask in the image: W_y m W_x^T.
-export function pasteMask({ data, height, width }, [x1, y1, x2, y2], size, method) {
-  const out = new Float64Array(size.height * size.width);
-  const across = pasteIndex(x1, x2, width, size.width, method).map((index) => taken(index, width));
-  pasteIndex(y1, y2, height, size.height, method).forEach((index, row) => {
-    for (const [cell, weight] of taken(index, height)) {
-      across.forEach((pairs, column) => pairs.forEach(([other, share]) => {
-        out[row * size.width + column] += weight * share * data[cell * width + other];
-      }));
-    }
-  });
-  return out;
-}
+export { pasteIndex, pasteMask, taken };
 
 // A mask of fewer cells: means over squares of them.
 export function coarser({ data, height, width }, cells) {

@@ -316,13 +316,13 @@ function trialsOf({ data: { table, fcn_table: nets, classes, held_out: many } })
       } },
     { label: "Both ends", values: { view: "hypercolumn", layers: [2, 32] },
       note: "What from the depth, where from the first pooling: all that steps in the profile comes from stride 2. "
-        + `Boundary F1 over ${many} scenes: ${outline("32")} and ${outline("2")} alone, ${outline("2 32")} together.` },
+        + `Boundary F over ${many} scenes: ${outline("32")} and ${outline("2")} alone, ${outline("2 32")} together.` },
     { label: "All five", values: { view: "hypercolumn", layers: STRIDES },
       note: "Every layer has its say, and no weight of the network has changed. "
         + `Over ${many} scenes mean IoU is ${area(all)}, against ${area("32")} from the deepest alone.` },
     { label: "FCN: 32s, 16s, 8s", values: [32, 16, 8].map((fcn) => ({ view: "fcn", fcn })),
       note: ({ fcn }) => "The same sum inside a network that was trained with it. "
-        + `Boundary F1 of FCN-${fcn}s over ${many} scenes: ${fixed(nets[`FCN${fcn}s`][1], 2)}. `
+        + `Boundary F of FCN-${fcn}s over ${many} scenes: ${fixed(nets[`FCN${fcn}s`][1], 2)}. `
         + (fcn > 8 ? `Press again to add stride ${fcn / 2}.` : "Press again for stride 32 alone.") },
   ];
 }
@@ -348,7 +348,7 @@ function buildControls(figure) {
   const layers = element("fieldset", { class: "segcore-choice layers" }, element("legend", { text: "Layer strides, one or more" }),
     element("div", { class: "segcore-options" }, ...inputs.map((input, k) =>
       pointsAt(figure, element("label", {}, input, element("span", { text: String(STRIDES[k]) })), STRIDES[k]))));
-  const numbers = ["Mean IoU", "Boundary F1", "Edge off by"].map((label) => {
+  const numbers = ["Mean IoU", "Boundary F", "Edge off by"].map((label) => {
     const value = element("strong", {});
     return { value, node: element("div", { class: "number" }, element("span", { class: "segcore-label", text: label }), value) };
   });

@@ -12,6 +12,7 @@ import { overlaps } from "./kit/scores.js";
 // alpha of each pixel, 0 to 255.
 
 const LINEAR = Float64Array.from({ length: 256 }, (_, v) => (v / 255 > 0.04045 ? ((v / 255 + 0.055) / 1.055) ** 2.4 : v / 255 / 12.92));
+const SAFE = 0.9999; // of a margin, so that no rounding lets a pixel keep what it has lost
 const TO_XYZ = [
   [0.412453 / 0.95047, 0.35758 / 0.95047, 0.180423 / 0.95047],
   [0.212671, 0.71516, 0.072169],
@@ -50,18 +51,37 @@ function roundEven(value) {
   return value - low === 0.5 ? low + (low % 2) : Math.round(value);
 }
 
-// Everything that the rounds need. `labels` are at first the tiles, `centres` their means: colour, y, x.
+// Everything that the rounds need. `labels` are at first the tiles, `centres` their means: colour, y, x; `sums` and `counts` are
+// those of each centre's pixels. `margins` say for each pixel by how much its centre has won, at least.
 export function startSlic(lab, { height, width, count, compactness }) {
   const { rows, columns } = gridFor(height, width, count);
   const [tops, lefts] = [cuts(height, rows), cuts(width, columns)];
   const side = Math.sqrt((height * width) / (rows * columns));
   const run = { lab, height, width, rows, columns, tops, lefts, side, compactness, round: 0 };
   run.labels = new Uint16Array(height * width);
+  run.margins = new Float32Array(height * width).fill(-1);
+  [run.sums, run.counts] = [new Float64Array(5 * rows * columns), new Float64Array(rows * columns)];
   eachTile(run, (tile, [top, bottom, left, right]) => {
-    for (let y = top; y < bottom; y++) run.labels.fill(tile, y * width + left, y * width + right);
+    for (let y = top; y < bottom; y++) {
+      for (let x = left, n = y * width + left; x < right; x++, n++) {
+        run.labels[n] = tile;
+        tally(run, lab, n, y, x, tile, 1);
+      }
+    }
   });
-  run.centres = moved(run, new Float64Array(5 * rows * columns));
+  run.centres = moved(run, run.sums);
   return run;
+}
+
+// A pixel joins a centre's sums, or leaves them.
+function tally({ sums, counts }, lab, n, y, x, centre, sign) {
+  const at = 5 * centre;
+  counts[centre] += sign;
+  sums[at] += sign * lab[3 * n];
+  sums[at + 1] += sign * lab[3 * n + 1];
+  sums[at + 2] += sign * lab[3 * n + 2];
+  sums[at + 3] += sign * y;
+  sums[at + 4] += sign * x;
 }
 
 // Where an axis is cut into nearly equal parts.
@@ -74,29 +94,31 @@ function eachTile({ rows, columns, tops, lefts }, visit) {
 }
 
 // Each centre at the mean of its pixels; one that has none stays.
-function moved({ lab, labels, height, width }, centres) {
-  const sums = new Float64Array(centres.length);
-  const counts = new Float64Array(centres.length / 5);
-  for (let y = 0, n = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, n++) {
-      const at = 5 * labels[n];
-      counts[labels[n]] += 1;
-      sums[at] += lab[3 * n];
-      sums[at + 1] += lab[3 * n + 1];
-      sums[at + 2] += lab[3 * n + 2];
-      sums[at + 3] += y;
-      sums[at + 4] += x;
-    }
+function moved({ sums, counts }, centres) {
+  const means = new Float64Array(centres);
+  for (let k = 0; k < counts.length; k++) if (counts[k]) for (let n = 5 * k; n < 5 * k + 5; n++) means[n] = sums[n] / counts[k];
+  return means;
+}
+
+// How far each centre has moved, in the distance that the pixels measure by.
+function shifts(before, after, weight) {
+  const far = new Float64Array(before.length / 5);
+  for (let k = 0; k < far.length; k++) {
+    const apart = (n) => (after[5 * k + n] - before[5 * k + n]) ** 2;
+    far[k] = Math.sqrt(apart(0) + apart(1) + apart(2) + weight * (apart(3) + apart(4)));
   }
-  return sums.map((sum, n) => (counts[Math.floor(n / 5)] ? sum / counts[Math.floor(n / 5)] : centres[n]));
+  return far;
 }
 
 // One round: the centres move, which they need not before the first, and every pixel chooses the nearest of nine.
 export function nextRound(run) {
   const centres = run.round ? moved(run, run.centres) : run.centres;
-  const labels = new Uint16Array(run.labels.length);
-  eachTile(run, (_, bounds, r, c) => choose({ ...run, centres, labels }, bounds, around(run, r, c)));
-  return { ...run, centres, labels, round: run.round + 1 };
+  const far = shifts(run.centres, centres, (run.compactness / run.side) ** 2);
+  const next = { ...run, centres, labels: run.labels.slice(), margins: run.margins.slice(), sums: run.sums.slice(),
+    counts: run.counts.slice(), round: run.round + 1 };
+  const room = { mine: new Float64Array(45), apart: new Float64Array(9), far };
+  eachTile(run, (_, bounds, r, c) => choose(next, bounds, around(run, r, c), room));
+  return next;
 }
 
 // The tile and its neighbours.
@@ -108,34 +130,47 @@ function around({ rows, columns }, r, c) {
   return near;
 }
 
-// The pixels of a tile choose. The tile's own centre is tried first: most others are then too far in place alone.
-function choose({ lab, width, side, compactness, centres, labels }, [top, bottom, left, right], near) {
+// The pixels of a tile choose, all but those whose centre has won by more than centres have moved since: they keep it.
+// The tile's own centre is tried first: most others are then too far in place alone.
+function choose(run, [top, bottom, left, right], near, { mine, apart, far }) {
+  const { lab, width, side, compactness, centres, labels, margins } = run;
   const weight = (compactness / side) ** 2; // of a squared distance in pixels beside one in colour
   const count = near.length;
-  const mine = Float64Array.from(near.flatMap((k) => [...centres.subarray(5 * k, 5 * k + 5)]));
-  const apart = new Float64Array(count);
+  let most = 0;
+  for (let k = 0; k < count; k++) {
+    most = Math.max(most, far[near[k]]);
+    for (let j = 0; j < 5; j++) mine[5 * k + j] = centres[5 * near[k] + j];
+  }
   for (let y = top; y < bottom; y++) {
     for (let k = 0; k < count; k++) apart[k] = weight * (y - mine[5 * k + 3]) ** 2;
     for (let x = left, n = y * width + left; x < right; x++, n++) {
+      const margin = margins[n] - most - far[labels[n]];
+      margins[n] = margin;
+      if (margin > 0) continue;
       const l = lab[3 * n];
       const a = lab[3 * n + 1];
       const b = lab[3 * n + 2];
       let least = Infinity;
+      let second = Infinity;
       let best = 0;
       for (let k = 0, at = 0; k < count; k++, at += 5) {
         const dx = x - mine[at + 4];
         const place = weight * dx * dx + apart[k];
-        if (place > least) continue;
+        if (place > second) continue;
         const dl = l - mine[at];
         const da = a - mine[at + 1];
         const db = b - mine[at + 2];
         const distance = dl * dl + da * da + db * db + place;
         if (distance < least || (distance === least && near[k] < near[best])) {
+          second = least;
           least = distance;
           best = k;
-        }
+        } else if (distance < second) second = distance;
       }
-      labels[n] = near[best];
+      margins[n] = SAFE * (Math.sqrt(second) - Math.sqrt(least));
+      if (near[best] === labels[n]) continue;
+      tally(run, lab, n, y, x, labels[n], -1);
+      tally(run, lab, n, y, x, (labels[n] = near[best]), 1);
     }
   }
 }
@@ -170,36 +205,54 @@ function numbered(labels) {
   return { parts, count };
 }
 
-// Pairs of parts that share a side of a pixel, both ways, each once, in order.
+// Pairs of parts that share a side of a pixel, both ways, each once, in order: ones and others.
 function neighbours(parts, count, { width }) {
   const codes = new Set();
-  const meet = (a, b) => codes.add(Math.min(a, b) * count + Math.max(a, b));
+  const meet = (a, b) => codes.add(a * count + b).add(b * count + a);
+  let [beside, over] = [0, 0]; // the pair before, which the next pixel of an outline has again
   for (let n = 0, x = 0; n < parts.length; n++, x = x + 1 < width ? x + 1 : 0) {
-    if (x > 0 && parts[n] !== parts[n - 1]) meet(parts[n], parts[n - 1]);
-    if (n >= width && parts[n] !== parts[n - width]) meet(parts[n], parts[n - width]);
+    const part = parts[n];
+    if (x > 0 && part !== parts[n - 1]) meet(part, parts[n - 1]);
+    if (n < width || part === parts[n - width]) continue;
+    if (part !== beside || parts[n - width] !== over) meet(part, parts[n - width]);
+    [beside, over] = [part, parts[n - width]];
   }
-  const pairs = [...codes].map((code) => [Math.floor(code / count), code % count]);
-  return [...pairs, ...pairs.map(([a, b]) => [b, a])].sort(([a, b], [c, d]) => a - c || b - d);
+  const sorted = Float64Array.from(codes).sort();
+  const ones = Int32Array.from(sorted, (code) => Math.floor(code / count));
+  return [ones, Int32Array.from(sorted, (code, n) => code - ones[n] * count)];
 }
 
 // Split labels into parts that hang together; each part smaller than `smallest` joins the neighbour most like it in colour.
 export function connect({ lab, labels, width }, smallest) {
   const { parts, count } = partsOf(labels, { width });
   let [sizes, sums] = totals(lab, 3, parts, count);
-  let pairs = neighbours(parts, count, { width });
-  let merged = Int32Array.from({ length: count }, (_, n) => n);
-  while (pairs.length && sizes.some((size) => size < smallest)) {
-    const group = joined(sizes, sums, pairs, smallest);
-    const gather = (values, each) => {
-      const found = new Float64Array(each * group.count);
-      values.forEach((value, n) => (found[each * group.parts[Math.floor(n / each)] + (n % each)] += value));
-      return found;
-    };
-    [sizes, sums] = [gather(sizes, 1), gather(sums, 3)];
-    merged = merged.map((part) => group.parts[part]);
-    pairs = pairs.map((pair) => pair.map((part) => group.parts[part])).filter(([a, b]) => a !== b);
+  let [ones, others] = neighbours(parts, count, { width });
+  const merged = Int32Array.from({ length: count }, (_, n) => n);
+  while (ones.length && sizes.some((size) => size < smallest)) {
+    const group = joined(sizes, sums, [ones, others], smallest);
+    const [groupSizes, groupSums] = [new Float64Array(group.count), new Float64Array(3 * group.count)];
+    group.parts.forEach((to, from) => {
+      groupSizes[to] += sizes[from];
+      for (let k = 0; k < 3; k++) groupSums[3 * to + k] += sums[3 * from + k];
+    });
+    [sizes, sums] = [groupSizes, groupSums];
+    for (let n = 0; n < count; n++) merged[n] = group.parts[merged[n]];
+    [ones, others] = apart(ones, others, group.parts);
   }
-  return renumbered(parts.map((part) => merged[part]));
+  for (let n = 0; n < parts.length; n++) parts[n] = merged[parts[n]];
+  return renumbered(parts);
+}
+
+// The pairs that are still two.
+function apart(ones, others, group) {
+  let left = 0;
+  for (let n = 0; n < ones.length; n++) {
+    const [one, other] = [group[ones[n]], group[others[n]]];
+    if (one === other) continue;
+    ones[left] = one;
+    others[left++] = other;
+  }
+  return [ones.subarray(0, left), others.subarray(0, left)];
 }
 
 function renumbered(labels) {
@@ -208,10 +261,11 @@ function renumbered(labels) {
 }
 
 // Groups of parts after each small one has joined the neighbour most like it.
-function joined(sizes, sums, pairs, smallest) {
+function joined(sizes, sums, [ones, others], smallest) {
   const choice = Int32Array.from(sizes, (_, n) => n);
   const least = new Float64Array(sizes.length).fill(Infinity);
-  for (const [one, other] of pairs) {
+  for (let n = 0; n < ones.length; n++) {
+    const [one, other] = [ones[n], others[n]];
     if (sizes[one] >= smallest) continue;
     let unlike = 0;
     for (let k = 0; k < 3; k++) unlike += (sums[3 * one + k] / sizes[one] - sums[3 * other + k] / sizes[other]) ** 2;

@@ -10,9 +10,17 @@ import { unpackBytes } from "./pictures.js";
 
 // --- In the worker ---
 
-// Numbers of a kind that begin at a byte.
+const bytesOf = (kind, count) => (kind === "int6" ? 3 * Math.ceil(count / 4) : count * { int8: 1, float16: 2, float32: 4 }[kind]);
+
+// Numbers of a kind that begin at a byte; of six bits there are four in three bytes.
 function floatsAt(bytes, at, count, kind) {
-  const whole = bytes.buffer.slice(bytes.byteOffset + at, bytes.byteOffset + at + count * { int8: 1, float16: 2, float32: 4 }[kind]);
+  if (kind === "int6") {
+    return Float32Array.from({ length: count }, (_, n) => {
+      const from = at + 3 * (n >> 2);
+      return (((bytes[from] << 16) | (bytes[from + 1] << 8) | bytes[from + 2]) >> (18 - 6 * (n & 3)) & 63) - 32;
+    });
+  }
+  const whole = bytes.buffer.slice(bytes.byteOffset + at, bytes.byteOffset + at + bytesOf(kind, count));
   if (kind === "int8") return Float32Array.from(new Int8Array(whole));
   if (kind === "float32") return new Float32Array(whole);
   return Float32Array.from(new Uint16Array(whole), (half) => {
@@ -213,6 +221,17 @@ function resampled({ floats }, step, [source], target) {
   }
 }
 
+// Each value, or a share of it, into every cell that lies over it.
+function nearest({ floats }, step, [source], target) {
+  let to = target.at;
+  for (let c = 0; c < target.channels; c += 1) {
+    for (let y = 0; y < target.height; y += 1) {
+      const row = source.at + (c * source.height + Math.floor((y * source.height) / target.height)) * source.width;
+      for (let x = 0; x < target.width; x += 1, to += 1) floats[to] = (step.share ?? 1) * floats[row + Math.floor((x * source.width) / target.width)];
+    }
+  }
+}
+
 function softmax({ floats }, step, [source], target) {
   const plane = source.height * source.width;
   for (let n = 0; n < plane; n += 1) {
@@ -225,25 +244,30 @@ function softmax({ floats }, step, [source], target) {
 
 const lengthOf = ({ channels, height, width }) => channels * height * width;
 
-// One step: reads its maps and fills another.
+// One step: reads its maps and fills another. Of a sum, or of maps laid side by side, those in `step.zero` count as zeros.
 function operate(network, step, sources, target) {
   const { floats } = network;
   const [op, length] = [step.op, lengthOf(target)];
+  const kept = (n) => Number(!step.zero?.includes(n));
   if (op === "conv") convolution(network, step, sources, target);
   else if (op === "transposed") (step.border ? spread : transposed)(network, step, sources, target);
   else if (op === "max_pool") maxPool(network, step, sources, target);
   else if (op === "unpool") unpool(network, step, sources, target);
   else if (op === "resize" || op === "average") resampled(network, step, sources, target);
+  else if (op === "nearest") nearest(network, step, sources, target);
   else if (op === "softmax") softmax(network, step, sources, target);
   else if (op === "pad") placed(floats, sources[0], target, step.top, step.left, step.mode === "replicate");
   else if (op === "relu") for (let n = 0; n < length; n += 1) floats[target.at + n] = Math.max(0, floats[sources[0].at + n]);
-  else if (op === "add") for (let n = 0; n < length; n += 1) floats[target.at + n] = floats[sources[0].at + n] + floats[sources[1].at + n];
-  else if (op === "concatenate") {
+  else if (op === "add") {
+    const [a, b] = [kept(0), kept(1)];
+    for (let n = 0; n < length; n += 1) floats[target.at + n] = a * floats[sources[0].at + n] + b * floats[sources[1].at + n];
+  } else if (op === "concatenate") {
     let to = target.at;
-    for (const source of sources) {
-      floats.copyWithin(to, source.at, source.at + lengthOf(source));
+    sources.forEach((source, n) => {
+      if (kept(n)) floats.copyWithin(to, source.at, source.at + lengthOf(source));
+      else floats.fill(0, to, to + lengthOf(source));
       to += lengthOf(source);
-    }
+    });
   } else throw new Error(`expected a step that this page can do, got "${op}"; build the page again`);
 }
 
@@ -255,8 +279,16 @@ function borderOf(step, source) {
   return small ? out.map((size, axis) => size + step.dilation[axis] * (step.kernel[axis] - 1)) : null;
 }
 
-// A described network, ready to run: its maps, what they hold, and `run(image)`, which gives the outputs by name.
-function prepare(described, bytes, kernels) {
+// Weights that a file holds too few of belong to another network.
+function assertWeights(steps, bytes, kind) {
+  const ends = steps.flatMap((step) => [step.weight + bytesOf(kind, step.shape[0] * step.each), step.bias + 4 * step.shape[0]]);
+  const needed = Math.max(0, ...ends);
+  if (needed > bytes.length) throw new Error(`expected ${needed} bytes of weights or more, got ${bytes.length}: they do not belong to these steps`);
+}
+
+// A described network, ready to run: its maps, what they hold, and `run(image)`, which gives the outputs by name. `edits`
+// change steps by their name: { cat: { zero: [0] }, "aspp.convs.1.0": { dilation: [2, 2], padding: [2, 2] } }.
+export function prepare(described, bytes, kernels, edits = {}) {
   const ROOM = 64; // floats behind a map that the kernel may read, four columns at a time
   let count = 0;
   const reserve = (length) => {
@@ -265,7 +297,7 @@ function prepare(described, bytes, kernels) {
     return at;
   };
   const map = ([channels, height, width]) => ({ channels, height, width, at: reserve(channels * height * width) });
-  const steps = described.steps.map((step) => ({ ...step }));
+  const steps = described.steps.map((step) => ({ ...step, ...edits[step.name] }));
   const maps = [described.image, ...steps.map((step) => step.shape)].map(map);
   const weighted = steps.filter((step) => "weight" in step);
   for (const step of weighted) {
@@ -275,6 +307,7 @@ function prepare(described, bytes, kernels) {
     const size = borderOf(step, source);
     if (size) step.border = { height: size[0], width: size[1], at: reserve(source.channels * size[0] * size[1]) };
   }
+  assertWeights(weighted, bytes, described.kind);
   const { floats, convolve, kernel } = machine(count, kernels);
   const network = { maps, steps, floats, convolve, kernel, run };
   for (const step of weighted) {
@@ -295,72 +328,156 @@ function prepare(described, bytes, kernels) {
   return network;
 }
 
-// The answer of all networks to an image: their outputs, and the milliseconds that each took.
-function answerOf(networks, image) {
-  const [outputs, times] = [{}, {}];
-  for (const [name, network] of networks) {
-    const begin = performance.now();
-    Object.assign(outputs, network.run(image));
-    times[name] = performance.now() - begin;
-  }
-  return { outputs, times };
+// The taps of a step's kernel along one axis that reach a unit of its output: [tap, the unit that it reads].
+function tapsAt(step, axis, at, size) {
+  const taps = Array.from({ length: step.kernel[axis] }, (_, tap) => tap);
+  const [stride, padding, dilation] = [step.stride[axis], step.padding[axis], step.dilation[axis]];
+  if (step.op !== "transposed") return taps.map((tap) => [tap, at * stride - padding + tap * dilation]);
+  return taps.map((tap) => [tap, (at + padding - tap * dilation) / stride]).filter(([, n]) => Number.isInteger(n) && n >= 0 && n < size).reverse();
 }
 
-// What the worker does: prepares what comes first, then answers each image.
-function serve() {
-  let networks = null;
+// How one number of a weighted step came about: of the input channel `input` what lies in the window, null where that is
+// padding, and the weights; of all channels what their products add up to.
+function convolvedOf({ floats, maps, steps }, number, channel, [x, y], input) {
+  const [step, target] = [steps[number - 1], maps[number]];
+  const source = maps[step.from[0]];
+  const [each, taps] = [source.channels / step.groups, step.kernel[0] * step.kernel[1]];
+  const first = Math.floor((channel * step.groups) / target.channels) * each; // of the channels that this group reads
+  const turned = step.op === "transposed" && step.border; // its filters lie turned around
+  const [rows, columns] = [tapsAt(step, 0, y, source.height), tapsAt(step, 1, x, source.width)];
+  const inside = (row, column) => row >= 0 && row < source.height && column >= 0 && column < source.width;
+  const grid = (read) => rows.map(([i, row]) => columns.map(([j, column]) => read(i * step.kernel[1] + j, row, column)));
+  const values = (c) => grid((_, row, column) => (inside(row, column) ? floats[source.at + ((first + c) * source.height + row) * source.width + column] : null));
+  const weights = (c) => grid((tap) => floats[step.weightAt + channel * step.each + c * taps + (turned ? taps - 1 - tap : tap)]);
+  const sums = Array.from({ length: each }, (_, c) => {
+    const [read, by] = [values(c).flat(), weights(c).flat()];
+    return read.reduce((sum, value, n) => sum + (value ?? 0) * by[n], 0);
+  });
+  const places = grid((_, row, column) => [column, row]).flat();
+  return { values: values(input), weights: weights(input), sums, bias: floats[step.biasAt + channel], relu: step.relu, first, places };
+}
+
+// The same of any other step: what it reads, with its weights where it adds.
+function madeOf(network, number, channel, [x, y], input) {
+  const { floats, maps, steps } = network;
+  const [step, target] = [steps[number - 1], maps[number]];
+  const value = floats[target.at + (channel * target.height + y) * target.width + x];
+  if ("weight" in step) return { value, ...convolvedOf(network, number, channel, [x, y], input) };
+  const sources = step.from.map((each) => maps[each]);
+  const read = ({ at, height, width }, c, row, column) =>
+    (row >= 0 && row < height && column >= 0 && column < width ? floats[at + (c * height + row) * width + column] : null);
+  const [source] = sources;
+  if (step.op === "max_pool") {
+    const [rows, columns] = [tapsAt(step, 0, y, source.height), tapsAt(step, 1, x, source.width)];
+    return { value, values: rows.map(([, row]) => columns.map(([, column]) => read(source, channel, row, column))) };
+  }
+  if (step.op === "resize" || step.op === "average") {
+    const [rows, columns] = [step.readers[0][y], step.readers[1][x]];
+    const grid = (cell) => rows.map((row) => columns.map((column) => cell(row, column)));
+    const [values, weights] = [grid(([row], [column]) => read(source, channel, row, column)), grid(([, down], [, across]) => down * across)];
+    return { value, values, weights, sums: [value], bias: 0 };
+  }
+  if (step.op === "add") {
+    const weights = sources.map((_, n) => Number(!step.zero?.includes(n)));
+    return { value, values: [sources.map((each) => read(each, channel, y, x))], weights: [weights], sums: [value], bias: 0 };
+  }
+  return { value }; // carried over as it is
+}
+
+// What a reader asks to see of a network that has just run: one channel of a map, and how one of its numbers came about.
+export function insideOf(network, { map, channel, unit, input }) {
+  const { at, height, width } = network.maps[map];
+  const values = network.floats.slice(at + channel * height * width, at + (channel + 1) * height * width);
+  return { values, height, width, made: unit ? madeOf(network, map, channel, unit, input) : null };
+}
+
+// The answer of all networks to an image, or to the last one: their outputs, the milliseconds that each took, and what the
+// reader asks to see of one. `held` keeps what is ready; of each network as it was edited last.
+function answerOf(held, given, { image, edits = {}, inside = null }) {
+  held.image = image ?? held.image;
+  for (const [name, ...parts] of given) {
+    const asked = JSON.stringify(edits[name] ?? {});
+    const changed = held[name]?.asked !== asked;
+    if (changed) held[name] = { asked, network: prepare(...parts, edits[name]) };
+    if (!image && !changed) continue;
+    const begin = performance.now();
+    Object.assign(held[name], { outputs: held[name].network.run(held.image), time: performance.now() - begin });
+  }
+  const of = (what) => given.map(([name]) => [name, held[name][what]]);
+  return { outputs: Object.assign({}, ...of("outputs").map(([, each]) => each)), times: Object.fromEntries(of("time")),
+    inside: inside && { ...insideOf(held[inside.network].network, inside), asked: inside } };
+}
+
+// What the worker does: keeps the descriptions that come first, then answers each image by the function of that name.
+function serve(answer) {
+  let [given, held] = [null, {}];
   self.onmessage = ({ data }) => {
-    if (!networks) {
-      networks = data.map(([name, ...given]) => [name, prepare(...given)]);
+    if (!given) {
+      given = data;
       return;
     }
-    const answer = answerOf(networks, data);
-    self.postMessage(answer, Object.values(answer.outputs).map((each) => each.buffer));
+    try {
+      self.postMessage(answer(held, given, data));
+    } catch (error) {
+      self.postMessage({ error: error.message });
+    }
   };
 }
 
 // --- In the page ---
 
-const WORKERS = [floatsAt, convolveTwin, machine, placed, convolved, convolution, spread, transposed, maxPool, unpool, readers, resampled, softmax, operate, borderOf, prepare, answerOf];
+const WORKERS = [floatsAt, convolveTwin, machine, placed, convolved, convolution, spread, transposed, maxPool, unpool, nearest, readers, resampled, softmax, operate,
+  borderOf, assertWeights, prepare, tapsAt, convolvedOf, madeOf, insideOf];
 
-export const loadNetwork = (described, plain = false) =>
-  prepare(described, unpackBytes(described.weights), plain ? null : unpackBytes(KERNELS));
+export const loadNetwork = (described, plain = false, edits = {}) =>
+  prepare(described, unpackBytes(described.weights), plain ? null : unpackBytes(KERNELS), edits);
 
-// Runs networks, given by name, beside the page. `ask(image, about)` is answered by `answered({ outputs, times }, about)`; of
-// images that are asked while it computes, only the last is looked at. Where no worker may be made, the page computes by
-// itself, between two frames.
-export function networkWorker(described, answered) {
+// Runs networks, given by name, beside the page. `ask(image, about, { edits, inside })` is answered by
+// `answered({ outputs, times, inside }, about)`; of what is asked while it computes, only the last is looked at. What cannot
+// be run is said by `failed(words)`. Where no worker may be made, the page computes by itself, between two frames. What does
+// more with the networks than to run them brings its `functions`, by name, of which one gives the `answer`.
+export function networkWorker(described, answered, failed, { functions = {}, answer = "answerOf" } = {}) {
   const given = Object.entries(described).map(([name, each]) => [name, each, unpackBytes(each.weights), unpackBytes(KERNELS)]);
-  let [now, waiting, stopped] = [null, null, false];
-  const worker = openWorker(given, (answer) => {
+  let [now, waiting, stopped, last] = [null, null, false, null];
+  const worker = openWorker(given, { bytesOf, lengthOf, answerOf, ...functions }, answer, (found) => {
     const { about } = now;
     now = null;
     if (stopped) return;
-    answered(answer, about);
-    if (waiting) ask(waiting.image, waiting.about);
+    if (found.error) failed(found.error);
+    else answered(found, about);
+    if (waiting) ask(waiting.image, waiting.about, waiting.more);
   });
-  function ask(image, about) {
+  function ask(image, about, more = {}) {
     if (now) {
-      waiting = { image, about };
+      waiting = { image, about, more };
       return;
     }
     [now, waiting] = [{ about }, null];
-    worker.post(image);
+    worker.post({ image: image === last ? null : image, ...more });
+    last = image;
   }
   return { ask, inWorker: worker.inWorker, stop: () => { stopped = true; worker.stop(); } };
 }
 
-function openWorker(given, finished) {
+function openWorker(given, functions, answer, finished) {
   try {
-    const text = `const lengthOf = ${lengthOf};\n${WORKERS.map(String).join("\n")}\n(${serve})();`;
+    const named = Object.entries(functions).map(([name, each]) => `const ${name} = ${each};`);
+    const text = `${[...WORKERS, ...named].join("\n")}\n(${serve})(${answer});`;
     const address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
     const worker = new Worker(address);
     URL.revokeObjectURL(address);
     worker.onmessage = ({ data }) => finished(data);
     worker.postMessage(given);
-    return { inWorker: true, post: (image) => worker.postMessage(image), stop: () => worker.terminate() };
+    return { inWorker: true, post: (asked) => worker.postMessage(asked), stop: () => worker.terminate() };
   } catch {
-    const networks = given.map(([name, ...each]) => [name, prepare(...each)]);
-    return { inWorker: false, post: (image) => setTimeout(() => finished(answerOf(networks, image))), stop: () => {} };
+    const held = {};
+    const answerNow = (asked) => {
+      try {
+        return functions[answer](held, given, asked);
+      } catch (error) {
+        return { error: error.message };
+      }
+    };
+    return { inWorker: false, post: (asked) => setTimeout(() => finished(answerNow(asked))), stop: () => {} };
   }
 }

@@ -67,12 +67,13 @@ export function edgePath(pen, labels, width, unit, frame = null) {
     pen.lineTo(x2 * unit, y2 * unit);
   };
   pen.beginPath();
-  for (let n = 0; n < labels.length; n++) {
-    const [y, x] = [Math.floor(n / width), n % width];
-    if (x + 1 < width ? labels[n] !== labels[n + 1] : frame?.(labels[n])) line(x + 1, y, x + 1, y + 1);
-    if (y + 1 < height ? labels[n] !== labels[n + width] : frame?.(labels[n])) line(x, y + 1, x + 1, y + 1);
-    if (frame && x === 0 && frame(labels[n])) line(0, y, 0, y + 1);
-    if (frame && y === 0 && frame(labels[n])) line(x, 0, x + 1, 0);
+  for (let y = 0, n = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, n++) {
+      if (x + 1 < width ? labels[n] !== labels[n + 1] : frame?.(labels[n])) line(x + 1, y, x + 1, y + 1);
+      if (y + 1 < height ? labels[n] !== labels[n + width] : frame?.(labels[n])) line(x, y + 1, x + 1, y + 1);
+      if (frame && x === 0 && frame(labels[n])) line(0, y, 0, y + 1);
+      if (frame && y === 0 && frame(labels[n])) line(x, 0, x + 1, 0);
+    }
   }
 }
 

@@ -7,6 +7,9 @@ export function arrowOf(event) {
   return event.ctrlKey || event.altKey || event.metaKey ? null : (STEPS[event.key] ?? null);
 }
 
+// How much larger a node is drawn than it is laid out, as on a slide: an event says where it is drawn.
+export const zoomOf = (node) => node.currentCSSZoom ?? 1;
+
 // Dragging on `node`. `start(event)` gives what is dragged, or null; `move(grip, event, {dx, dy})` follows the hand, with
 // the way since the start in CSS pixels; `end(grip, event, moved)` lets go. A finger that moves up or down on something
 // with `touch-action: pan-y` scrolls the page, and the browser takes the drag away: that ends it too.
@@ -22,7 +25,7 @@ export function draggable(node, { start, move, end = () => {}, slack = 0 }) {
   });
   node.addEventListener("pointermove", (event) => {
     if (drag?.id !== event.pointerId) return;
-    const [dx, dy] = [event.clientX - drag.x, event.clientY - drag.y];
+    const [dx, dy] = [event.clientX - drag.x, event.clientY - drag.y].map((way) => way / zoomOf(node));
     if (!drag.moved && Math.hypot(dx, dy) < slack) return;
     drag.moved = true;
     move(drag.grip, event, { dx, dy });
@@ -41,7 +44,7 @@ export function draggable(node, { start, move, end = () => {}, slack = 0 }) {
 // Where an event lies in an element, in its CSS pixels, or in parts of `unit` pixels.
 export function pointIn(node, event, unit = 1) {
   const frame = node.getBoundingClientRect();
-  return [(event.clientX - frame.left) / unit, (event.clientY - frame.top) / unit];
+  return [event.clientX - frame.left, event.clientY - frame.top].map((way) => way / zoomOf(node) / unit);
 }
 
 // Arrow keys on a node: `move([right, down], event)`, five steps with Shift unless `fast` says otherwise.

@@ -73,7 +73,12 @@ export function boundaryF1(prediction, truth, { height, width, count, tolerance 
 
 // How many pixels each segment shares with each region of the truth: a row for each segment.
 export function overlaps(labels, truth) {
-  const [segments, regions] = [labels, truth].map((map) => map.reduce((most, label) => Math.max(most, label), 0) + 1);
+  const counted = (map) => {
+    let most = 0;
+    for (let n = 0; n < map.length; n++) if (map[n] > most) most = map[n];
+    return most + 1;
+  };
+  const [segments, regions] = [counted(labels), counted(truth)];
   const shared = new Uint32Array(segments * regions);
   for (let n = 0; n < labels.length; n++) shared[labels[n] * regions + truth[n]] += 1;
   return Array.from({ length: segments }, (_, label) => shared.subarray(label * regions, (label + 1) * regions));

@@ -8,99 +8,74 @@ import json
 import subprocess
 import sys
 
-import nbformat
 import pytest
+from grading import IDS, NAMES, RIGHT, lab, save
 
 from segcore.__main__ import main
-from segcore.checks import exercises
-from segcore.checks import grade as marks
+from segcore.grading.results import Sheet
 
-IDS = [each.id for each in exercises(13)]
-NAMES = {each.id: each.name for each in exercises(13)}
-IMPORTS = "import torch\nfrom segcore.checks import check, exercise, progress"
-# Right solutions as short cells; 13.4 and 13.5 lean on the course's own functions.
-RIGHT = {each: f"def {NAMES[each]}(*args):\n    return exercise('{each}').reference(*args)" for each in IDS}
-
-
-def stub(each):
-    return (
-        f'def {NAMES[each]}(*args):\n    """Do it."""\n    # YOUR CODE HERE\n    raise NotImplementedError()'
-    )
-
-
-def notebook(path, cells, slug="13_roi_align", checks=True):
-    """A lab with these solutions (id: cell); the other exercises are stubs."""
-    made = nbformat.v4.new_notebook()
-    made.metadata["course"] = {"slug": slug} if slug else {}
-    sources = [IMPORTS]
-    for each in IDS:
-        sources.append(cells.get(each, stub(each)))
-        if checks:
-            sources.append(f'{NAMES[each]} = check("{each}", {NAMES[each]})')
-    made.cells = [nbformat.v4.new_code_cell(source) for source in [*sources, *cells.get("end", [])]]
-    made.cells.insert(0, nbformat.v4.new_markdown_cell("# A lab"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(made, path)
-    return path
-
-
-def wrong(each, name):
-    """A cell with a known mistake."""
-    return (
-        f"def {NAMES[each]}(*args):\n"
-        f"    return next(m.function for m in exercise('{each}').mistakes if m.name == {name!r})(*args)"
-    )
+EXCHANGED = RIGHT["13.2"].replace("(1 - (u - column).abs())", "((u - column).abs())")
+EXCHANGED = EXCHANGED.replace("(1 - (v - row).abs())", "((v - row).abs())").replace(
+    "result = 0", "result = 0  # mine"
+)
 
 
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory):
     """Six notebooks, each run once; text, JSON and CSV of one command over their folder."""
     root = tmp_path_factory.mktemp("submitted")
-    notebook(root / "ann" / "lab.ipynb", {})
-    notebook(root / "bob" / "lab.ipynb", RIGHT)
+    lab(root / "ann" / "lab.ipynb", {})
+    lab(root / "bob" / "lab.ipynb", RIGHT)
     some = {
         **RIGHT,
-        "13.2": wrong("13.2", "half pixel forgotten") + f"\ncheck('13.2', {NAMES['13.2']}, hint=3)",
+        "13.2": RIGHT["13.2"].replace("(points - 0.5)", "points")
+        + f"\ncheck('13.2', {NAMES['13.2']}, hint=3)",
         # right only where bilinear_sample stands for the course's function again
-        "13.3": "def roi_align_box(*args):\n"
-        "    assert bilinear_sample(torch.ones(1, 3, 3), torch.tensor([[0.5, 0.5]])).item() == 1\n"
-        "    assert bilinear_sample(torch.arange(9.).reshape(1, 3, 3), torch.full((1, 2), 0.5)).item() == 0\n"
-        "    return exercise('13.3').reference(*args)",
+        "13.3": RIGHT["13.3"].replace(
+            "    return w_y @",
+            "    assert bilinear_sample(torch.ones(1, 3, 3), torch.tensor([[0.5, 0.5]])).item() == 1\n"
+            "    assert bilinear_sample(torch.arange(9.).reshape(1, 3, 3), torch.full((1, 2), 0.5)) == 0\n"
+            "    return w_y @",
+        ),
         "13.4": "def roi_align_gradient(*args):\n    return args[0][99]",
         "13.5": "def paste(*args):\n    return args[0] * 3",
     }
-    notebook(root / "cat" / "lab.ipynb", some)
+    lab(root / "cat" / "lab.ipynb", some)
     broken = {
         **RIGHT,
         "13.1": "def quantization_error(boxes, scale:\n    return boxes",
-        "13.2": "assert quantization_error(torch.ones(1, 4), 1.0).shape == (1, 4)\n"
-        + wrong("13.2", "weights exchanged"),
+        "13.2": "assert quantization_error(torch.ones(1, 4), 1.0).shape == (1, 4)\n" + EXCHANGED,
         "13.3": RIGHT["13.3"] + "\nwhile True:\n    print('on and on')",
         "13.5": "import os\nos._exit(3)",
     }
-    notebook(root / "dan" / "lab.ipynb", broken)
+    lab(root / "dan" / "lab.ipynb", broken)
     silent = {**RIGHT, "13.1": RIGHT["13.1"] + "\ncheck_it, check = check, lambda name, function: function"}
-    notebook(root / "eve" / "lab.ipynb", silent)
+    lab(root / "eve" / "lab.ipynb", silent)
     (root / "fay").mkdir()
     (root / "fay" / "lab.ipynb").write_text("{this is no notebook")
-    notebook(root / "fay" / ".ipynb_checkpoints" / "lab-checkpoint.ipynb", {})
-    notebook(root / "gus" / "notes.ipynb", {}, slug="", checks=False)
+    lab(root / "fay" / ".ipynb_checkpoints" / "lab-checkpoint.ipynb", {})
+    lab(root / "gus" / "notes.ipynb", {}, slug="", checks=False)
     before = {path: path.read_bytes() for path in root.rglob("*.ipynb")}
     json_file, csv_file = root / "marks.json", root / "marks.csv"
     out, err = io.StringIO(), io.StringIO()
     stdout, stderr, sys.stdout, sys.stderr = sys.stdout, sys.stderr, out, err
     try:
-        words = ["grade", str(root), str(root / "nobody"), "--timeout", "15"]
-        code = main([*words, "--json", str(json_file), "--csv", str(csv_file), "--strict"])
+        words = ["grade", str(root), str(root / "nobody"), "--timeout", "8", "--results", str(root / "kept")]
+        words += ["--json", str(json_file), "--csv", str(csv_file)]
+        code = main([*words, "--strict"])
+        first = out.getvalue()
+        assert main(words) == 0, "nothing is left to grade: it takes no time and says the same"
+        assert "7 notebooks were graded before" in out.getvalue()[len(first) :]
     finally:
         sys.stdout, sys.stderr = stdout, stderr
     assert code == 1
+    assert json.loads((root / "kept" / "results.json").read_text()) == json.loads(json_file.read_text())
     assert {path: path.read_bytes() for path in root.rglob("*.ipynb")} == before
     data = json.loads(json_file.read_text(encoding="utf-8"))
     sheets = {sheet["path"].split("/")[-2]: sheet for sheet in data["notebooks"]}
     with csv_file.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    return sheets, rows, out.getvalue(), err.getvalue()
+    return sheets, rows, first, err.getvalue()
 
 
 def column(sheet, name):
@@ -144,7 +119,8 @@ def test_cells_that_fail_loop_or_kill_cost_no_more_than_their_exercise(graded):
     assert column(sheet, "state") == ["error", "failed", "passed", "passed", "not reached"]
     assert column(sheet, "reason")[0].startswith("SyntaxError") and "cell [2]" in column(sheet, "reason")[0]
     assert column(sheet, "reason")[1] == "weights exchanged"
-    assert sheet["problem"] == column(sheet, "reason")[4] == "the kernel died in cell [10]"
+    assert sheet["problem"] == column(sheet, "reason")[4]
+    assert sheet["problem"] == "the kernel died in cell [10]: it left with exit code 3"
     assert sheet["points"] == 2
 
 
@@ -184,42 +160,46 @@ def test_the_table_tells_notebooks_apart_and_fits(graded):
 # without a kernel ----------------------------------------------------------------------
 
 
-def test_paths(tmp_path):
-    first = notebook(tmp_path / "a" / "x.ipynb", {})
-    notebook(tmp_path / "a" / ".hidden" / "x.ipynb", {})
-    (tmp_path / "empty").mkdir()
-    found, problems = marks.notebooks([tmp_path / "a", first, tmp_path / "empty", tmp_path / "none"])
-    assert found == [first]
-    assert [problem.split(": ")[1] for problem in problems] == [
-        "no notebook in this folder",
-        "no such file or folder",
-    ]
-
-
 def test_nothing_to_grade(tmp_path, capsys):
     assert main(["grade", str(tmp_path)]) == 2
     assert "no notebook in this folder" in capsys.readouterr().err
 
 
-def test_a_table_that_goes_to_stdout_stands_alone(tmp_path, capsys):
-    (tmp_path / "lab.ipynb").write_text("[]")
+def one_sheet(self, submissions, seeds):
+    """In place of the processes."""
+    yield 0, Sheet(submissions[0].path, problem="a łost one", student="=1+1", key="k")
+
+
+def test_a_table_that_goes_to_stdout_stands_alone(tmp_path, capsys, monkeypatch):
+    save(tmp_path / "lab.ipynb", "x = 1")
+    monkeypatch.setattr("segcore.grading.grader.Grader.grade", one_sheet)
     assert main(["grade", str(tmp_path), "--json", "-"]) == 0
     streams = capsys.readouterr()
     assert json.loads(streams.out)["notebooks"][0]["exercises"] == []
     assert "not graded" in streams.err
     assert main(["grade", str(tmp_path), "--csv", "-"]) == 0
-    assert capsys.readouterr().out.startswith("path,exercise,title,state,")
+    assert capsys.readouterr().out.startswith("path,student,exercise,title,state,")
 
 
-def test_a_result_that_cannot_be_written(tmp_path, capsys):
-    (tmp_path / "lab.ipynb").write_text("[]")
+def test_a_result_that_cannot_be_written(tmp_path, capsys, monkeypatch):
+    save(tmp_path / "lab.ipynb", "x = 1")
+    monkeypatch.setattr("segcore.grading.grader.Grader.grade", one_sheet)
     assert main(["grade", str(tmp_path), "--json", str(tmp_path / "no" / "folder.json")]) == 2
+    streams = capsys.readouterr()
+    assert "cannot be written" in streams.err and "not graded" not in streams.out, "before the grading"
+    assert main(["grade", str(tmp_path), "--json", str(tmp_path)]) == 2
     assert "cannot be written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     "words",
-    [["grade"], ["grade", "x", "--timeout", "-3"], ["grade", "x", "--json", "-", "--csv", "-"], ["mark"]],
+    [
+        ["grade"],
+        ["grade", "x", "--timeout", "-3"],
+        ["grade", "x", "--jobs", "0"],
+        ["grade", "x", "--json", "-", "--csv", "-"],
+        ["mark"],
+    ],
 )
 def test_misuse_is_said(words, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -233,27 +213,6 @@ def test_help(capsys):
     with pytest.raises(SystemExit):
         main(["grade", "--help"])
     assert "--timeout" in capsys.readouterr().out
-
-
-def test_a_forged_or_broken_report_line_is_nothing(tmp_path):
-    report = tmp_path / "report.jsonl"
-    lines = ['{"exercise": "13.1", "state": "splendid"}', "[]", "not json", '{"exercise": "13.2"}', "3"]
-    rungs = ("2", '"4"', "[]", "9", "1")
-    lines += [f'{{"exercise": "13.3", "state": "failed", "rung": {rung}}}' for rung in rungs]
-    report.write_text("\n".join(lines))
-    assert {name: entry["rung"] for name, entry in marks._said(report).items()} == {"13.3": 2}
-
-
-def test_checks_are_found_in_cells_whatever_else_stands_there():
-    cells = [
-        '%time f = check("13.2", f)',
-        "check( '13.4', lambda: 0)",
-        '# f = check("13.5", f)',
-        "(\ng = check('13.1', g)",
-    ]
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
-    assert [each.id for each in marks._wanted(made)] == ["13.1", "13.2", "13.4"]
-    assert next(marks._CHECK.finditer(cells[0]))[1] == "f"
 
 
 def test_progress_of_this_machine(tmp_path, monkeypatch, capsys):

@@ -1,0 +1,1 @@
+"""What can be different in the exercises of each chapter."""
