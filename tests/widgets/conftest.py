@@ -17,7 +17,7 @@ What they give is an `OpenPage`: ``page`` (Playwright's), ``root``, ``call(funct
 
 Functions (``from .kit import ...``), each of an open page:
 
-- ``settle``: fonts are there and two frames have passed; ``unfold``: all ``<details>`` open;
+- ``settle``: fonts are there, two frames have passed and no worker computes; ``unfold``: all ``<details>`` open;
   ``turn(opened, "dark")``: the theme of the open page.
 - ``centre(locator)``, ``tab_to(opened, selector)``, ``touch_drag(opened, start, *points)``,
   ``thumb(opened, x, y)``: how far a thumb scrolls the page.
@@ -30,6 +30,9 @@ Functions (``from .kit import ...``), each of an open page:
 
 With xdist a file stays with one worker (``--dist loadfile``), so that JupyterLab and Firefox start once.
 A test that fails is tried once more (``--reruns 1``), and then alone: the other workers' tests wait.
+
+``SEGCORE_SLOWED=4 pytest tests/widgets`` runs the pages four times as slow and their workers late: what then
+fails reads too early, or measures time.
 
 What every widget must pass is in ``test_every_widget.py``: a widget's own test does not repeat it.
 """
@@ -65,7 +68,12 @@ CHROMIUM = os.environ.get("CHROMIUM") or next(
     ),
     None,
 )
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+# One process for the pages of a context: another one might read the storage before the first one's last word is there.
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--process-per-site"]
+SLOWED = float(os.environ.get("SEGCORE_SLOWED", "1"))  # times: shows tests that read what is not there yet
+LATE_WORKERS = """Object.defineProperty(Worker.prototype, "onmessage", { set(hear) {
+  this.addEventListener("message", (event) => setTimeout(() => hear.call(this, event), 400));
+} });"""
 PATIENCE = 120_000  # milliseconds to wait for what must come: a busy machine must not make a test fail
 ELSEWHERE = re.compile("^(?!file:|data:|blob:|about:)")
 
@@ -203,6 +211,9 @@ class Tabs:
         page.add_init_script(WATCH)
         keep = f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
         page.add_init_script(keep if storage else NO_STORAGE)
+        if SLOWED > 1:
+            page.add_init_script(LATE_WORKERS)
+            context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWED})
         return tab
 
     def close(self, tab: Tab, keep: bool) -> None:

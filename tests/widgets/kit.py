@@ -198,10 +198,13 @@ class OpenPage:
 
 
 def settle(opened: Any) -> None:
-    """Wait until what was asked for is drawn: fonts are there and two frames have passed."""
+    """Wait until what was asked for is drawn: fonts are there, two frames have passed, no worker computes."""
     opened.page.evaluate(
-        """() => document.fonts.ready.then(() =>
-            new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))))"""
+        """async () => {
+          await document.fonts.ready;
+          for (let calm = 0; calm < 2; calm = document.querySelector("[data-busy]") ? 0 : calm + 1)
+            await new Promise(requestAnimationFrame);
+        }"""
     )
 
 

@@ -47,19 +47,35 @@ def kept(page):
     return json.loads(page.evaluate(f"localStorage.getItem('{KEY}')") or "null")
 
 
-def keep(page, **parts):
-    """Put a state into the storage and open the page anew.
+def put(page, text, seen):
+    """Put a text into the storage and open the page anew, until it has read it: then `seen` is true.
 
-    Chromium gives a reloaded file a new process now and then, which may read the storage before the old
-    one's last word is there: then the page is asked again.
+    Where Chromium gives a reloaded file a new process, that one may read the storage before the old one's
+    last word is there: then the page is asked again.
     """
-    state = {"course": "segcore", "version": 1, "cards": {}, "pages": {}, "chosen": {}, "labs": {}} | parts
     for _ in range(5):
-        page.evaluate(f"text => localStorage.setItem('{KEY}', text)", json.dumps(state))
-        page.reload()
-        if kept(page) is not None and parts.items() <= kept(page).items():
+        page.evaluate(f"text => localStorage.setItem('{KEY}', text)", text)
+        if reread(page, seen):
             return
-    raise AssertionError(f"the page keeps {kept(page)}, not {state}")
+    raise AssertionError(f"the page keeps {kept(page)}, not {text}")
+
+
+def reread(page, seen):
+    page.reload()
+    until(page, "() => !document.querySelector('.review-wait')")
+    return seen()
+
+
+def keep(page, **parts):
+    """Put a state into the storage and open the page anew."""
+    state = {"course": "segcore", "version": 1, "cards": {}, "pages": {}, "chosen": {}, "labs": {}} | parts
+    put(page, json.dumps(state), lambda: parts.items() <= (kept(page) or {}).items())
+
+
+def reopen(page, **parts):
+    """Open the page anew, until it has read what was kept."""
+    if not any(reread(page, lambda: parts.items() <= (kept(page) or {}).items()) for _ in range(5)):
+        raise AssertionError(f"the page keeps {kept(page)}, not {parts}")
 
 
 def until(page, script, arg=None):
@@ -269,8 +285,7 @@ def test_three_weeks(open_path):
     for offset in [n for n in range(22) if n not in (5, 6, 13)]:  # three days off
         day = (DAY + datetime.timedelta(days=offset)).isoformat()
         set_day(page, DAY + datetime.timedelta(days=offset))
-        page.reload()
-        until(page, "() => !document.querySelector('.review-wait')")
+        reopen(page, cards=cards)
         due = {name for name, card in cards.items() if card["due"] <= day}
         log = page.evaluate(SITTING)
         new = {name for name, _ in log} - due
@@ -524,11 +539,8 @@ def test_storage_that_is_full(open_path):
 
 def test_what_an_older_edition_kept_is_taken_over(open_path):
     page = open_path(REVIEW).page
-    page.evaluate(
-        f"text => localStorage.setItem('{KEY}', text)",
-        json.dumps({"course": "segcore", "version": 0, "cards": {"13.index": CARD, "13.q-gone": CARD}}),
-    )
-    page.reload()
+    older = {"course": "segcore", "version": 0, "cards": {"13.index": CARD, "13.q-gone": CARD}}
+    put(page, json.dumps(older), page.locator(".review-notes p").is_visible)
     told(page, ".review-notes", "An older edition of the course kept your answers here")
     assert kept(page) == {
         "course": "segcore", "version": 1, "cards": {"13.index": CARD, "13.q-gone": CARD},
@@ -543,8 +555,7 @@ def test_what_an_older_edition_kept_is_taken_over(open_path):
 def test_what_a_newer_edition_keeps_is_left_alone(open_path):
     page = (opened := open_path(REVIEW)).page
     newer = json.dumps({"course": "segcore", "version": 2, "boxes": "other"})
-    page.evaluate(f"text => localStorage.setItem('{KEY}', text)", newer)
-    page.reload()
+    put(page, newer, page.locator(".review-notes p").is_visible)
     told(page, ".review-notes", "A newer edition of the course")
     page.evaluate(ANSWER)
     assert page.evaluate("Object.keys(courseReview.read().kept.cards)") == ["13.bins"]

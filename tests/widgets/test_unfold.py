@@ -202,8 +202,8 @@ def test_three_levels_by_mouse_and_back_by_escape(open_widget: Any):
     step = inner.bounding_box()["width"] / SIZE
     inner.click(position={"x": 31.5 * step, "y": 50.5 * step})
     assert opened.get("pixel")[:7] == [3, 30, 50, 25, 3, 31, 50]
+    settle(opened)
     page.get_by_role("slider", name="Input channel").fill("11")
-    until(opened, "document.querySelector('.unfold .sum')?.textContent.includes('bias')")
     settle(opened)
     described = opened.get("data")["networks"]["unet"]
     shown = opened.root.evaluate(

@@ -57,7 +57,7 @@ function startDetector(figure) {
   figure.worker = detectorWorker(figure.model.get("data").detector, (answer, shown) => {
     figure.answer = { ...answer, shown };
     figure.mark("answer");
-  }, (words) => figure.notice(`The network cannot be run: ${words}.`));
+  }, (words) => figure.notice(`The network cannot be run: ${words}.`), { root: figure.root });
   figure.stops.push(figure.worker.stop);
 }
 

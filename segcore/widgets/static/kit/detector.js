@@ -152,8 +152,8 @@ const FUNCTIONS = { pasteIndex, taken, pasteMask, anchorAt, decodeBox, clipBox, 
   masked, detect, answerDetected };
 
 // As `networkWorker`, of a described detector: `answered({ proposals, found, kernel, time }, about)`.
-export function detectorWorker({ parts, ...settings }, answered, failed) {
-  const worker = networkWorker(parts, answered, failed, { functions: FUNCTIONS, answer: "answerDetected" });
+export function detectorWorker({ parts, ...settings }, answered, failed, { root } = {}) {
+  const worker = networkWorker(parts, answered, failed, { root, functions: FUNCTIONS, answer: "answerDetected" });
   return { ...worker, ask: (image, about) => worker.ask(image, about, { settings }) };
 }
 

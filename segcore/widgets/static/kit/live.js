@@ -23,7 +23,7 @@ export function startWorker(figure) {
     const found = Object.entries(answer.outputs).map(([name, logits]) => [name, labelsOf(logits, shown.height * shown.width)]);
     figure.answer = { ...answer, labels: Object.fromEntries(found), shown };
     figure.mark("answer");
-  }, (words) => figure.notice(`The networks cannot be run: ${words}.`));
+  }, (words) => figure.notice(`The networks cannot be run: ${words}.`), { root: figure.root });
   figure.stops.push(figure.worker.stop);
 }
 

@@ -435,8 +435,9 @@ export const loadNetwork = (described, plain = false, edits = {}) =>
 // Runs networks, given by name, beside the page. `ask(image, about, { edits, inside })` is answered by
 // `answered({ outputs, times, inside }, about)`; of what is asked while it computes, only the last is looked at. What cannot
 // be run is said by `failed(words)`. Where no worker may be made, the page computes by itself, between two frames. What does
-// more with the networks than to run them brings its `functions`, by name, of which one gives the `answer`.
-export function networkWorker(described, answered, failed, { functions = {}, answer = "answerOf" } = {}) {
+// more with the networks than to run them brings its `functions`, by name, of which one gives the `answer`. `root`, the
+// widget's element, has `data-busy` from a question to its answer: whoever waits for the picture can see that it is not there.
+export function networkWorker(described, answered, failed, { root, functions = {}, answer = "answerOf" } = {}) {
   const given = Object.entries(described).map(([name, each]) => [name, each, unpackBytes(each.weights), unpackBytes(KERNELS)]);
   let [now, waiting, stopped, last] = [null, null, false, null];
   const worker = openWorker(given, { bytesOf, lengthOf, answerOf, ...functions }, answer, (found) => {
@@ -446,6 +447,7 @@ export function networkWorker(described, answered, failed, { functions = {}, ans
     if (found.error) failed(found.error);
     else answered(found, about);
     if (waiting) ask(waiting.image, waiting.about, waiting.more);
+    else root?.removeAttribute("data-busy");
   });
   function ask(image, about, more = {}) {
     if (now) {
@@ -453,6 +455,7 @@ export function networkWorker(described, answered, failed, { functions = {}, ans
       return;
     }
     [now, waiting] = [{ about }, null];
+    root?.setAttribute("data-busy", "");
     worker.post({ image: image === last ? null : image, ...more });
     last = image;
   }
