@@ -77,7 +77,8 @@ def test_a_number_and_its_unit_stay_on_one_line(text, kept):
     assert course_units.unbroken(made) == made
 
 
-PAGES = sorted((EXTENSIONS.parents[1] / "book").glob("*.md"))
+BOOK = EXTENSIONS.parents[1] / "book"
+PAGES = sorted(BOOK.glob("*.md")) + sorted(BOOK.glob("teaching/[0-9]*.md")) + [BOOK / "teaching/index.md"]
 # Code, and what leads somewhere by itself.
 _LINKED = re.compile(
     r"^(`{3,}).*?^\1`*$|\{\w+(?::\w+)?\}`[^`]*`|\[[^\]\n]*\]\([^)\n]*\)|`[^`\n]*`", re.S | re.M
@@ -86,8 +87,8 @@ _NAMED = re.compile(r"\b(?:chapter|lab)s?\s+(?:1[0-8]|[1-9])(?!\d)(?:\.\d)?", re
 
 
 def bare_chapters(text):
-    """Chapters and labs that a page's text names without a link."""
-    return _NAMED.findall(_LINKED.sub("", text))
+    """Chapters and labs that a page's text, below its title, names without a link."""
+    return _NAMED.findall(_LINKED.sub("", re.sub(r"^# .*", "", text)))
 
 
 def test_what_names_a_chapter_without_a_link_is_found():

@@ -17,8 +17,8 @@ What they give is an `OpenPage`: ``page`` (Playwright's), ``root``, ``call(funct
 
 Functions (``from .kit import ...``), each of an open page:
 
-- ``settle``: fonts are there, two frames have passed and no worker computes; ``unfold``: all ``<details>`` open;
-  ``turn(opened, "dark")``: the theme of the open page.
+- ``settle``: fonts are there, two frames have passed and no worker computes; ``unfold``: all ``<details>``
+  open; ``turn(opened, "dark")``: the theme of the open page.
 - ``centre(locator)``, ``tab_to(opened, selector)``, ``touch_drag(opened, start, *points)``,
   ``thumb(opened, x, y)``: how far a thumb scrolls the page.
 - ``faults``: what axe finds serious; ``assert_accessible``: none in light and dark.
@@ -68,7 +68,7 @@ CHROMIUM = os.environ.get("CHROMIUM") or next(
     ),
     None,
 )
-# One process for the pages of a context: another one might read the storage before the first one's last word is there.
+# One process for the pages of a context: another might read the storage before the first's last word is there.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--process-per-site"]
 SLOWED = float(os.environ.get("SEGCORE_SLOWED", "1"))  # times: shows tests that read what is not there yet
 LATE_WORKERS = """Object.defineProperty(Worker.prototype, "onmessage", { set(hear) {
@@ -146,6 +146,12 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+def slow(page: Any, times: float) -> None:
+    """Chromium slows a page by keeping its thread busy: one that waits for its next test must not be slow."""
+    if SLOWED > 1:
+        page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": times})
+
+
 @dataclass
 class Tab:
     """A page of Chromium, what can only be said when it is made, and the test that it serves."""
@@ -183,6 +189,7 @@ class Tabs:
         kind = (theme, touch, scripts, storage, scale)
         tab = self.free[kind].pop() if self.free[kind] and not fresh else self._make(*kind)
         tab.opened = OpenPage(tab.page)
+        slow(tab.page, SLOWED)
         tab.page.set_viewport_size({"width": width, "height": height})
         tab.page.emulate_media(media="null", color_scheme=theme, reduced_motion=reduced_motion)
         tab.page.goto(path.resolve().as_uri() + fragment)
@@ -213,7 +220,6 @@ class Tabs:
         page.add_init_script(keep if storage else NO_STORAGE)
         if SLOWED > 1:
             page.add_init_script(LATE_WORKERS)
-            context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWED})
         return tab
 
     def close(self, tab: Tab, keep: bool) -> None:
@@ -223,6 +229,7 @@ class Tabs:
                 if tab.kind[3]:
                     tab.page.evaluate("localStorage.clear(); sessionStorage.clear()")
                 tab.page.goto("about:blank", timeout=20_000)
+                slow(tab.page, 1)
                 tab.page.mouse.up()
                 tab.page.mouse.move(-1, -1)
                 self.free[tab.kind].append(tab)
