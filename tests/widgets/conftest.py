@@ -68,7 +68,7 @@ CHROMIUM = os.environ.get("CHROMIUM") or next(
     ),
     None,
 )
-# One process for the pages of a context: another might read the storage before the first's last word is there.
+# One process for a context's pages: another might read the storage before the first's last word is there.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--process-per-site"]
 SLOWED = float(os.environ.get("SEGCORE_SLOWED", "1"))  # times: shows tests that read what is not there yet
 LATE_WORKERS = """Object.defineProperty(Worker.prototype, "onmessage", { set(hear) {
