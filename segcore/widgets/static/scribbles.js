@@ -1,6 +1,6 @@
 import { hexToRgb, mixRgb } from "./kit/colours.js";
 import { button, choice, key, slider, trials } from "./kit/controls.js";
-import { minimumCut } from "./kit/cut.js";
+import { CUT, STEPS, cutAgain, minimumCut, openCut } from "./kit/cut.js";
 import { element, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget } from "./kit/figure.js";
 import { clamp, grouped, plural, same } from "./kit/numbers.js";
@@ -15,13 +15,13 @@ import { edgePath, outlineRect, strokeAll, strokePixels } from "./kit/pictures.j
 const [BACKGROUND, UNKNOWN, FOREGROUND] = [0, 1, 2];
 const COMPONENTS = 5;
 export const cut = minimumCut; // the library tests it through this module
-const STEPS = [[1, 0], [0, 1], [1, 1], [-1, 1]]; // right, down, down to the right, down to the left
 
 // What it costs to part a pixel from four of its neighbours, for a smoothness of 1.
 export function linksOf({ data, height, width }) {
-  const squares = STEPS.map(() => new Float64Array(height * width).fill(NaN));
+  const forward = STEPS.slice(0, 4); // right, down, down to the right, down to the left
+  const squares = forward.map(() => new Float64Array(height * width).fill(NaN));
   let [sum, count] = [0, 0];
-  STEPS.forEach(([dx, dy], d) => {
+  forward.forEach(([dx, dy], d) => {
     for (let y = 0; y + dy < height; y++) {
       for (let x = Math.max(0, -dx); x < width - Math.max(0, dx); x++) {
         const [n, m] = [y * width + x, (y + dy) * width + x + dx];
@@ -39,13 +39,19 @@ export function linksOf({ data, height, width }) {
 
 // Mean and covariance of the pixels at some places: { count, mean, covariance as xx, xy, xz, yy, yz, zz }.
 function moments({ data }, places) {
-  const [mean, covariance] = [[0, 0, 0], [0, 0, 0, 0, 0, 0]];
-  for (const n of places) for (let k = 0; k < 3; k++) mean[k] += data[4 * n + k] / places.length;
+  const [count, mean] = [places.length, [0, 0, 0]];
+  for (const n of places) for (let k = 0; k < 3; k++) mean[k] += data[4 * n + k] / count;
+  let [xx, xy, xz, yy, yz, zz] = [0, 0, 0, 0, 0, 0];
   for (const n of places) {
     const [r, g, b] = [data[4 * n] - mean[0], data[4 * n + 1] - mean[1], data[4 * n + 2] - mean[2]];
-    [r * r, r * g, r * b, g * g, g * b, b * b].forEach((value, k) => (covariance[k] += value / places.length));
+    xx += (r * r) / count;
+    xy += (r * g) / count;
+    xz += (r * b) / count;
+    yy += (g * g) / count;
+    yz += (g * b) / count;
+    zz += (b * b) / count;
   }
-  return { count: places.length, mean, covariance };
+  return { count, mean, covariance: [xx, xy, xz, yy, yz, zz] };
 }
 
 // The direction in which colours vary most, and how much: the covariance's first eigenvector, by Jacobi's rotations.
@@ -100,13 +106,19 @@ export function fit(image, groups) {
 export function costsOf({ data, height, width }, mixture) {
   const [cost, best] = [new Float64Array(height * width), new Uint8Array(height * width)];
   const each = new Float64Array(mixture.length);
+  const numbers = Float64Array.from(mixture.flatMap(({ mean, inverse, offset }) => [...mean, ...inverse, offset]));
   for (let n = 0; n < cost.length; n++) {
     let least = Infinity;
-    for (let k = 0; k < mixture.length; k++) {
-      const { mean, inverse: [xx, xy, xz, yy, yz, zz], offset } = mixture[k];
-      const [r, g, b] = [data[4 * n] - mean[0], data[4 * n + 1] - mean[1], data[4 * n + 2] - mean[2]];
-      each[k] = offset + 0.5 * (r * r * xx + g * g * yy + b * b * zz) + r * g * xy + r * b * xz + g * b * yz;
-      if (each[k] < least) [least, best[n]] = [each[k], k];
+    for (let k = 0, at = 0; k < mixture.length; k++, at += 10) {
+      const r = data[4 * n] - numbers[at];
+      const g = data[4 * n + 1] - numbers[at + 1];
+      const b = data[4 * n + 2] - numbers[at + 2];
+      const squares = r * r * numbers[at + 3] + g * g * numbers[at + 6] + b * b * numbers[at + 8];
+      each[k] = numbers[at + 9] + 0.5 * squares + r * g * numbers[at + 4] + r * b * numbers[at + 5] + g * b * numbers[at + 7];
+      if (each[k] < least) {
+        least = each[k];
+        best[n] = k;
+      }
     }
     let total = 0;
     for (let k = 0; k < mixture.length; k++) total += Math.exp(least - each[k]);
@@ -115,24 +127,29 @@ export function costsOf({ data, height, width }, mixture) {
   return { cost, best };
 }
 
-const placesOf = (mask, wanted) => [...mask.keys()].filter((n) => mask[n] === wanted);
+function placesOf(mask, wanted) {
+  const places = [];
+  for (let n = 0; n < mask.length; n++) if (mask[n] === wanted) places.push(n);
+  return places;
+}
 
 // Everything that the rounds need, and the first models: of all that may be object and all that may not. With `strict` the
-// object's colours are those of the marked pixels alone, if there are any.
-export function startCut(image, trimap, links, { gamma = 50, strict = false } = {}) {
+// object's colours are those of the marked pixels alone, if there are any. A `graph` of these links and this smoothness that was
+// cut before is cut again in less time.
+export function startCut(image, trimap, links, { gamma = 50, strict = false, graph = null } = {}) {
   const mask = trimap.map((value) => (value === BACKGROUND ? 0 : 1));
   const sure = strict && trimap.includes(FOREGROUND) ? placesOf(trimap, FOREGROUND) : placesOf(mask, 1);
   const sides = [placesOf(mask, 0), sure].map((places) => costsOf(image, fit(image, split(image, places))));
-  return { image, trimap, links, gamma, mask, sides, round: 0 };
+  const { height, width } = image;
+  graph ??= openCut({ edges: links.map((map) => map.map((link) => gamma * link)), height, width });
+  return { image, trimap, links, gamma, graph, mask, sides, round: 0 };
 }
 
 // The cut that the present colours ask for. Marked pixels stay: their cost outweighs all that their neighbours could.
-export function cutOnce({ image, trimap, links, gamma, sides: [back, fore] }) {
-  const { height, width } = image;
+export function cutOnce({ trimap, gamma, graph, sides: [back, fore] }) {
   const sure = 9 * Math.max(gamma, 1);
   const terminals = back.cost.map((cost, n) => (trimap[n] === UNKNOWN ? cost - fore.cost[n] : trimap[n] === FOREGROUND ? sure : -sure));
-  const edges = links.map((map) => map.map((link) => gamma * link));
-  return { terminals, mask: minimumCut({ terminals, edges, height, width }).side };
+  return { terminals, mask: cutAgain(graph, terminals).side };
 }
 
 // One round: components are fitted to the pixels of their side, then the cut.

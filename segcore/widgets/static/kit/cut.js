@@ -8,39 +8,50 @@ const ORPHAN = 9;
 const [FREE, SOURCE, SINK] = [0, 1, 2];
 
 // Steps to the eight neighbours; the four that come back are the first four turned round: opposite(d) = d ^ 4.
-const STEPS = [[1, 0], [0, 1], [1, 1], [-1, 1], [-1, 0], [0, -1], [-1, -1], [1, -1]];
+export const STEPS = [[1, 0], [0, 1], [1, 1], [-1, 1], [-1, 0], [0, -1], [-1, -1], [1, -1]];
 
-// Everything that the search needs. `terminals`: what more it costs to leave a pixel to the sink than to the source,
-// so positive pixels lean to the source. `edges`: four maps, what it costs to part a pixel from its neighbour.
-function open({ terminals, edges, height, width }) {
+// Everything that the search needs, and no flow yet. `edges`: four maps, what it costs to part a pixel from its neighbour.
+// Beyond the picture's border, and from its right side to the left, nothing can flow: those capacities stay 0.
+export function openCut({ edges, height, width }) {
   const size = height * width;
   const graph = {
-    height, width, size, steps: STEPS.map(([dx, dy]) => dy * width + dx),
-    rest: Float64Array.from(terminals), capacity: new Float64Array(8 * size),
-    tree: new Uint8Array(size), parent: new Int8Array(size).fill(NONE),
+    size, steps: STEPS.map(([dx, dy]) => dy * width + dx),
+    terminals: new Float64Array(size), rest: new Float64Array(size), capacity: new Float64Array(8 * size),
+    tree: new Uint8Array(size), parent: new Int8Array(size),
     distance: new Int32Array(size), stamp: new Int32Array(size), time: 0,
     active: new Int32Array(size + 1), waiting: new Uint8Array(size), head: 0, tail: 0, orphans: [],
   };
   for (let d = 0; d < FORWARD; d++) {
-    for (let n = 0; n < size; n++) {
-      if (!inside(graph, n, d)) continue;
-      graph.capacity[8 * n + d] = edges[d][n];
-      graph.capacity[8 * (n + graph.steps[d]) + (d ^ 4)] = edges[d][n];
+    const [dx, dy] = STEPS[d];
+    for (let y = 0; y < height - dy; y++) {
+      for (let x = Math.max(0, -dx); x < width - Math.max(0, dx); x++) {
+        const n = y * width + x;
+        graph.capacity[8 * n + d] = edges[d][n];
+        graph.capacity[8 * (n + graph.steps[d]) + (d ^ 4)] = edges[d][n];
+      }
     }
-  }
-  for (let n = 0; n < size; n++) {
-    if (!graph.rest[n]) continue;
-    graph.tree[n] = graph.rest[n] > 0 ? SOURCE : SINK;
-    graph.parent[n] = TERMINAL;
-    graph.distance[n] = 1;
-    wake(graph, n);
   }
   return graph;
 }
 
-function inside({ height, width }, n, d) {
-  const [x, y] = [(n % width) + STEPS[d][0], Math.floor(n / width) + STEPS[d][1]];
-  return x >= 0 && x < width && y >= 0 && y < height;
+// Plant the trees for these terminals: what more it costs to leave a pixel to the sink than to the source, so positive pixels
+// lean to the source. The flow of the last cut stays; what has changed of a terminal is added to what is left of it.
+function plant(graph, terminals) {
+  const { rest, tree, parent, distance, size } = graph;
+  tree.fill(FREE);
+  parent.fill(NONE);
+  graph.stamp.fill(0);
+  graph.waiting.fill(0);
+  graph.time = graph.head = graph.tail = 0;
+  for (let n = 0; n < size; n++) {
+    rest[n] += terminals[n] - graph.terminals[n];
+    graph.terminals[n] = terminals[n];
+    if (!rest[n]) continue;
+    tree[n] = rest[n] > 0 ? SOURCE : SINK;
+    parent[n] = TERMINAL;
+    distance[n] = 1;
+    wake(graph, n);
+  }
 }
 
 function wake(graph, n) {
@@ -49,8 +60,6 @@ function wake(graph, n) {
   graph.active[graph.tail] = n;
   graph.tail = graph.tail + 1 === graph.active.length ? 0 : graph.tail + 1;
 }
-
-// Beyond the picture's border, and from its right side to the left, nothing can flow: those capacities stay 0.
 
 // Grow the trees until they meet: the pixel of the source's side and the step to the sink's; null when they cannot.
 function grow(graph) {
@@ -80,6 +89,18 @@ function grow(graph) {
   return null;
 }
 
+// Send flow over an edge; true if that fills it.
+function send({ capacity, steps }, n, d, flow) {
+  capacity[8 * n + d] -= flow;
+  capacity[8 * (n + steps[d]) + (d ^ 4)] += flow;
+  return capacity[8 * n + d] <= 0;
+}
+
+function orphan(graph, n) {
+  graph.parent[n] = ORPHAN;
+  graph.orphans.push(n);
+}
+
 // Send along the path through this edge what its narrowest place takes. Who loses its way to the root is an orphan.
 function augment(graph, [from, step]) {
   const { capacity, parent, rest, steps } = graph;
@@ -91,28 +112,19 @@ function augment(graph, [from, step]) {
   for (n = to; parent[n] !== TERMINAL; n += steps[parent[n]]) flow = Math.min(flow, capacity[8 * n + parent[n]]);
   flow = Math.min(flow, -rest[n]);
 
-  const send = (one, d) => {
-    capacity[8 * one + d] -= flow;
-    capacity[8 * (one + steps[d]) + (d ^ 4)] += flow;
-    return capacity[8 * one + d] <= 0;
-  };
-  const orphan = (one) => {
-    parent[one] = ORPHAN;
-    graph.orphans.push(one);
-  };
-  send(from, step);
+  send(graph, from, step, flow);
   for (n = from; parent[n] !== TERMINAL; ) {
     const above = n + steps[parent[n]];
-    if (send(above, parent[n] ^ 4)) orphan(n);
+    if (send(graph, above, parent[n] ^ 4, flow)) orphan(graph, n);
     n = above;
   }
-  if (!(rest[n] -= flow)) orphan(n);
+  if (!(rest[n] -= flow)) orphan(graph, n);
   for (n = to; parent[n] !== TERMINAL; ) {
     const above = n + steps[parent[n]];
-    if (send(n, parent[n])) orphan(n);
+    if (send(graph, n, parent[n], flow)) orphan(graph, n);
     n = above;
   }
-  if (!(rest[n] += flow)) orphan(n);
+  if (!(rest[n] += flow)) orphan(graph, n);
   return flow;
 }
 
@@ -146,16 +158,19 @@ function rootDistance(graph, start) {
 // are orphans.
 function adopt(graph) {
   const { tree, parent, steps, orphans, capacity } = graph;
-  let at = 0;
-  while (at < orphans.length) {
-    const n = orphans[at++];
+  for (let at = 0; at < orphans.length; at++) {
+    const n = orphans[at];
     const mine = tree[n];
-    const reaches = (m, d) => tree[m] === mine && (mine === SOURCE ? capacity[8 * m + (d ^ 4)] : capacity[8 * n + d]) > 0;
-    let [best, least] = [NONE, Infinity];
+    let best = NONE;
+    let least = Infinity;
     for (let d = 0; d < 8; d++) {
-      if (!reaches(n + steps[d], d)) continue;
-      const far = rootDistance(graph, n + steps[d]);
-      if (far < least) [best, least] = [d, far];
+      const m = n + steps[d];
+      if (tree[m] !== mine || !((mine === SOURCE ? capacity[8 * m + (d ^ 4)] : capacity[8 * n + d]) > 0)) continue;
+      const far = rootDistance(graph, m);
+      if (far < least) {
+        least = far;
+        best = d;
+      }
     }
     if (best !== NONE) {
       parent[n] = best;
@@ -166,11 +181,8 @@ function adopt(graph) {
     for (let d = 0; d < 8; d++) {
       const m = n + steps[d];
       if (tree[m] !== mine) continue;
-      if (reaches(m, d)) wake(graph, m);
-      if (parent[m] === (d ^ 4)) {
-        parent[m] = ORPHAN;
-        orphans.push(m);
-      }
+      if ((mine === SOURCE ? capacity[8 * m + (d ^ 4)] : capacity[8 * n + d]) > 0) wake(graph, m);
+      if (parent[m] === (d ^ 4)) orphan(graph, m);
     }
     tree[n] = FREE;
     parent[n] = NONE;
@@ -178,10 +190,12 @@ function adopt(graph) {
   orphans.length = 0;
 }
 
-// The cheapest way to part the pixels: `side`, 1 where a pixel stays with the source, and the `flow` from source to sink,
-// beside what `terminals` say already. Where two cuts cost the same, the source keeps as few as it can.
-export function minimumCut(problem) {
-  const graph = open(problem);
+// The cheapest way to part the pixels: `side`, 1 where a pixel stays with the source, and the `flow` that this took beside
+// what `terminals` say already. Where two cuts cost the same, the source keeps as few as it can. A graph that was cut before
+// begins with that flow (Kohli and Torr, "Dynamic graph cuts for efficient inference in Markov random fields", 2007): little
+// is left to do where little has changed.
+export function cutAgain(graph, terminals) {
+  plant(graph, terminals);
   let flow = 0;
   for (;;) {
     const meeting = grow(graph);
@@ -192,3 +206,8 @@ export function minimumCut(problem) {
   }
   return { side: graph.tree.map((tree) => (tree === SINK ? 0 : 1)), flow };
 }
+
+export const minimumCut = ({ terminals, ...grid }) => cutAgain(openCut(grid), terminals);
+
+// What a worker needs to do the same.
+export const CUT = { FORWARD, NONE, TERMINAL, ORPHAN, FREE, SOURCE, SINK, STEPS, openCut, plant, wake, grow, send, orphan, augment, rootDistance, adopt, cutAgain };

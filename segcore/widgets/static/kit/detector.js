@@ -29,8 +29,9 @@ const clipBox = (box, { height, width }) => box.map((edge, n) => Math.min(n % 2 
 const isWide = ([x1, y1, x2, y2]) => x2 - x1 >= 1 && y2 - y1 >= 1;
 
 function boxIou(a, b) {
-  const [across, down] = [0, 1].map((axis) => Math.max(0, Math.min(a[axis + 2], b[axis + 2]) - Math.max(a[axis], b[axis])));
-  const [one, other] = [a, b].map(([x1, y1, x2, y2]) => (x2 - x1) * (y2 - y1));
+  const across = Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0]));
+  const down = Math.max(0, Math.min(a[3], b[3]) - Math.max(a[1], b[1]));
+  const [one, other] = [(a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1])];
   return (across * down) / (one + other - across * down);
 }
 
@@ -44,41 +45,56 @@ function suppressed(boxes, most) {
   return kept;
 }
 
-// Of each bin along one axis the cells that its two samples read, and their weights.
+// Of each bin along one axis the cells that its two samples read, each once, and their weights; `ends` says where a bin ends.
 function tapsOf(low, high, bins, size) {
   const [start, step] = [low - 0.5, (high - low) / bins];
-  return Array.from({ length: bins }, (_, bin) => [0.25, 0.75].flatMap((part) => {
-    const at = start + (bin + part) * step;
-    if (at < -1 || at > size) return [];
-    const inside = Math.min(size - 1, Math.max(0, at));
-    const cell = Math.floor(inside);
-    return [[cell, (cell + 1 - inside) / 2], [Math.min(size - 1, cell + 1), (inside - cell) / 2]].filter(([, weight]) => weight > 0);
-  }));
+  const [cells, weights, ends] = [new Int32Array(4 * bins), new Float64Array(4 * bins), new Int32Array(bins)];
+  let [first, count] = [0, 0];
+  const read = (cell, weight) => {
+    if (!weight) return;
+    let n = first;
+    while (n < count && cells[n] !== cell) n += 1;
+    cells[n] = cell;
+    weights[n] += weight;
+    count = Math.max(count, n + 1);
+  };
+  for (let bin = 0; bin < bins; bin += 1, first = count) {
+    for (const part of [0.25, 0.75]) {
+      const at = start + (bin + part) * step;
+      if (at < -1 || at > size) continue;
+      const inside = Math.min(size - 1, Math.max(0, at));
+      const cell = Math.floor(inside);
+      read(cell, (cell + 1 - inside) / 2);
+      read(Math.min(size - 1, cell + 1), (inside - cell) / 2);
+    }
+    ends[bin] = count;
+  }
+  return { cells, weights, ends, read: cells.subarray(0, count) };
 }
 
-// RoIAlign of one box: `bins` a side, two samples of each along each axis, the mean of bilinear readings.
+// RoIAlign of one box: `bins` a side, two samples of each along each axis, the mean of bilinear readings; W_y F W_x^T, the
+// rows that are read first.
 export function roiAlign({ values, channels, height, width }, box, bins, scale) {
   const [x1, y1, x2, y2] = box.map((edge) => edge * scale);
-  const [rows, columns] = [tapsOf(y1, y2, bins, height), tapsOf(x1, x2, bins, width)];
-  const [places, weights, ends] = [[], [], []]; // of each cell of the grid a bag of pixels
-  for (const row of rows) {
-    for (const column of columns) {
-      for (const [y, down] of row) {
-        for (const [x, across] of column) {
-          places.push(y * width + x);
-          weights.push(down * across);
-        }
-      }
-      ends.push(places.length);
-    }
-  }
-  const out = new Float32Array(channels * bins * bins);
+  const [down, across] = [tapsOf(y1, y2, bins, height), tapsOf(x1, x2, bins, width)];
+  const [out, lines] = [new Float32Array(channels * bins * bins), new Float64Array(height * bins)];
+  const [top, bottom] = [Math.min(...down.read), Math.max(...down.read)];
   for (let c = 0, to = 0; c < channels; c += 1) {
-    const plane = c * height * width;
-    for (let bin = 0, n = 0; bin < ends.length; bin += 1, to += 1) {
-      let sum = 0;
-      for (; n < ends[bin]; n += 1) sum += weights[n] * values[plane + places[n]];
-      out[to] = sum;
+    for (let row = top; row <= bottom; row += 1) {
+      const from = (c * height + row) * width;
+      for (let bin = 0, n = 0; bin < bins; bin += 1) {
+        let sum = 0;
+        for (; n < across.ends[bin]; n += 1) sum += across.weights[n] * values[from + across.cells[n]];
+        lines[row * bins + bin] = sum;
+      }
+    }
+    for (let bin = 0, n = 0; bin < bins; bin += 1) {
+      const first = n;
+      for (let x = 0; x < bins; x += 1, to += 1) {
+        let sum = 0;
+        for (n = first; n < down.ends[bin]; n += 1) sum += down.weights[n] * lines[down.cells[n] * bins + x];
+        out[to] = sum;
+      }
     }
   }
   return out;
@@ -89,7 +105,9 @@ function propose({ objectness, deltas }, { height, width }, settings, size) {
   const [cells, each] = [height * width, settings.sides.length * settings.ratios.length];
   const place = (n, k, count) => ((n % each) * count + k) * cells + Math.floor(n / each);
   const scores = Float32Array.from({ length: cells * each }, (_, n) => objectness[place(n, 0, 1)]);
-  const best = Array.from(scores, (_, n) => n).sort((a, b) => scores[b] - scores[a] || a - b).slice(0, 4 * settings.proposals);
+  const least = scores.slice().sort().at(-4 * settings.proposals) ?? -Infinity; // sorting numbers is quick, sorting places is not
+  const likely = Array.from(scores.keys()).filter((n) => scores[n] >= least);
+  const best = likely.sort((a, b) => scores[b] - scores[a] || a - b).slice(0, 4 * settings.proposals);
   const moved = best.map((n) => {
     const anchor = anchorAt(n, width, settings);
     return { anchor, box: clipBox(decodeBox([0, 1, 2, 3].map((k) => deltas[place(n, k, 4)]), anchor), size), score: scores[n] };

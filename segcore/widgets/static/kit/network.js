@@ -73,20 +73,20 @@ function machine(count, kernels) {
 
 // A border around a map, or a cut: pixel (0, 0) of the map comes to (top, left). `edge` repeats the outermost pixels.
 function placed(floats, source, target, top, left, edge) {
-  const last = (size) => (value) => (edge ? Math.min(size - 1, Math.max(0, value)) : value);
-  const [clampY, clampX] = [last(source.height), last(source.width)];
+  const [begin, end] = [0, source.width].map((column) => Math.min(target.width, Math.max(0, column + left))); // what comes from the map
   for (let c = 0; c < target.channels; c += 1) {
     for (let y = 0; y < target.height; y += 1) {
-      const [from, to] = [clampY(y - top), target.at + (c * target.height + y) * target.width];
+      const to = target.at + (c * target.height + y) * target.width;
+      const from = edge ? Math.min(source.height - 1, Math.max(0, y - top)) : y - top;
       if (from < 0 || from >= source.height) {
         floats.fill(0, to, to + target.width);
         continue;
       }
       const row = source.at + (c * source.height + from) * source.width;
-      for (let x = 0; x < target.width; x += 1) {
-        const column = clampX(x - left);
-        floats[to + x] = column < 0 || column >= source.width ? 0 : floats[row + column];
-      }
+      const [before, behind] = edge ? [floats[row], floats[row + source.width - 1]] : [0, 0];
+      for (let x = 0; x < begin; x += 1) floats[to + x] = before;
+      for (let x = begin; x < end; x += 1) floats[to + x] = floats[row + x - left];
+      for (let x = end; x < target.width; x += 1) floats[to + x] = behind;
     }
   }
 }
@@ -94,7 +94,9 @@ function placed(floats, source, target, top, left, edge) {
 // A convolution of a map that has its border: what it reads, group by group.
 function convolved({ convolve }, step, read, target, stride) {
   const [channels, outputs] = [read.channels / step.groups, target.channels / step.groups];
-  const shape = [channels, read.height, read.width, ...step.kernel, ...stride, ...step.dilation, target.height, target.width, Number(step.relu)];
+  const alone = [...step.kernel, ...stride].every((each) => each === 1); // each pixel by itself: a map is one long row
+  const [sizes, made] = [read, target].map(({ height, width }) => (alone ? [1, height * width] : [height, width]));
+  const shape = [channels, ...sizes, ...step.kernel, ...stride, ...step.dilation, ...made, Number(step.relu)];
   for (let group = 0; group < step.groups; group += 1) {
     convolve(shape, read.at + group * channels * read.height * read.width, step.weightAt + group * outputs * step.each,
       step.biasAt + group * outputs, target.at + group * outputs * target.height * target.width, outputs);
@@ -106,6 +108,31 @@ function convolution(network, step, [source], target) {
   const read = top || left ? { ...step.border, channels: source.channels } : source;
   if (read !== source) placed(network.floats, source, read, top, left, false);
   convolved(network, step, read, target, step.stride);
+}
+
+// A transposed convolution whose filters do not overlap: a 1 x 1 convolution makes the taps of each, which go to their places.
+function apart({ floats, convolve }, step, [source], target) {
+  const { outputs, weightAt, biasAt, at } = step.apart;
+  const [[down, right], plane] = [step.stride, source.height * source.width];
+  convolve([source.channels, 1, plane, 1, 1, 1, 1, 1, 1, 1, plane, Number(step.relu)], source.at, weightAt, biasAt, at, outputs);
+  let from = at;
+  for (let n = 0; n < outputs; n += 1) { // of a channel all taps, row by row
+    const [channel, tap] = [Math.floor(n / (down * right)), n % (down * right)];
+    for (let y = 0; y < source.height; y += 1) {
+      let to = target.at + (channel * target.height + y * down + Math.floor(tap / right)) * target.width + (tap % right);
+      for (let x = 0; x < source.width; x += 1, from += 1, to += right) floats[to] = floats[from];
+    }
+  }
+}
+
+// Its weights are those of the step, laid out by taps.
+function layApart({ floats }, step, { channels }) {
+  const [taps, { outputs, weightAt, biasAt }] = [step.stride[0] * step.stride[1], step.apart];
+  for (let n = 0; n < outputs; n += 1) {
+    const [channel, tap] = [Math.floor(n / taps), n % taps];
+    floats[biasAt + n] = floats[step.biasAt + channel];
+    for (let c = 0; c < channels; c += 1) floats[weightAt + n * channels + c] = floats[step.weightAt + (channel * channels + c) * taps + tap];
+  }
 }
 
 // A transposed convolution of a small stride: zeros between the values, and a convolution with the filters turned around.
@@ -160,20 +187,22 @@ function transposed({ floats }, step, [source], target) {
 function maxPool({ floats }, step, [source], target) {
   const [[kernelHeight, kernelWidth], [strideY, strideX], [top, left], [dilationY, dilationX]] = [step.kernel, step.stride, step.padding, step.dilation];
   const where = (step.where ??= new Int32Array(target.channels * target.height * target.width));
+  const { height, width } = source;
   let to = 0;
   for (let c = 0; c < target.channels; c += 1) {
-    const plane = source.at + c * source.height * source.width;
+    const plane = source.at + c * height * width;
     for (let y = 0; y < target.height; y += 1) {
       for (let x = 0; x < target.width; x += 1, to += 1) {
-        let [best, place] = [-Infinity, 0];
-        for (let i = 0; i < kernelHeight; i += 1) {
-          const row = y * strideY + i * dilationY - top;
-          if (row < 0 || row >= source.height) continue;
-          for (let j = 0; j < kernelWidth; j += 1) {
-            const column = x * strideX + j * dilationX - left;
-            if (column < 0 || column >= source.width) continue;
-            const value = floats[plane + row * source.width + column];
-            if (value > best) [best, place] = [value, row * source.width + column];
+        let best = -Infinity;
+        let place = 0;
+        for (let i = 0, row = y * strideY - top; i < kernelHeight; i += 1, row += dilationY) {
+          if (row < 0 || row >= height) continue;
+          for (let j = 0, column = x * strideX - left; j < kernelWidth; j += 1, column += dilationX) {
+            const value = floats[plane + row * width + column];
+            if (value > best && column >= 0 && column < width) {
+              best = value;
+              place = row * width + column;
+            }
           }
         }
         floats[target.at + to] = best;
@@ -250,7 +279,7 @@ function operate(network, step, sources, target) {
   const [op, length] = [step.op, lengthOf(target)];
   const kept = (n) => Number(!step.zero?.includes(n));
   if (op === "conv") convolution(network, step, sources, target);
-  else if (op === "transposed") (step.border ? spread : transposed)(network, step, sources, target);
+  else if (op === "transposed") (step.apart ? apart : step.border ? spread : transposed)(network, step, sources, target);
   else if (op === "max_pool") maxPool(network, step, sources, target);
   else if (op === "unpool") unpool(network, step, sources, target);
   else if (op === "resize" || op === "average") resampled(network, step, sources, target);
@@ -271,10 +300,15 @@ function operate(network, step, sources, target) {
   } else throw new Error(`expected a step that this page can do, got "${op}"; build the page again`);
 }
 
+// Whether the filters of a transposed convolution lie side by side and fill its map.
+const isApart = (step, source) => step.op === "transposed" && step.groups === 1 && [0, 1].every((axis) => step.kernel[axis] === step.stride[axis] &&
+  step.dilation[axis] === 1 && step.padding[axis] === 0 && step.shape[1 + axis] === step.stride[axis] * [source.height, source.width][axis]);
+
 // Height and width of the map with its border, or with zeros between its values, that a step makes first; null if it makes none.
 function borderOf(step, source) {
   const [, ...out] = step.shape;
   if (step.op === "conv") return step.padding[0] || step.padding[1] ? [source.height + 2 * step.padding[0], source.width + 2 * step.padding[1]] : null;
+  if (isApart(step, source)) return null;
   const small = step.stride[0] * step.stride[1] <= 16 && step.each < 4096;
   return small ? out.map((size, axis) => size + step.dilation[axis] * (step.kernel[axis] - 1)) : null;
 }
@@ -306,6 +340,9 @@ export function prepare(described, bytes, kernels, edits = {}) {
     [step.weightAt, step.biasAt] = [reserve(outputs * step.each), reserve(outputs)];
     const size = borderOf(step, source);
     if (size) step.border = { height: size[0], width: size[1], at: reserve(source.channels * size[0] * size[1]) };
+    if (!isApart(step, source)) continue;
+    const taken = outputs * step.stride[0] * step.stride[1];
+    step.apart = { outputs: taken, weightAt: reserve(taken * source.channels), biasAt: reserve(taken), at: reserve(taken * source.height * source.width) };
   }
   assertWeights(weighted, bytes, described.kind);
   const { floats, convolve, kernel } = machine(count, kernels);
@@ -318,6 +355,7 @@ export function prepare(described, bytes, kernels, edits = {}) {
     if (step.op === "transposed" && step.border) for (let n = 0; n < weight.length; n += size) weight.subarray(n, n + size).reverse();
     floats.set(weight, step.weightAt);
     floats.set(floatsAt(bytes, step.bias, outputs, "float32"), step.biasAt);
+    if (step.apart) layApart(network, step, maps[step.from[0]]);
   }
   function run(image) {
     floats.set(image, maps[0].at);
@@ -426,7 +464,7 @@ function serve(answer) {
 
 // --- In the page ---
 
-const WORKERS = [floatsAt, convolveTwin, machine, placed, convolved, convolution, spread, transposed, maxPool, unpool, nearest, readers, resampled, softmax, operate,
+const WORKERS = [floatsAt, convolveTwin, machine, placed, convolved, convolution, apart, layApart, spread, transposed, maxPool, unpool, nearest, readers, resampled, softmax, operate,
   borderOf, assertWeights, prepare, tapsAt, convolvedOf, madeOf, insideOf];
 
 export const loadNetwork = (described, plain = false, edits = {}) =>
@@ -440,7 +478,7 @@ export const loadNetwork = (described, plain = false, edits = {}) =>
 export function networkWorker(described, answered, failed, { root, functions = {}, answer = "answerOf" } = {}) {
   const given = Object.entries(described).map(([name, each]) => [name, each, unpackBytes(each.weights), unpackBytes(KERNELS)]);
   let [now, waiting, stopped, last] = [null, null, false, null];
-  const worker = openWorker(given, { bytesOf, lengthOf, answerOf, ...functions }, answer, (found) => {
+  const worker = openWorker(given, { bytesOf, lengthOf, isApart, answerOf, ...functions }, answer, (found) => {
     const { about } = now;
     now = null;
     if (stopped) return;

@@ -24,13 +24,12 @@ export function taken(index, cells) {
 // The soft mask in the image: W_y m W_x^T.
 export function pasteMask({ data, height, width }, [x1, y1, x2, y2], size, method) {
   const out = new Float64Array(size.height * size.width);
-  const across = pasteIndex(x1, x2, width, size.width, method).map((index) => taken(index, width));
-  pasteIndex(y1, y2, height, size.height, method).forEach((index, row) => {
-    for (const [cell, weight] of taken(index, height)) {
-      across.forEach((pairs, column) => pairs.forEach(([other, share]) => {
-        out[row * size.width + column] += weight * share * data[cell * width + other];
-      }));
-    }
-  });
+  const along = (low, high, cells, pixels) => pasteIndex(low, high, cells, pixels, method)
+    .flatMap((index, pixel) => taken(index, cells).map(([cell, weight]) => ({ pixel, cell, weight })));
+  const across = along(x1, x2, width, size.width);
+  for (const down of along(y1, y2, height, size.height)) {
+    const [to, from] = [down.pixel * size.width, down.cell * width];
+    for (const { pixel, cell, weight } of across) out[to + pixel] += down.weight * weight * data[from + cell];
+  }
   return out;
 }
