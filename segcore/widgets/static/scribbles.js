@@ -1,4 +1,4 @@
-import { hexToRgb, mixRgb } from "./kit/colours.js";
+import { hexToRgb } from "./kit/colours.js";
 import { button, choice, key, slider, trials } from "./kit/controls.js";
 import { CUT, STEPS, cutAgain, minimumCut, openCut } from "./kit/cut.js";
 import { element, setText } from "./kit/elements.js";
@@ -7,6 +7,7 @@ import { clamp, grouped, plural, same } from "./kit/numbers.js";
 import { paintable } from "./kit/painting.js";
 import { photographs, surface } from "./kit/photographs.js";
 import { edgePath, outlineRect, strokeAll, strokePixels } from "./kit/pictures.js";
+import { openWorker } from "./kit/worker.js";
 
 // GrabCut under the reader's hand: two mixtures of colours, a cut along cheap edges, and again.
 // Arithmetic first, as pure functions and as in the library's `segcore.graph_cuts`; what is drawn comes below. A picture is
@@ -171,6 +172,28 @@ export function grabcut(image, trimap, rounds, gamma = 50) {
   return run.mask;
 }
 
+// One more round of the run that is held: `asked` is { known, gamma, strict } where another run begins, with { photo } where the
+// picture is another; else nothing. What the page shows of it: the mask, how far each pixel's colour leans to the object, and
+// with a picture how much its cheapest edges cost.
+function answerCut(held, _, { photo, known, gamma, strict }) {
+  if (photo) Object.assign(held, { photo, links: linksOf(photo), graph: null });
+  if (known) {
+    const graph = gamma === held.gamma ? held.graph : null;
+    Object.assign(held, { gamma, run: startCut(held.photo, known, held.links, { gamma, strict, graph }) });
+    held.graph = held.run.graph;
+  }
+  const begin = performance.now();
+  held.run = strict ? { ...held.run, ...cutOnce(held.run) } : nextRound(held.run);
+  const time = performance.now() - begin;
+  const { mask, sides: [back, fore] } = held.run;
+  const lean = Float32Array.from(back.cost, (cost, n) => cost - fore.cost[n]);
+  const edges = photo ? Float32Array.from(held.links[0], (link, n) => (link + held.links[1][n]) / 2) : null;
+  return { mask, lean, edges, time };
+}
+
+const WORKERS = { ...CUT, BACKGROUND, UNKNOWN, FOREGROUND, COMPONENTS, linksOf, moments, principal, split, fit, costsOf, placesOf, startCut, cutOnce, nextRound,
+  answerCut };
+
 // What the box and the strokes say of each pixel. A stroke is [side, x, y, x, y, ...]; a later one has the last word.
 export function trimapOf(box, strokes, { height, width }) {
   const trimap = new Uint8Array(height * width).fill(box.length ? BACKGROUND : UNKNOWN);
@@ -196,6 +219,7 @@ const GAMMAS = [0, 1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 200];
 const PHOTOS = [["cup", "Cup"], ["astronaut", "Astronaut"], ["cat", "Cat"]];
 const TOOLS = [[FOREGROUND, "Object", "Mark what is the object (key 1)"], [BACKGROUND, "Background", "Mark what is not (key 2)"],
   ["box", "Box", "Draw a box around the object (key 3)"]];
+const [BLACK, WHITE] = [[0, 0, 0], [255, 255, 255]];
 const TINTS = { [FOREGROUND]: hexToRgb("#1c90f7"), [BACKGROUND]: hexToRgb("#f16a01") };
 
 const usual = { strokes: [], gamma: 50, rounds: ROUNDS, view: "cutout" };
@@ -219,45 +243,67 @@ const TRIALS = [
     note: "The fur inside the box is the fur outside it: colours cannot tell them apart. How many strokes does the whole head take you?" },
 ];
 
-// ---- Rounds, one a frame
+// ---- Rounds, in a worker
 
 const shape = ({ height, width }) => ({ height, width });
 
-// What is known of each pixel, and why nothing can be learned from it, or "".
-function question(figure, photo) {
-  const { box, strokes } = figure.state;
-  const known = trimapOf(box, figure.stroke ? [...strokes, figure.stroke] : strokes, shape(photo));
-  if (!known.includes(BACKGROUND)) return { known, missing: "Mark some background: a stroke beside the object, or a box around it." };
-  return { known, missing: known.some((value) => value !== BACKGROUND) ? "" : "Nothing is left to be the object: mark some of it." };
+// The run that the reader asks for: { photo, known, gamma, strict, missing, rounds }, `missing` being why nothing can be learned
+// from the marks, or "", and `rounds` what came of each so far. The last run where the reader asks for the same.
+function jobOf(figure, photo, last) {
+  const { box, strokes, gamma, rounds } = figure.state;
+  const marks = figure.stroke ? [...strokes, figure.stroke] : strokes;
+  const name = JSON.stringify([box, marks, gamma, rounds === 0]);
+  if (last?.photo === photo && last.name === name) return last;
+  const known = trimapOf(box, marks, shape(photo));
+  const strict = rounds === 0;
+  const alike = last?.photo === photo && last.gamma === gamma && last.strict === strict && known.every((value, n) => value === last.known[n]);
+  if (alike) return Object.assign(last, { name });
+  const learned = known.some((value) => value !== BACKGROUND) ? "" : "Nothing is left to be the object: mark some of it.";
+  const missing = known.includes(BACKGROUND) ? learned : "Mark some background: a stroke beside the object, or a box around it.";
+  return { photo, name, known, gamma, strict, missing, rounds: [] };
 }
 
-// The run that the reader asks for, as far as it is computed: a list of what came after each round.
+// Ask for the next round, unless one is still being computed: its answer asks again.
+function askRound(figure) {
+  const { job, worker } = figure;
+  if (figure.asked || job.missing || job.rounds.length >= Math.max(1, figure.state.rounds)) return;
+  const { photo, known, gamma, strict } = job;
+  const begun = worker.job === job;
+  const another = worker.photo === photo ? null : { data: photo.data, ...shape(photo) };
+  figure.asked = job;
+  Object.assign(worker, { job, photo });
+  worker.post(begun ? { strict } : { known, gamma, strict, photo: another });
+}
+
+function roundCame(figure, found) {
+  const { asked: job } = figure;
+  figure.asked = null;
+  if (found.error) {
+    figure.notice(found.error);
+    return;
+  }
+  if (found.edges) figure.edges = { photo: job.photo, values: found.edges };
+  job.rounds.push(found);
+  figure.last = { job, round: found };
+  askRound(figure);
+  figure.mark("rounds");
+}
+
+// What can be shown now: of the run that the reader asks for, or of the one before until its first round has come.
 function work(figure) {
-  const { gamma, rounds } = figure.state;
   const photo = figure.photos.now();
   if (!photo) return null;
-  if (figure.job?.photo !== photo) figure.job = { photo, links: linksOf(photo) };
-  const { job } = figure;
-  const { known, missing } = question(figure, photo);
-  const strict = rounds === 0;
-  if (missing) return { photo, missing, mask: null };
-  if (!job.runs || job.gamma !== gamma || job.strict !== strict || !same(job.known, [...known])) {
-    if (job.runs && figure.hand > performance.now()) { // the hand is moving: let it, and cut when it rests
-      figure.mark("rounds");
-      return { photo, ...job.runs.at(-1), done: false };
-    }
-    Object.assign(job, { gamma, strict, known: [...known], spent: 0 });
-    const first = startCut(photo, known, job.links, { gamma, strict });
-    job.runs = [strict ? { ...first, ...cutOnce(first) } : first];
+  figure.job = jobOf(figure, photo, figure.job);
+  askRound(figure);
+  const { job: { missing, rounds }, last, state } = figure;
+  if (missing) {
+    figure.last = null;
+    return { photo, missing, mask: null };
   }
-  if (job.runs.length <= rounds) {
-    const begin = performance.now();
-    job.runs.push(nextRound(job.runs.at(-1)));
-    job.spent += performance.now() - begin;
-  }
-  const at = Math.min(rounds, job.runs.length - 1);
-  if (at < rounds) figure.mark("rounds");
-  return { photo, ...job.runs[at], done: at === rounds, spent: job.spent / Math.max(1, job.runs.length - 1) };
+  const wanted = Math.max(1, state.rounds);
+  const round = rounds[Math.min(wanted, rounds.length) - 1] ?? (last?.job.photo === photo ? last.round : { mask: null });
+  const spent = state.rounds && rounds.reduce((sum, { time }) => sum + time, 0) / rounds.length;
+  return { photo, round, mask: round.mask, done: rounds.length >= wanted, spent };
 }
 
 // ---- Drawing
@@ -268,18 +314,21 @@ const TITLES = { cutout: "Cut out", colours: "Which side the colours are on", ed
 const isNarrow = (figure) => figure.root.clientWidth <= 560;
 
 // What came of it, pixel by pixel.
-function pixelsOf({ view }, { photo, mask, terminals, sides, links }, look, veil) {
-  const image = new ImageData(photo.width, photo.height);
+function pixelsOf({ view }, { photo, round }, edges, look, veil) {
+  const image = new ImageData(new Uint8ClampedArray(photo.data), photo.width, photo.height);
   const page = hexToRgb(look.page);
-  const lean = (n) => (terminals && sides ? sides[0].cost[n] - sides[1].cost[n] : 0);
-  const colour = {
-    cutout: (n, rgb) => (mask && !mask[n] ? mixRgb(rgb, page, veil) : rgb),
-    colours: (n) => mixRgb(page, TINTS[lean(n) > 0 ? FOREGROUND : BACKGROUND], clamp(Math.abs(lean(n)) / 8)),
-    edges: (n) => Array(3).fill(links ? Math.round(255 * (1 - (links[0][n] + links[1][n]) / 2)) : 0),
-  }[view];
+  const lay = (n, rgb, share) => { // a colour over what is there
+    for (let c = 0; c < 3; c++) image.data[4 * n + c] += (rgb[c] - image.data[4 * n + c]) * share;
+  };
   for (let n = 0; n < photo.width * photo.height; n++) {
-    image.data.set(colour(n, [photo.data[4 * n], photo.data[4 * n + 1], photo.data[4 * n + 2]]), 4 * n);
     image.data[4 * n + 3] = 255;
+    if (view === "cutout") {
+      if (round?.mask && !round.mask[n]) lay(n, page, veil);
+      continue;
+    }
+    lay(n, view === "edges" ? BLACK : page, 1);
+    if (view === "edges") lay(n, WHITE, edges ? 1 - edges[n] : 0);
+    else if (round?.lean) lay(n, TINTS[round.lean[n] > 0 ? FOREGROUND : BACKGROUND], clamp(Math.abs(round.lean[n]) / 8));
   }
   return image;
 }
@@ -320,17 +369,16 @@ function buildPainting(figure) {
       figure.remember();
       if (figure.tool === "box") corner = place;
       else figure.stroke = [figure.tool, ...place];
-      figure.touched();
+      figure.mark("marks");
     },
     line(_, to) {
       if (figure.tool === "box") figure.set({ box: boxOf(corner, inside(to)) });
       else figure.stroke.push(...inside(to));
-      figure.touched();
+      figure.mark("marks");
     },
     end() {
       const { stroke } = figure;
       figure.stroke = null;
-      figure.hand = 0;
       if (stroke) figure.set({ strokes: [...figure.state.strokes, thinned(stroke)] });
       figure.mark("marks");
     },
@@ -395,14 +443,12 @@ function buildControls(figure) {
 const nearest = (value) => GAMMAS.reduce((best, one, n) => (Math.abs(one - value) < Math.abs(GAMMAS[best] - value) ? n : best), 0);
 
 function build(figure) {
-  Object.assign(figure, { tool: FOREGROUND, stroke: null, past: [], cursor: null, hand: 0 });
+  Object.assign(figure, { tool: FOREGROUND, stroke: null, past: [], cursor: null, job: null, asked: null, last: null });
+  figure.worker = openWorker({}, WORKERS, "answerCut", (found) => roundCame(figure, found));
+  figure.stops.push(figure.worker.stop);
   figure.remember = () => {
     figure.past.push({ box: figure.state.box, strokes: figure.state.strokes });
     if (figure.past.length > 100) figure.past.shift();
-  };
-  figure.touched = () => {
-    figure.hand ||= performance.now() + 250; // cut a few times a second while the hand moves
-    figure.mark("marks");
   };
   figure.choose = (tool) => {
     figure.tool = tool;
@@ -437,9 +483,12 @@ function draw(figure, changed) {
   const { view } = figure;
   if (!view) return; // the photograph is still being decoded
   const narrow = isNarrow(figure); // a phone has room for one picture, which shows both
-  if (fresh) {
-    parts.painting.show(narrow ? pixelsOf(state, view, look, 0.6) : view.photo);
-    parts.result.show(pixelsOf(state, view, look, 0.86));
+  const edges = figure.edges?.photo === view.photo ? figure.edges.values : null;
+  const shown = [view.photo, view.round, state.view, edges, look, narrow];
+  if (shown.some((each, n) => each !== figure.showing?.[n])) {
+    figure.showing = shown;
+    parts.painting.show(narrow ? pixelsOf(state, view, edges, look, 0.6) : view.photo);
+    parts.result.show(pixelsOf(state, view, edges, look, 0.86));
   }
   const outline = (pen, unit) => {
     if (!view.mask || state.view === "edges") return;
@@ -459,7 +508,7 @@ function draw(figure, changed) {
 function describe(figure, view) {
   const { parts, state } = figure;
   const count = view.mask ? view.mask.reduce((sum, value) => sum + value, 0) : 0;
-  const words = view.mask ? `${plural(count, "pixel")} of ${grouped(view.mask.length)} cut out after ${plural(state.rounds, "round")}.` : view.missing;
+  const words = view.missing ?? (view.mask ? `${plural(count, "pixel")} of ${grouped(view.mask.length)} cut out after ${plural(state.rounds, "round")}.` : "");
   setText(parts.controls.time, view.mask && view.done !== false && view.spent ? `${words} ${grouped(view.spent)} ms a round in this page.` : words);
   parts.painting.canvas.setAttribute("aria-label",
     `Photograph with ${plural(state.strokes.length, "stroke")}${state.box.length ? " and a box" : ""}. Arrow keys move the brush, Space draws, 1 to 3 choose what.`);

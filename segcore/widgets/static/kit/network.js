@@ -7,6 +7,7 @@
 
 import { KERNELS } from "./kernels.js";
 import { unpackBytes } from "./pictures.js";
+import { openWorker } from "./worker.js";
 
 // --- In the worker ---
 
@@ -446,26 +447,10 @@ function answerOf(held, given, { image, edits = {}, inside = null }) {
     inside: inside && { ...insideOf(held[inside.network].network, inside), asked: inside } };
 }
 
-// What the worker does: keeps the descriptions that come first, then answers each image by the function of that name.
-function serve(answer) {
-  let [given, held] = [null, {}];
-  self.onmessage = ({ data }) => {
-    if (!given) {
-      given = data;
-      return;
-    }
-    try {
-      self.postMessage(answer(held, given, data));
-    } catch (error) {
-      self.postMessage({ error: error.message });
-    }
-  };
-}
-
 // --- In the page ---
 
-const WORKERS = [floatsAt, convolveTwin, machine, placed, convolved, convolution, apart, layApart, spread, transposed, maxPool, unpool, nearest, readers, resampled, softmax, operate,
-  borderOf, assertWeights, prepare, tapsAt, convolvedOf, madeOf, insideOf];
+const WORKERS = Object.fromEntries([floatsAt, convolveTwin, machine, placed, convolved, convolution, apart, layApart, spread, transposed, maxPool, unpool, nearest, readers, resampled, softmax, operate,
+  borderOf, assertWeights, prepare, tapsAt, convolvedOf, madeOf, insideOf].map((each) => [each.name, each]));
 
 export const loadNetwork = (described, plain = false, edits = {}) =>
   prepare(described, unpackBytes(described.weights), plain ? null : unpackBytes(KERNELS), edits);
@@ -478,7 +463,7 @@ export const loadNetwork = (described, plain = false, edits = {}) =>
 export function networkWorker(described, answered, failed, { root, functions = {}, answer = "answerOf" } = {}) {
   const given = Object.entries(described).map(([name, each]) => [name, each, unpackBytes(each.weights), unpackBytes(KERNELS)]);
   let [now, waiting, stopped, last] = [null, null, false, null];
-  const worker = openWorker(given, { bytesOf, lengthOf, isApart, answerOf, ...functions }, answer, (found) => {
+  const worker = openWorker(given, { ...WORKERS, bytesOf, lengthOf, isApart, answerOf, ...functions }, answer, (found) => {
     const { about } = now;
     now = null;
     if (stopped) return;
@@ -498,27 +483,4 @@ export function networkWorker(described, answered, failed, { root, functions = {
     last = image;
   }
   return { ask, inWorker: worker.inWorker, stop: () => { stopped = true; worker.stop(); } };
-}
-
-function openWorker(given, functions, answer, finished) {
-  try {
-    const named = Object.entries(functions).map(([name, each]) => `const ${name} = ${each};`);
-    const text = `${[...WORKERS, ...named].join("\n")}\n(${serve})(${answer});`;
-    const address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
-    const worker = new Worker(address);
-    URL.revokeObjectURL(address);
-    worker.onmessage = ({ data }) => finished(data);
-    worker.postMessage(given);
-    return { inWorker: true, post: (asked) => worker.postMessage(asked), stop: () => worker.terminate() };
-  } catch {
-    const held = {};
-    const answerNow = (asked) => {
-      try {
-        return functions[answer](held, given, asked);
-      } catch (error) {
-        return { error: error.message };
-      }
-    };
-    return { inWorker: false, post: (asked) => setTimeout(() => finished(answerNow(asked))), stop: () => {} };
-  }
 }
