@@ -12,7 +12,7 @@ import traitlets
 from segcore.graph_cuts import grabcut, grid_cut
 from segcore.widgets.scribbles import HEIGHT, WIDTH, ScribblesWidget
 
-from .kit import PHONE, assert_accessible, settle
+from .kit import PHONE, assert_accessible, measure_frames, settle
 
 STROKES = [[2, 80, 20, 140, 15], [0, 20, 20, 60, 10]]
 STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))
@@ -89,6 +89,33 @@ def test_the_minimum_cut_equals_the_librarys(shared_widget: Any):
         wanted = grid_cut(terminals, torch.zeros_like(terminals), edges)
         assert torch.equal(side, wanted)
         assert found[1] == pytest.approx(cut_cost(side, terminals, edges), abs=1e-9)
+
+
+AGAIN = """(root, [rounds, edges, height, width]) => {
+  const { cutAgain, openCut } = root.segcore.module;
+  const graph = openCut({ edges, height, width });
+  return rounds.map((terminals) => Array.from(cutAgain(graph, terminals).side));
+}"""
+
+
+def test_a_cut_that_goes_on_from_the_last_flow_is_the_librarys(shared_widget: Any):
+    """Eight cuts of one grid after one another: terminals change a little, much, and back; some cuts tie."""
+    opened = shared_widget(ScribblesWidget)
+    generator = torch.Generator().manual_seed(4)
+    for case in range(40):
+        height, width = torch.randint(1, 14, (2,), generator=generator).tolist()
+        edges = (0.1, 1, 5)[case % 3] * torch.rand(4, height, width, generator=generator, dtype=torch.float64)
+        rounds = 4 * torch.randn(8, height, width, generator=generator, dtype=torch.float64)
+        rounds[1::2] = rounds[::2] + 0.3 * rounds[1::2]
+        rounds[7] = rounds[0]
+        rounds[torch.rand(rounds.shape, generator=generator) < 0.2] = 0
+        if case % 2:
+            rounds, edges = rounds.round(), (2 * edges).round()
+        given = [rounds.flatten(1).tolist(), edges.flatten(1).tolist(), height, width]
+        found = opened.root.evaluate(AGAIN, given)
+        for terminals, side in zip(rounds, found, strict=True):
+            wanted = grid_cut(terminals, torch.zeros_like(terminals), edges)
+            assert torch.equal(torch.tensor(side, dtype=torch.bool).reshape(height, width), wanted)
 
 
 GRABCUT = """(root, [data, height, width, trimap, rounds]) =>
@@ -278,3 +305,34 @@ def test_a_phone_shows_both_in_one_picture(open_widget: Any):
     assert opened.root.locator(".painting").is_visible()
     assert_accessible(opened)
     opened.assert_quiet()
+
+
+DRAW = """async (root) => {
+  const times = [], { model } = root.segcore, way = [2, 60, 120];
+  let last = await new Promise(requestAnimationFrame);
+  for (let n = 0; n < 90; n++) {
+    way.push(60 + n, 120 + Math.round(30 * Math.sin(n / 9)));
+    model.set("strokes", [[...way]]);
+    const now = await new Promise(requestAnimationFrame);
+    times.push(now - last);
+    last = now;
+  }
+  return times;
+}"""
+
+
+def test_drawing_leaves_the_page_free(open_widget: Any):
+    opened = open_widget(ScribblesWidget(photo="astronaut", box=[40, 2, 178, 180]))
+    pixels_cut_out(opened, 5)
+    measure_frames(opened, DRAW).assert_smooth()
+    pixels_cut_out(opened, 5)
+    opened.assert_quiet()
+
+
+@pytest.mark.parametrize("missing", ["Worker", "Blob"])
+def test_without_a_worker_it_cuts_all_the_same(open_widget: Any, missing: str):
+    opened = open_widget(ScribblesWidget(rounds=2), wait=False, fresh=True)
+    opened.page.add_init_script(f"delete window.{missing}; window.{missing} = undefined;")
+    opened.page.reload()
+    opened.page.wait_for_selector("[data-ready=true]")
+    assert pixels_cut_out(opened, 2) > 10_000

@@ -15,7 +15,7 @@ import { openWorker } from "./kit/worker.js";
 
 const [BACKGROUND, UNKNOWN, FOREGROUND] = [0, 1, 2];
 const COMPONENTS = 5;
-export const cut = minimumCut; // the library tests it through this module
+export { cutAgain, minimumCut as cut, openCut }; // the library tests them through this module
 
 // What it costs to part a pixel from four of its neighbours, for a smoothness of 1.
 export function linksOf({ data, height, width }) {
