@@ -384,13 +384,17 @@ async function openPictures(trained) {
   };
   function of(kind, id) {
     const stored = trained.networks[kind].blocks[id] ?? [];
-    return make(`${kind} ${id}`, () => stored.map(({ at: [left, top, width, height], kind: what, step }) => (
-      { url: drawn(width, height, (x, y) => colours[what][level(atlas, left + x, top + y)]), cells: width, step, what }
-    )));
+    return make(`${kind} ${id}`, () => stored.map(({ at: [left, top, width, height], kind: what, step }, n) => ({
+      get url() { // a block's face needs one of many
+        return make(`${kind} ${id} ${n}`, () => drawn(width, height, (x, y) => colours[what][level(atlas, left + x, top + y)]));
+      }, cells: width, step, what })));
   }
   function image(margin, side) {
     const { width, height } = scene;
-    const colour = (x, y) => scene.data.slice(4 * (mirroredIndex(y - margin, height) * width + mirroredIndex(x - margin, width))).slice(0, 3);
+    const colour = (x, y) => {
+      const at = 4 * (mirroredIndex(y - margin, height) * width + mirroredIndex(x - margin, width));
+      return scene.data.subarray(at, at + 3);
+    };
     return make(`image ${margin}`, () => ({ url: drawn(side, side, colour), cells: side, step: 1, what: "image" }));
   }
   const right = () => make("truth", () =>
