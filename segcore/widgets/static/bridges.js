@@ -1,4 +1,4 @@
-import { checkbox, choice } from "./kit/controls.js";
+import { checkbox, traitChoice } from "./kit/controls.js";
 import { element } from "./kit/elements.js";
 import { listOf, oneOf, whole } from "./kit/figure.js";
 import { liveWidget } from "./kit/live.js";
@@ -33,15 +33,11 @@ function controls(figure) {
     const rest = figure.state.off.filter((bridge) => bridge !== n + 1);
     figure.set({ off: on ? rest : [...rest, n + 1].sort() });
   }));
-  const places = choice("SegNet unpools", PLACES, figure.state.places, (value) => figure.set({ places: value }));
+  const places = traitChoice(figure, "places", "SegNet unpools", PLACES);
   const bridges = element("fieldset", { class: "segcore-choice bridges-on" }, element("legend", { text: "Bridges of the U-Net" }),
     element("div", { class: "segcore-bar" }, ...boxes.map(({ node }) => node)));
-  function draw(state) {
-    boxes.forEach((box, n) => box.set(!state.off.includes(n + 1)));
-    places.set(state.places);
-  }
-  const nodes = [element("div", { class: "segcore-bar" }, bridges, places.node)];
-  return { nodes, draw };
+  const draw = ({ off }) => boxes.forEach((box, n) => box.set(!off.includes(n + 1)));
+  return { nodes: [element("div", { class: "segcore-bar" }, bridges, places.node)], draw };
 }
 
 export default liveWidget({

@@ -1,10 +1,10 @@
-import { choice, key, slider, trials } from "./kit/controls.js";
+import { key, traitChoice, traitSlider, trials } from "./kit/controls.js";
 import { element, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget } from "./kit/figure.js";
 import { resizeBilinear } from "./kit/maps.js";
 import { clamp, fixed, signed } from "./kit/numbers.js";
 import { pixelsOf, pointable, pointed, surface } from "./kit/photographs.js";
-import { fitCanvas, openImage, outlineRect, unpackBytes } from "./kit/pictures.js";
+import { clearCanvas, openImage, outlineRect, unpackBytes } from "./kit/pictures.js";
 
 // What a network says of each spot of a picture, as shares of bins in the ab plane, and the one colour that a temperature takes
 // out of them. Arithmetic first, as pure functions; what is drawn comes below.
@@ -119,9 +119,7 @@ function drawPlane(figure, pairs, colours) {
   const { plane } = figure.parts;
   const width = plane.parentElement.clientWidth;
   const unit = width / 205;
-  fitCanvas(plane, width, 222 * unit);
-  const pen = plane.getContext("2d");
-  pen.clearRect(0, 0, width, 222 * unit);
+  const pen = clearCanvas(plane, width, 222 * unit);
   const square = (bin, side, alpha) => {
     const [x, y] = place(unit, figure.bins[bin]);
     pen.globalAlpha = alpha;
@@ -139,22 +137,16 @@ function drawPlane(figure, pairs, colours) {
 }
 
 function buildControls(figure) {
-  const heat = slider("Temperature", { min: 1, max: 100 }, (value) => figure.set({ temperature: value / 100, view: "colour" }));
-  const picture = choice("Picture", PICTURES, figure.state.picture, (value) => figure.set({ picture: value }));
-  const view = choice("Show", VIEWS, figure.state.view, (value) => figure.set({ view: value }));
-  const node = element("div", { class: "controls" }, heat.node, element("div", { class: "segcore-bar" }, picture.node, view.node));
-  function draw(state) {
-    const words = state.temperature === 1 ? ", the mean" : state.temperature === MODE ? ", the mode" : "";
-    heat.set(Math.round(100 * state.temperature), `${fixed(state.temperature, 2)}${words}`);
-    picture.set(state.picture);
-    view.set(state.view);
-  }
-  return { node, draw };
+  const words = (value) => `${fixed(value, 2)}${value === 1 ? ", the mean" : value === MODE ? ", the mode" : ""}`;
+  const heat = traitSlider(figure, "temperature", "Temperature", { min: 1, max: 100, parts: 100 }, words, (temperature) =>
+    ({ temperature, view: "colour" }));
+  return element("div", { class: "controls" }, heat.node, element("div", { class: "segcore-bar" },
+    traitChoice(figure, "picture", "Picture", PICTURES).node, traitChoice(figure, "view", "Show", VIEWS).node));
 }
 
 function build(figure) {
   unpacked(figure);
-  const parts = { view: surface("picture", {}, ROWS / COLUMNS), plane: element("canvas", { role: "img" }), controls: buildControls(figure),
+  const parts = { view: surface("picture", {}, ROWS / COLUMNS), plane: element("canvas", { role: "img" }),
     words: element("p", { class: "words segcore-label" }) };
   pointable(figure, parts.view);
   const legend = key(["dot text", "at this temperature"], ["ring text colorization-mean", "mean"], ["ring text", "mode"], ["colorization-truth", "as it was"]);
@@ -163,7 +155,7 @@ function build(figure) {
     trials(figure, TRIALS, "Move the temperature. Point at the picture: the plane of colours shows what the network says of that spot.").node,
     element("div", { class: "pictures" }, parts.view.node,
       element("div", { class: "plane" }, element("p", { class: "segcore-label", text: "That spot in the ab plane" }),
-        element("div", { class: "room" }, parts.plane), legend)), parts.controls.node, parts.words);
+        element("div", { class: "room" }, parts.plane), legend)), buildControls(figure), parts.words);
   return parts;
 }
 
@@ -172,7 +164,6 @@ const pair = ([a, b]) => `(${signed(a, 0)}, ${signed(b, 0)})`;
 function draw(figure, changed) {
   const { parts, state, look } = figure;
   const picture = figure.pictures[state.picture];
-  parts.controls.draw(state);
   if (!picture.lightness) return;
   if (changed("picture", "view", "temperature")) parts.view.show(coloured(picture.lightness, coloursOf(figure, state)));
   const [x, y] = pointed(figure, picture.lightness).map((value) => Math.floor(value / PIXELS));

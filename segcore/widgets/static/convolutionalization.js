@@ -1,9 +1,9 @@
-import { css, hatchPattern, hexToRgb, mixRgb, viridis } from "./kit/colours.js";
-import { button, checkbox, choice, heading, key, slider, trials } from "./kit/controls.js";
+import { hatchPattern, hexToRgb, mixRgb, viridis } from "./kit/colours.js";
+import { button, heading, key, slider, traitBox, traitChoice, traitSlider, trials } from "./kit/controls.js";
 import { element, setText } from "./kit/elements.js";
 import { listOf, oneOf, prefersStillness, whole, widget, yesNo } from "./kit/figure.js";
 import { clamp, fixed, grouped, placeWords, plural, same } from "./kit/numbers.js";
-import { fitCanvas, picture, unpackBytes } from "./kit/pictures.js";
+import { clearCanvas, outlineRect, picture, strokeLine, unpackBytes } from "./kit/pictures.js";
 import { draggable, onArrows, pointIn } from "./kit/pointer.js";
 
 // A classifier run window by window, and over the whole image in one pass: the same numbers, and what each way costs.
@@ -187,6 +187,7 @@ const HIGH = hexToRgb("#6d28d9");
 const LOW = hexToRgb("#5b6470");
 const FULL = { high: 4, low: 20, gap: 40 };
 const LEVELS = viridis(256);
+const CROSSED = ["#ffffff", 1.6];
 const PER_FRAME = 4; // windows while sliding
 const BUDGET = 5; // milliseconds for windows in a frame when no one watches them
 const VIEWS = [["dense", "One pass"], ["windows", "Window by window"], ["difference", "Difference"]];
@@ -285,13 +286,8 @@ function keep(figure, name, stamp, make) {
 }
 
 // A frame with a rim of the page's colour, so that it stands out from whatever lies below.
-function frame(pen, look, [x, y, side], colour, thick = 2) {
-  for (const [ink, width] of [[look.page, thick + 2], [colour, thick]]) {
-    pen.lineWidth = width;
-    pen.strokeStyle = ink;
-    pen.strokeRect(x, y, side, side);
-  }
-}
+const frame = (pen, look, [x, y, side], colour, thick = 2) =>
+  outlineRect(pen, x, y, side, side, [look.page, thick + 2], [colour, thick]);
 
 function hatched(pen, look, x, y, width, height) {
   for (const ink of [look["accent-soft"], hatchPattern(pen, look.accent, 1, 8, 1)]) {
@@ -310,9 +306,7 @@ function twoFrames(pen, look, first, second, thick = 2) {
 }
 
 function begin(canvas, side) {
-  fitCanvas(canvas, side, side);
-  const pen = canvas.getContext("2d");
-  pen.clearRect(0, 0, side, side);
+  const pen = clearCanvas(canvas, side);
   pen.imageSmoothingEnabled = false;
   return pen;
 }
@@ -417,21 +411,19 @@ function paddedCounts(side) {
 }
 
 function buildControls(figure) {
-  const choose = (values) => {
+  const halted = (trait) => (value) => {
     figure.sliding = 0;
-    figure.set(values);
+    return { [trait]: value };
   };
-  const view = choice("The map, computed", VIEWS, figure.state.view, (value) => choose({ view: value }));
-  const padding = checkbox("Zero padding", (on) => choose({ padding: on }));
-  const stop = button("Stop", () => choose({}));
+  const view = traitChoice(figure, "view", "The map, computed", VIEWS, halted("view"));
+  const padding = traitBox(figure, "padding", "Zero padding", halted("padding"));
+  const stop = button("Stop", () => (figure.sliding = 0));
   const best = button("Highest score", () => {
     const { data } = runOf(figure).scores;
     const n = data.indexOf(Math.max(...data));
     pick(figure, Math.floor(n / CELLS), n % CELLS);
   });
   function draw() {
-    view.set(figure.state.view);
-    padding.set(figure.state.padding);
     stop.hidden = !figure.sliding;
     const { data } = runOf(figure).scores;
     const [row, column] = figure.state.window;
@@ -513,15 +505,10 @@ function drawAlone(figure, canvas, look, { side, own, index, step, changed }) {
   const by = step * (neighbourOf(state.window, state.neighbour)[1] - state.window[1]);
   const columns = own.width - Math.abs(by);
   if (columns > 0) hatched(pen, look, Math.max(0, by) * cell, 0, columns * cell, side);
-  pen.lineWidth = 1.6;
-  pen.strokeStyle = css([255, 255, 255]);
   for (const n of changed) {
     const [y, x] = [Math.floor(n / own.width) * cell, (n % own.width) * cell];
-    pen.strokeRect(x + 2, y + 2, cell - 4, cell - 4);
-    pen.beginPath();
-    pen.moveTo(x + 3, y + 3);
-    pen.lineTo(x + cell - 3, y + cell - 3);
-    pen.stroke();
+    outlineRect(pen, x + 2, y + 2, cell - 4, cell - 4, CROSSED);
+    strokeLine(pen, [x + 3, y + 3, x + cell - 3, y + cell - 3], CROSSED);
   }
   frame(pen, look, [1.25, 1.25, side - 2.5], look.second, 2.5);
 }
@@ -543,19 +530,18 @@ function differing(figure, index, step) {
 }
 
 function buildLayers(figure) {
-  const channels = choice("Channel", [0, 1, 2, 3].map((n) => [n, `${n + 1}`]), figure.state.channel, (value) => figure.set({ channel: value }));
+  const channels = traitChoice(figure, "channel", "Channel", [0, 1, 2, 3].map((n) => [n, `${n + 1}`]));
   const place = ["Row", "Column"].map((name, axis) =>
     slider(`${name} of the map`, { min: 1, max: CELLS }, (value) =>
       pick(figure, ...figure.state.window.map((n, i) => (i === axis ? value - 1 : n)))));
-  const distance = slider("Neighbour at", { min: 1, max: 7 }, (value) => figure.set({ neighbour: value }));
+  const distance = traitSlider(figure, "neighbour", "Neighbour at", { min: 1, max: 7 }, (value) =>
+    `${plural(value, "cell")}, ${STRIDE * value} pixels`);
   const cards = [buildLayer(figure, 0, "After pooling 1"), buildLayer(figure, 1, "After pooling 2")];
   const crossed = key(["line second", "the window"], ["line", "its neighbour"], ["hatch shared", "what both need"],
     ["scale feature", "0 to the layer\u2019s largest value"], ["crossed", "changed by zeros around the window"]);
   function draw(look) {
-    const { channel, neighbour, window: at } = figure.state;
-    channels.set(channel);
+    const { window: at } = figure.state;
     place.forEach((each, axis) => each.set(at[axis] + 1, `${at[axis] + 1} of ${CELLS}`));
-    distance.set(neighbour, `${plural(neighbour, "cell")}, ${STRIDE * neighbour} pixels`);
     crossed.lastChild.hidden = !figure.state.padding;
     cards.forEach((card) => card.draw(look));
   }

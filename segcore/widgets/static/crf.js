@@ -1,10 +1,10 @@
-import { choice, marks, slider, trials } from "./kit/controls.js";
+import { marks, traitChoice, traitSlider, trials } from "./kit/controls.js";
 import { minimumCut } from "./kit/cut.js";
 import { element, setText } from "./kit/elements.js";
 import { number, oneOf, whole, widget } from "./kit/figure.js";
 import { fixed } from "./kit/numbers.js";
 import { surface } from "./kit/photographs.js";
-import { fitCanvas, unpackBytes } from "./kit/pictures.js";
+import { clearCanvas, drawDisc, strokeLine, unpackBytes } from "./kit/pictures.js";
 import { player } from "./kit/player.js";
 
 // A small picture with noisy labels: energies, iterated conditional modes, mean field on the grid and between all pixels.
@@ -225,16 +225,16 @@ function build(figure) {
       figure.at = position;
       figure.set({ step: Math.round(position) });
     }, words: (position) => `step ${Math.round(position)} of ${STEPS}` });
-  const method = choice("Method (the last three are mean field)", METHODS, figure.state.method, (value) => figure.set({ method: value }));
-  const weight = slider("Weight", { min: 0, max: 24 }, (value) => figure.set({ weight: value / 4 }));
-  const sigma = slider("Width in colours", { min: 5, max: 250, step: 5 }, (value) => figure.set({ color_sigma: value }));
+  const controls = [traitChoice(figure, "method", "Method (the last three are mean field)", METHODS),
+    traitSlider(figure, "weight", "Weight", { min: 0, max: 24, parts: 4 }, (value) => fixed(value, 2)),
+    traitSlider(figure, "color_sigma", "Width in colours", { min: 5, max: 250, step: 5 }, (value) => fixed(value, 0))];
   const chart = element("canvas", { class: "crf-chart", role: "img" });
-  const parts = { views, play, method, weight, sigma, chart, marks: marks("Energy and errors", MARKS) };
+  const parts = { views, play, chart, marks: marks("Energy and errors", MARKS) };
   figure.first(
     element("p", { class: "segcore-lead", text: "Noisy labels of a small picture: step by step, neighbours make them agree." }),
     trials(figure, TRIALS, "Press play, or go step by step. The curve is what each step leaves to pay.").node,
     element("div", { class: "crf-pictures" }, views.image.node, views.start.node, views.now.node), play.node,
-    element("div", { class: "crf-below" }, element("div", { class: "crf-controls" }, method.node, weight.node, sigma.node), chart),
+    element("div", { class: "crf-below" }, element("div", { class: "crf-controls" }, ...controls.map(({ node }) => node)), chart),
     parts.marks.node);
   return parts;
 }
@@ -244,9 +244,7 @@ function drawChart(figure, run) {
   const { chart } = figure.parts;
   const width = Math.max(chart.parentElement.clientWidth > 560 ? chart.parentElement.clientWidth / 2 - 12 : chart.parentElement.clientWidth, 120);
   const height = 130;
-  fitCanvas(chart, width, height);
-  const pen = chart.getContext("2d");
-  pen.clearRect(0, 0, width, height);
+  const pen = clearCanvas(chart, width, height);
   const shown = figure.state.method === "icm" ? [...run.costs, run.least] : run.costs;
   const [low, high] = [Math.min(...shown), Math.max(...shown)];
   const x = (k) => 14 + ((width - 28) * k) / STEPS;
@@ -255,23 +253,15 @@ function drawChart(figure, run) {
   pen.fillStyle = figure.look.muted;
   pen.fillText(figure.state.method === "icm" ? "Energy at each step; dashed: the least" : "Free energy at each step", 8, 13);
   if (figure.state.method === "icm") {
-    pen.strokeStyle = figure.look.second;
     pen.setLineDash([5, 4]);
-    pen.beginPath();
-    pen.moveTo(8, y(run.least));
-    pen.lineTo(width - 8, y(run.least));
-    pen.stroke();
+    strokeLine(pen, [8, y(run.least), width - 8, y(run.least)], [figure.look.second, 1]);
     pen.setLineDash([]);
   }
-  pen.strokeStyle = pen.fillStyle = figure.look.accent;
+  pen.strokeStyle = figure.look.accent;
   pen.beginPath();
   run.costs.forEach((cost, k) => pen.lineTo(x(k), y(cost)));
   pen.stroke();
-  run.costs.forEach((cost, k) => {
-    pen.beginPath();
-    pen.arc(x(k), y(cost), k === figure.state.step ? 6 : 2.5, 0, 7);
-    pen.fill();
-  });
+  run.costs.forEach((cost, k) => drawDisc(pen, x(k), y(cost), k === figure.state.step ? 6 : 2.5, figure.look.accent));
 }
 
 function draw(figure, changed, now) {
@@ -284,9 +274,6 @@ function draw(figure, changed, now) {
   const { run } = figure;
   const q = run.maps[state.step];
   parts.play.draw();
-  parts.method.set(state.method);
-  parts.weight.set(Math.round(4 * state.weight), fixed(state.weight, 2));
-  parts.sigma.set(state.color_sigma, fixed(state.color_sigma, 0));
   const wrong = (labels) => labels.reduce((sum, p, n) => sum + (Number(p > 0.5) !== figure.truth[n]), 0);
   const names = { image: "The picture", start: "Each pixel alone", now: `After ${state.step} ${state.step === 1 ? "step" : "steps"}` };
   parts.views.image.show(pixels((n) => figure.image.subarray(3 * n, 3 * n + 3)));

@@ -1,22 +1,16 @@
-import { CLASS_COLOURS, css, hexToRgb, viridis } from "./kit/colours.js";
-import { choice, key, marks, slider, trials } from "./kit/controls.js";
+import { CLASS_COLOURS, hexToRgb, viridis } from "./kit/colours.js";
+import { key, marks, traitChoice, traitSlider, trials } from "./kit/controls.js";
 import { element, setText } from "./kit/elements.js";
 import { listOf, oneOf, whole, widget } from "./kit/figure.js";
 import { fixed } from "./kit/numbers.js";
 import { pixelsOf, pointable, pointed, surface } from "./kit/photographs.js";
-import { edgePath, openImage, outlineRect, strokeAll, unpackBytes } from "./kit/pictures.js";
+import { drawDisc, edgePath, openImage, outlineRect, strokeAll, unpackRuns } from "./kit/pictures.js";
 import { classCounts, confusionMatrix, iou, nanMean } from "./kit/scores.js";
 
 // What a pyramid sees from one cell of a map, and the labels that come of it.
 // Arithmetic first, as pure functions; what is drawn comes below. A map is square, its cells are numbered along the rows.
 
-// Labels 0 to 3 in runs: each byte four times the run's length plus the label.
-export function unpackRuns(text, count) {
-  const labels = new Uint8Array(count);
-  let at = 0;
-  for (const byte of unpackBytes(text)) labels.fill(byte & 3, at, (at += byte >> 2));
-  return labels;
-}
+export { unpackRuns };
 
 // Cells along one side of a map of this output stride.
 export const cellsOf = (size, stride) => Math.ceil(size / stride);
@@ -126,22 +120,13 @@ function shown({ network, rate, size, show }, scene) {
 }
 
 function buildControls(figure) {
-  const { state } = figure;
-  const parts = {
-    network: choice("DeepLab or PSPNet: output stride", NETWORKS, state.network, (value) => figure.set({ network: value })),
-    size: choice("Picture of", [[96, "96 pixels"], [513, "513 pixels"]], state.size, (value) => figure.set({ size: Number(value) })),
-    show: choice("Beside it", [["labels", "Its labels"], ["truth", "The truth"], ["left", "What is left"]], state.show, (value) => figure.set({ show: value })),
-    scene: choice("Scene", SCENES, state.scene, (value) => figure.set({ scene: value })),
-  };
-  const rate = slider("First rate", { min: 1, max: MOST }, (value) => figure.set({ rate: value }));
-  const node = element("div", { class: "controls" }, element("div", { class: "segcore-bar" }, parts.network.node, parts.show.node), rate.node);
-  const others = [element("div", { class: "segcore-bar" }, parts.scene.node, parts.size.node)];
-  function draw(now) {
-    Object.entries(parts).forEach(([name, part]) => part.set(now[name]));
-    rate.set(now.rate, `${now.rate}, ${2 * now.rate}, ${3 * now.rate}`);
-    rate.node.style.visibility = pooling(now.network) ? "hidden" : "visible";
-  }
-  return { node, others, draw };
+  const network = traitChoice(figure, "network", "DeepLab or PSPNet: output stride", NETWORKS);
+  const show = traitChoice(figure, "show", "Beside it", [["labels", "Its labels"], ["truth", "The truth"], ["left", "What is left"]]);
+  const rate = traitSlider(figure, "rate", "First rate", { min: 1, max: MOST }, (value) => [value, 2 * value, 3 * value].join(", "));
+  const node = element("div", { class: "controls" }, element("div", { class: "segcore-bar" }, network.node, show.node), rate.node);
+  const others = [element("div", { class: "segcore-bar" }, traitChoice(figure, "scene", "Scene", SCENES).node,
+    traitChoice(figure, "size", "Picture of", [[96, "96 pixels"], [513, "513 pixels"]]).node)];
+  return { node, others, rate: rate.node };
 }
 
 function build(figure) {
@@ -187,19 +172,10 @@ function drawWindows(figure, part, [x, y], cells) {
     });
   } else {
     box(0, 0, cells, cells, "#ffffff");
-    RINGS.forEach((colour, n) => taps(cells, [x, y], (n + 1) * state.rate).forEach(([column, row]) => drawDot(pen, (column + 0.5) * unit, (row + 0.5) * unit, Math.max(3.5, Math.min(7, unit / 3)), colour)));
+    RINGS.forEach((colour, n) => taps(cells, [x, y], (n + 1) * state.rate).forEach(([column, row]) => 
+      drawDisc(pen, (column + 0.5) * unit, (row + 0.5) * unit, Math.max(3.5, Math.min(7, unit / 3)), colour, ["#000000", 1.5])));
   }
   box(x, y, 1, 1, look.accent);
-}
-
-function drawDot(pen, x, y, radius, colour) {
-  pen.beginPath();
-  pen.arc(x, y, radius, 0, 2 * Math.PI);
-  pen.fillStyle = colour;
-  pen.strokeStyle = "#000000";
-  pen.lineWidth = 1.5;
-  pen.fill();
-  pen.stroke();
 }
 
 function describe({ network, rate }, cells, [x, y]) {
@@ -226,7 +202,7 @@ function draw(figure, changed) {
   const scene = figure.scenes[state.scene];
   const cells = cellsOf(state.size, strideOf(state.network));
   const cell = pointed(figure, { height: SIDE, width: SIDE }).map((value) => Math.floor((value * cells) / SIDE));
-  parts.controls.draw(state);
+  parts.controls.rate.style.visibility = pooling(state.network) ? "hidden" : "visible";
   drawWindows(figure, parts.seen, cell, cells);
   const words = describe(state, cells, cell);
   setText(parts.seen.head, `What one of ${cells} \u00d7 ${cells} cells sees`);

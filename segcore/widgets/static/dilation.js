@@ -1,9 +1,9 @@
-import { button, choice, heading, key, matrixEditor, numberField, trials } from "./kit/controls.js";
+import { button, heading, key, matrixEditor, numberField, traitChoice, trials } from "./kit/controls.js";
 import { element, put, setText, shape } from "./kit/elements.js";
 import { listOf, number, oneOf, widget } from "./kit/figure.js";
 import { conv2d, gridOf, maxPool, pad } from "./kit/maps.js";
 import { between, clamp, ease, fixed, grouped, placeWords, plural, same, tidy } from "./kit/numbers.js";
-import { fitCanvas } from "./kit/pictures.js";
+import { clearCanvas, outlineRect } from "./kit/pictures.js";
 import { player } from "./kit/player.js";
 import { arrowOf, pointIn } from "./kit/pointer.js";
 
@@ -152,15 +152,13 @@ function buildInputs(figure) {
     matrixEditor(title, { rows: size, columns: size, min: -limit, max: limit }, (rows) => figure.set({ [trait]: rows }));
   const editors = { grid: editor("grid", "Image", SIZE, LIMITS.grid), filter_a: editor("filter_a", "Filter A", 3, LIMITS.filter),
     filter_b: editor("filter_b", "Filter B", 3, LIMITS.filter) };
-  const first = choice("A takes", [["filter", "a filtered sum"], ["max", "the maximum"]], figure.state.first, (value) =>
-    figure.set({ first: value }));
+  const first = traitChoice(figure, "first", "A takes", [["filter", "a filtered sum"], ["max", "the maximum"]]);
   const examples = EXAMPLES.map(([text, values]) => button(text, () => figure.set(structuredClone(values))));
   const nodes = [element("div", { class: "segcore-bar examples" }, ...examples),
     element("div", { class: "editors" }, editors.grid.node,
       element("div", { class: "pair" }, editors.filter_a.node, editors.filter_b.node), first.node)];
   function update() {
     for (const [trait, each] of Object.entries(editors)) each.set(figure.state[trait]);
-    first.set(figure.state.first);
     editors.filter_a.inputs.forEach((input) => (input.disabled = figure.state.first === "max"));
     EXAMPLES.forEach(([, values], n) => {
       const chosen = Object.entries(values).every(([name, value]) => same(figure.state[name], value));
@@ -546,9 +544,7 @@ function drawTree(svg, dilations, width) {
 function drawCounts(canvas, dilations, side, colours, kind) {
   const counts = coverage2d(dilations);
   const cell = side / counts.width;
-  fitCanvas(canvas, side, side);
-  const pen = canvas.getContext("2d");
-  pen.clearRect(0, 0, side, side);
+  const pen = clearCanvas(canvas, side);
   const most = Math.max(...counts.data);
   const gap = cell > 5 ? 1 : 0;
   counts.data.forEach((count, n) => {
@@ -556,10 +552,7 @@ function drawCounts(canvas, dilations, side, colours, kind) {
     pen.globalAlpha = count ? 0.3 + 0.7 * Math.sqrt(count / most) : 1;
     pen.fillStyle = count ? colours[kind] : colours.page;
     pen.fillRect(x * cell, y * cell, cell - gap, cell - gap);
-    if (!count && cell > 5) {
-      pen.strokeStyle = colours.line;
-      pen.strokeRect(x * cell + 0.5, y * cell + 0.5, cell - gap - 1, cell - gap - 1);
-    }
+    if (!count && cell > 5) outlineRect(pen, x * cell + 0.5, y * cell + 0.5, cell - gap - 1, cell - gap - 1, [colours.line, 1]);
   });
   pen.globalAlpha = 1;
   return { counts, cell };

@@ -1,5 +1,5 @@
 import { CLASS_COLOURS, hexToRgb, viridis } from "./kit/colours.js";
-import { button, heading, slider, trials } from "./kit/controls.js";
+import { button, heading, slider, table, trials } from "./kit/controls.js";
 import { element, put, setText, shape } from "./kit/elements.js";
 import { oneOf, prefersStillness, whole, widget } from "./kit/figure.js";
 import { between, clamp, ease, fixed, grouped, same } from "./kit/numbers.js";
@@ -362,7 +362,9 @@ const KINDS = {
 // ---- Drawing
 
 const SECONDS = 0.55; // from one network to another
-const PUBLISHED = { unet: [572, 64, 4], unet_valid: [572, 64, 4], default: [224, 64, 5] };
+const [SMALL, LARGE] = [{ size: 224, width: 64, depth: 5 }, { size: 572, width: 64, depth: 4 }];
+const publishedOf = (kind) => (kind.startsWith("unet") ? LARGE : SMALL);
+const settingsOf = ({ size, width, depth }) => ({ size, width, depth });
 
 const round = (value) => Math.round(value * 10) / 10;
 
@@ -404,20 +406,20 @@ async function openPictures(trained) {
 
 // The network of the present settings; where its image does not fit, that of the nearest size, with what is unknown left out.
 function present(figure, kind = figure.state.architecture) {
-  const { size, width, depth } = figure.state;
-  const settings = { size, width, depth };
+  const settings = settingsOf(figure.state);
   const problem = sizeProblem(kind, settings);
   const network = describe(kind, problem ? { ...settings, size: problem.sizes.at(-1) } : settings);
   if (!problem) return network;
   const known = kind === "unet_valid" ? descent(kind, settings) : [];
   for (const each of network.blocks) {
     const level = each.role === "encoder" ? each.level : Infinity;
-    each.told = each.role === "image" ? size : level < known.length && known[level] > 0 ? known[level] : null;
+    each.told = each.role === "image" ? settings.size : level < known.length && known[level] > 0 ? known[level] : null;
     if (level === known.length - 1) each.odd = true;
   }
   return { ...network, problem };
 }
 
+const nameOf = ({ role, name, level }) => (role === "join" ? `${name}, level ${level + 1}` : name);
 const sizeText = (each) => (each.told === undefined ? String(each.size) : each.told === null ? "?" : String(each.told));
 
 // ---- The diagram
@@ -464,24 +466,23 @@ function stackPath(side, depth, channels) {
 function paintBlock(parts, each, at, small) {
   const { side, depth } = at;
   const half = side / 2;
-  const join = each.role === "join";
+  const square = (long) => ({ x: round(-long / 2), y: round(-long / 2), width: round(long), height: round(long) });
   put(parts.node, { transform: `translate(${round(at.x)} ${round(at.y)})`, opacity: round(at.alpha * 100) / 100 });
-  const whole = { x: round(-half), y: round(-half), width: round(side), height: round(side) };
-  const grow = join ? 3 : 3.5;
-  put(parts.ring, { x: round(-half - grow), y: round(-half - grow), width: round(side + 2 * grow), height: round(side + 2 * grow),
-    rx: join ? half + grow : 4 });
-  if (join) return put(parts.disc, { r: round(half) });
+  if (each.role === "join") {
+    put(parts.ring, { ...square(side + 6), rx: half + 3 });
+    put(parts.disc, { r: round(half) });
+    return;
+  }
+  put(parts.ring, { ...square(side + 7), rx: 4 });
   put(parts.stack, { d: stackPath(side, depth, each.channels) });
-  put(parts.front, whole);
-  put(parts.face, whole);
-  const inner = each.crop ? (side * each.crop) / each.size : 0;
-  put(parts.crop, { x: round(-inner / 2), y: round(-inner / 2), width: round(inner), height: round(inner) });
+  put(parts.front, square(side));
+  put(parts.face, square(side));
+  put(parts.crop, square(each.crop ? (side * each.crop) / each.size : 0));
   const top = round(-half - depth - 4);
   put(parts.channels, { x: round(depth / 2), y: small ? top - 10 : top });
   if (small) put(parts.cells, { x: round(depth / 2), y: top, dx: 0 });
   else if (parts.cells.hasAttribute("x")) ["x", "y"].forEach((name) => parts.cells.removeAttribute(name)); // one line
   if (!small) put(parts.cells, { dx: 4 });
-  return null;
 }
 
 // What does not move: face, mark, words.
@@ -496,31 +497,21 @@ function dressBlock(figure, parts, each, network, radius) {
   put(parts.node, { class: `block ${each.role}${each.odd ? " odd" : ""}${each.classes ? " classes" : ""}`, "data-id": each.id });
   put(parts.glyph, { d: join ? glyphPath(each.how, 0.95 * radius) : "", "stroke-width": each.how === "unpool" ? 1 : 2 });
   put(parts.dot, { d: each.how === "unpool" ? `M0 0v${-cell}h${cell}v${cell}z` : "" });
-  const url = join || !pictures ? null : facePicture(figure, each, network)?.url;
+  const url = join || !pictures ? null : picturesOf(figure, each, network)[0]?.url;
   if (url) put(parts.face, { href: url });
   show(parts.face, Boolean(url));
   setText(parts.channels, join ? "" : grouped(each.channels));
   setText(parts.cells, join ? "" : `${sizeText(each)}\u00b2`);
-  const name = join ? `${each.name}, level ${each.level + 1}` : each.name;
-  put(parts.node, { "aria-label": `${name}: ${each.channels} channels, ${sizeText(each)} by ${sizeText(each)}` });
+  put(parts.node, { "aria-label": `${nameOf(each)}: ${each.channels} channels, ${sizeText(each)} by ${sizeText(each)}` });
 }
 
-function facePicture(figure, each, network) {
-  if (each.role === "image") return imagePicture(figure, network);
-  const [first] = storedPictures(figure, each, network);
-  return first;
-}
-
-function imagePicture(figure, { kind }) {
-  const { size } = figure.trained.settings;
-  const margin = kind === "unet_valid" ? validMargin(figure.state.depth) : 0;
-  return figure.pictures.image(margin, margin ? coveringSize(size, figure.state.depth) : size);
-}
-
-// A trained network's pictures of a block: only at the depth at which it was trained.
-function storedPictures(figure, each, { kind, depth }) {
-  const fits = kind.startsWith("fcn") || depth === figure.trained.settings.depth;
-  return fits ? figure.pictures.of(kind, each.id) : [];
+// The pictures of a block: those of a trained network only at the depth at which it was trained.
+function picturesOf({ pictures, trained: { settings }, state }, { role, id }, { kind, depth }) {
+  if (role === "image") {
+    const margin = kind === "unet_valid" ? validMargin(state.depth) : 0;
+    return [pictures.image(margin, margin ? coveringSize(settings.size, state.depth) : settings.size)];
+  }
+  return kind.startsWith("fcn") || depth === settings.depth ? pictures.of(kind, id) : [];
 }
 
 // An arrow's line, from the geometry of its ends.
@@ -534,8 +525,10 @@ function arrowPath(kind, a, b) {
 
 function elbow([x, y], [toX, toY], way) {
   const r = Math.max(0, Math.min(7, Math.abs(toX - x), Math.abs(toY - y)));
-  if (way === "down") return { line: `M${round(x)} ${round(y)}V${round(toY - r)}q0 ${round(r)} ${round(r)} ${round(r)}H${round(toX)}`, tip: [toX, toY, 0] };
-  return { line: `M${round(x)} ${round(y)}H${round(toX - r)}q${round(r)} 0 ${round(r)} ${round(-r)}V${round(toY)}`, tip: [toX, toY, -90] };
+  const bend = round(r);
+  return way === "down"
+    ? { line: `M${round(x)} ${round(y)}V${round(toY - r)}q0 ${bend} ${bend} ${bend}H${round(toX)}`, tip: [toX, toY, 0] }
+    : { line: `M${round(x)} ${round(y)}H${round(toX - r)}q${bend} 0 ${bend} ${-bend}V${round(toY)}`, tip: [toX, toY, -90] };
 }
 
 function buildArrow() {
@@ -569,13 +562,10 @@ function dressArrow(parts, arrow, blocks, long) {
 }
 
 function buildDiagram(figure) {
-  const svg = shape("svg", { class: "diagram", role: "radiogroup", "aria-label": "Blocks of the network" });
-  const arrowLayer = shape("g", { "aria-hidden": "true" });
-  const blockLayer = shape("g");
-  svg.append(arrowLayer, blockLayer);
-  const node = element("div", { class: "stage" }, svg);
-  const diagram = { node, svg, arrowLayer, blockLayer, blocks: new Map(), arrows: new Map(), shown: new Map(), lines: new Map(),
-    tween: null, network: null };
+  const [arrowLayer, blockLayer] = [shape("g", { "aria-hidden": "true" }), shape("g")];
+  const svg = shape("svg", { class: "diagram", role: "radiogroup", "aria-label": "Blocks of the network" }, arrowLayer, blockLayer);
+  const diagram = { node: element("div", { class: "stage" }, svg), svg, arrowLayer, blockLayer, tween: null, network: null,
+    blocks: new Map(), arrows: new Map(), shown: new Map(), lines: new Map() };
   listenToBlocks(figure, diagram);
   return diagram;
 }
@@ -598,11 +588,12 @@ function listenToBlocks(figure, diagram) {
   svg.addEventListener("keydown", (event) => {
     const ids = diagram.network.blocks.map((each) => each.id);
     const at = ids.indexOf(event.target.dataset?.id);
-    const to = { ArrowRight: ids[at + 1], ArrowLeft: ids[at - 1], ArrowUp: across(ids[at], ids), ArrowDown: across(ids[at], ids),
-      Home: ids[0], End: ids.at(-1) }[event.key];
-    if (at < 0 || !(event.key in { ArrowRight: 1, ArrowLeft: 1, ArrowUp: 1, ArrowDown: 1, Home: 1, End: 1 })) return;
+    if (at < 0) return;
+    const other = across(ids[at], ids);
+    const ways = { ArrowRight: ids[at + 1], ArrowLeft: ids[at - 1], ArrowUp: other, ArrowDown: other, Home: ids[0], End: ids.at(-1) };
+    if (!(event.key in ways)) return;
     event.preventDefault();
-    if (to) choose(figure, diagram, to);
+    if (ways[event.key]) choose(figure, diagram, ways[event.key]);
   });
 }
 
@@ -634,8 +625,7 @@ export function blockIn(network, id) {
 // New goals: blocks that stay move there, new ones fade in where they will stand, others fade out where they stood.
 function retarget(figure, diagram, network, still) {
   const width = diagram.node.clientWidth;
-  const { size, width: channels, depth } = figure.state;
-  const settings = { size: Math.max(size, 32), width: channels, depth };
+  const settings = { ...settingsOf(figure.state), size: Math.max(figure.state.size, 32) };
   const whole = fitting(["fcn8", "unet", "deconvnet"].map((kind) => describe(kind, settings)), width);
   const { places, height, small, radius } = layout(network, width, whole);
   const goals = new Map(network.blocks.map((each) => [each.id, { ...places[each.id], alpha: 1 }]));
@@ -720,17 +710,15 @@ function markChosen(figure, diagram) {
 function buildControls(figure) {
   const sliders = [["size", "Input size", 4], ["width", "Width", 4], ["depth", "Depth", 1]].map(([name, text, step]) =>
     ({ name, ...slider(text, { min: LIMITS[name][0], max: LIMITS[name][1], step }, (value) => figure.set({ [name]: value })) }));
-  const presets = [["As trained here", () => trainedSettings(figure)],
-    ["As large as published", () => PUBLISHED[figure.state.architecture] ?? PUBLISHED.default]]
-    .map(([text, values]) => ({ values, node: button(text, () => applyPreset(figure, values())) }));
+  const presets = [["As trained here", () => figure.trained.settings],
+    ["As large as published", () => publishedOf(figure.state.architecture)]].map(([text, settings]) => {
+    const values = () => presetOf(figure, settings());
+    return { values, node: button(text, () => figure.set(values())) };
+  });
   const [note, problem] = [element("p", { class: "note" }), element("p", { class: "problem segcore-problem", role: "status" })];
   const nodes = [element("div", { class: "controls" }, ...sliders.map((each) => each.node)),
     element("div", { class: "segcore-bar" }, ...presets.map((each) => each.node)), note];
   return { nodes, problem, update: (network) => updateControls(figure, { sliders, presets, note, problem }, network) };
-}
-
-function trainedSettings({ trained: { settings } }) {
-  return [settings.size, settings.width, settings.depth];
 }
 
 // An unpadded net reads more than it predicts: switching to it enlarges the image, switching back restores it.
@@ -776,11 +764,10 @@ function networkTrials(figure) {
   return trials(figure, list, "");
 }
 
-function presetTraits({ state: { architecture } }, [size, width, depth]) {
+// These settings, with an image that the chosen network can read.
+function presetOf({ state: { architecture } }, { size, width, depth }) {
   return { size: sizeProblem(architecture, { size, depth }) ? coveringSize(size, depth) : size, width, depth };
 }
-
-const applyPreset = (figure, preset) => figure.set(presetTraits(figure, preset));
 
 function updateControls(figure, { sliders, presets, note, problem }, network) {
   const { state } = figure;
@@ -790,8 +777,7 @@ function updateControls(figure, { sliders, presets, note, problem }, network) {
     set(state[name], words[name]);
     input.disabled = name === "depth" && fcn;
   }
-  presets.forEach(({ values, node }) =>
-    (node.disabled = same(presetTraits(figure, values()), { size: state.size, width: state.width, depth: state.depth })));
+  presets.forEach(({ values, node }) => (node.disabled = same(values(), settingsOf(state))));
   setText(note, noteText(figure, network));
   const text = network.problem?.text ?? "";
   if (problem.dataset.text === text) return;
@@ -802,18 +788,18 @@ function updateControls(figure, { sliders, presets, note, problem }, network) {
 }
 
 function noteText(figure, network) {
-  const { architecture: kind, size, width, depth } = figure.state;
+  const { architecture: kind, width, depth } = figure.state;
+  const { settings: trained } = figure.trained;
   const words = [];
   if (kind === "unet_valid" && !network.problem) {
     words.push(`Reads ${network.blocks[0].size}, predicts ${network.output}: ${validMargin(depth)} pixels less on each side, whatever the size.`);
   }
-  if (same(PUBLISHED[kind] ?? PUBLISHED.default, [size, width, depth])) {
+  if (same(publishedOf(kind), settingsOf(figure.state))) {
     words.push("The published size, but with this course\u2019s 3 colours, 4 classes and normalisation, "
       + "so not the published number of parameters.");
   }
-  const trained = trainedSettings(figure);
-  if (width !== trained[1] || (!kind.startsWith("fcn") && depth !== trained[2])) {
-    words.push(`The pictures stay those of the networks trained here, of width ${trained[1]} and depth ${trained[2]}.`);
+  if (width !== trained.width || (!kind.startsWith("fcn") && depth !== trained.depth)) {
+    words.push(`The pictures stay those of the networks trained here, of width ${trained.width} and depth ${trained.depth}.`);
   }
   return words.join(" ");
 }
@@ -821,21 +807,16 @@ function noteText(figure, network) {
 // ---- The panel of one block
 
 function buildPanel(figure) {
-  const parts = {
-    name: heading(""),
-    shape: element("p", { class: "shape" }),
-    layers: element("ul", { class: "layers" }),
-    sums: element("p", { class: "sums" }),
-    remark: element("p", { class: "remark" }),
-    pictures: element("div", { class: "pictures" }),
-  };
-  const { pictures, ...words } = parts;
-  const node = element("div", { class: "panel" }, element("div", { class: "words" }, ...Object.values(words)), pictures);
+  const [shape_, layers, sums, remark_] = [["p", "shape"], ["ul", "layers"], ["p", "sums"], ["p", "remark"]].map(([tag, name]) =>
+    element(tag, { class: name }));
+  const [name, pictures] = [heading(""), element("div", { class: "pictures" })];
+  const node = element("div", { class: "panel" }, element("div", { class: "words" }, name, shape_, layers, sums, remark_), pictures);
+  const parts = { name, shape: shape_, layers, sums, remark: remark_, pictures };
   return { node, update: (each, network) => updatePanel(figure, parts, each, network) };
 }
 
 function updatePanel(figure, parts, each, network) {
-  setText(parts.name, each.role === "join" ? `${each.name}, level ${each.level + 1}` : each.name);
+  setText(parts.name, nameOf(each));
   setText(parts.shape, `${times(each.channels, sizeText(each), sizeText(each))}`);
   const rows = each.layers.map((layer) =>
     element("li", {}, element("span", { text: layerText(layer) }), element("b", { text: grouped(layerParameters(layer)) })));
@@ -848,7 +829,7 @@ function updatePanel(figure, parts, each, network) {
 
 function updatePictures(figure, node, each, network) {
   if (!figure.pictures) return;
-  const own = each.role === "image" ? [imagePicture(figure, network)] : storedPictures(figure, each, network);
+  const own = picturesOf(figure, each, network);
   const pictures = each.id === "out" && own.length ? [...own, figure.pictures.truth()] : own;
   const key = pictures.map((picture) => picture.url.length + picture.url.slice(-40)).join() + each.id + network.kind;
   if (node.dataset.key === key) return;
@@ -890,9 +871,9 @@ function buildTable(figure) {
 
 // In the table an unpadded net reads as much as it needs to predict the whole image.
 function inTable(figure, kind) {
-  const { size, width, depth, architecture } = figure.state;
+  const { size, depth, architecture } = figure.state;
   if (kind !== "unet_valid" || kind === architecture) return present(figure, kind);
-  return describe(kind, { size: coveringSize(size, depth), width, depth });
+  return describe(kind, { ...settingsOf(figure.state), size: coveringSize(size, depth) });
 }
 
 function updateTable(figure, rows) {
@@ -950,8 +931,7 @@ function buildLegend({ classes }) {
 }
 
 function announceBlock(figure, each, network) {
-  const size = sizeText(each);
-  figure.say(`${NETWORKS[network.kind]}: ${each.name}, ${each.channels} channels of ${size} by ${size}, ${grouped(each.parameters)} parameters.`);
+  figure.say(`${NETWORKS[network.kind]}: ${each.name}, ${each.channels} channels of ${sizeText(each)} by ${sizeText(each)}, ${grouped(each.parameters)} parameters.`);
 }
 
 function build(figure) {

@@ -1,5 +1,5 @@
 import { css, viridis } from "./kit/colours.js";
-import { choice, key, marks, slider, trials } from "./kit/controls.js";
+import { key, marks, slider, traitChoice, trials } from "./kit/controls.js";
 import { element, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, widget } from "./kit/figure.js";
 import { clamp, fixed } from "./kit/numbers.js";
@@ -108,18 +108,13 @@ function buildControls(figure) {
   const move = (k, value) => figure.set({ light: figure.state.light.map((old, n) => (n === k ? value / 20 : old)) });
   const across = slider("Lamp, left to right", { min: -20, max: 20 }, (value) => move(0, value));
   const down = slider("Lamp, up to down", { min: -20, max: 20 }, (value) => move(1, value));
-  const source = choice("Compare with", SOURCES, figure.state.source, (value) => figure.set({ source: value }));
-  const view = choice("Show", VIEWS, figure.state.view, (value) => figure.set({ view: value }));
-  const scene = choice("Scene", SCENES, figure.state.scene, (value) => figure.set({ scene: value }));
+  const choices = [["scene", "Scene", SCENES], ["source", "Compare with", SOURCES], ["view", "Show", VIEWS]].map((each) => traitChoice(figure, ...each));
   const node = element("div", { class: "controls" }, across.node, down.node,
-    element("div", { class: "segcore-bar" }, scene.node, source.node, view.node));
+    element("div", { class: "segcore-bar" }, ...choices.map((each) => each.node)));
   const said = (value, low, high) => (value ? `${fixed(Math.abs(value), 2)} ${value < 0 ? low : high}` : "middle");
   function draw(state) {
     across.set(Math.round(20 * state.light[0]), said(state.light[0], "left", "right"));
     down.set(Math.round(20 * state.light[1]), said(state.light[1], "up", "down"));
-    source.set(state.source);
-    view.set(state.view);
-    scene.set(state.scene);
   }
   return { node, draw };
 }

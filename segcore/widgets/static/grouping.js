@@ -1,10 +1,10 @@
 import { hexToRgb } from "./kit/colours.js";
-import { choice, key, marks, slider, trials } from "./kit/controls.js";
+import { choice, key, marks, slider, traitChoice, traitSlider, trials } from "./kit/controls.js";
 import { element, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget } from "./kit/figure.js";
 import { fixed, grouped, plural } from "./kit/numbers.js";
 import { photographs, pixelsOf, pointable, pointed, surface } from "./kit/photographs.js";
-import { edgePath, meanColours, openImage, strokeAll, unpackBytes } from "./kit/pictures.js";
+import { drawDisc, edgePath, meanColours, openImage, strokeAll, unpackBytes } from "./kit/pictures.js";
 import { overlaps } from "./kit/scores.js";
 
 // A hierarchy of regions over a photograph: boundaries fall in the order of their strength, and what they parted is one.
@@ -180,16 +180,11 @@ export function regionAt({ labels, tree }, threshold, n) {
 }
 
 function buildControls(figure) {
-  const threshold = slider("Boundaries up to this strength are gone", { min: 0, max: STEPS }, (n) => figure.set({ threshold: n / STEPS }));
-  const view = choice("Show", VIEWS, figure.state.view, (value) => figure.set({ view: value }));
-  const node = element("div", { class: "controls" }, threshold.node,
+  const threshold = traitSlider(figure, "threshold", "Boundaries up to this strength are gone", { min: 0, max: STEPS, parts: STEPS },
+    (value) => fixed(value, 2));
+  const view = traitChoice(figure, "view", "Show", VIEWS);
+  return element("div", { class: "controls" }, threshold.node,
     element("div", { class: "segcore-bar" }, figure.photos.nodes[0], element("div", { class: "views-choice" }, view.node)));
-  function draw(state) {
-    threshold.set(Math.round(STEPS * state.threshold), fixed(state.threshold, 2));
-    view.set(state.view);
-    figure.photos.draw();
-  }
-  return { node, draw };
 }
 
 function build(figure) {
@@ -198,14 +193,14 @@ function build(figure) {
   figure.photos = photographs(figure, {
     packed: Object.fromEntries(Object.entries(packed).map(([name, { image }]) => [name, image])), options: PHOTOS,
   });
-  const parts = { contours: surface("contours"), regions: surface("regions"), controls: buildControls(figure),
+  const parts = { contours: surface("contours"), regions: surface("regions"),
     marks: marks("Scores against the truth", MARKS), words: element("p", { class: "words segcore-label" }) };
   pointable(figure, parts.contours);
   pointable(figure, parts.regions);
   parts.pictures = element("div", { class: "pictures", dataset: { view: figure.state.view } }, parts.contours.node, parts.regions.node);
   figure.first(
     element("p", { class: "segcore-lead", text: "Boundaries fall in the order of their strength; what they parted becomes one region." }),
-    trials(figure, TRIALS, "Move the slider, and watch the region under the pointer grow.").node, parts.controls.node, parts.pictures,
+    trials(figure, TRIALS, "Move the slider, and watch the region under the pointer grow.").node, buildControls(figure), parts.pictures,
     key(["scale", "boundaries, the stronger the darker"], ["ring chosen", "the region pointed at"]), parts.words, parts.marks.node);
   parts.marks.node.hidden = figure.state.photo !== "scene"; // nothing moves once the picture is there
   return parts;
@@ -213,7 +208,7 @@ function build(figure) {
 
 function draw(figure, changed) {
   const { parts, state, look } = figure;
-  parts.controls.draw(state);
+  figure.photos.draw();
   parts.pictures.dataset.view = state.view;
   const fresh = changed("photo", "threshold") || !figure.view;
   if (fresh) figure.view = work(figure);
@@ -233,9 +228,7 @@ function draw(figure, changed) {
     const pen = part.pen();
     edgePath(pen, region.inside, view.photo.width, part.unit, (value) => value === 1);
     strokeAll(pen, [look.text, 4.5], [look.second, 2.5]);
-    pen.beginPath();
-    pen.arc((x + 0.5) * part.unit, (y + 0.5) * part.unit, 2.5, 0, 2 * Math.PI);
-    strokeAll(pen, [look.text, 3], [look.page, 1.5]);
+    drawDisc(pen, (x + 0.5) * part.unit, (y + 0.5) * part.unit, 2.5, null, [look.text, 3], [look.page, 1.5]);
     setText(part.head, titles[name]);
     part.canvas.setAttribute("aria-label", `${titles[name]}. ${words} The arrow keys move to other regions.`);
   }

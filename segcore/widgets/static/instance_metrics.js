@@ -1,4 +1,4 @@
-import { key, slider, trials } from "./kit/controls.js";
+import { key, slider, traitSlider, trials } from "./kit/controls.js";
 import { element, put, setText, shape } from "./kit/elements.js";
 import { number, whole, widget } from "./kit/figure.js";
 import { clamp, fixed } from "./kit/numbers.js";
@@ -228,12 +228,12 @@ function buildTable(figure) {
 function build(figure) {
   figure.scene = figure.model.get("scene");
   figure.result = evaluate(figure.state.detections, figure.scene, figure.state.threshold);
-  const threshold = slider("IoU threshold", { min: 0.05, max: 0.95, step: 0.05 }, (value) => figure.set({ threshold: Math.round(value * 100) / 100 }));
+  const threshold = traitSlider(figure, "threshold", "IoU threshold", { min: 0.05, max: 0.95, step: 0.05 }, (value) => fixed(value, 2));
   const score = slider("Score", { min: 0.01, max: 0.99, step: 0.01 }, (value) =>
     change(figure, figure.state.picked, ([x, y]) => [x, y, Math.round(value * 100) / 100]));
   const [here, all] = [element("b", {}), element("b", {})];
   const numbers = element("p", { class: "numbers" }, element("span", {}, "AP at this IoU ", here), element("span", {}, "mean of ten IoUs ", all));
-  const parts = { threshold, score, here, all, views: [buildScene, buildCurve, buildRanking, buildTable].map((make) => make(figure)),
+  const parts = { score, here, all, views: [buildScene, buildCurve, buildRanking, buildTable].map((make) => make(figure)),
     words: element("p", { class: "words" }) };
   const [scene, plot, order, table] = parts.views;
   figure.first(element("p", { class: "segcore-lead", text: "The surest detection takes a truth first." }),
@@ -246,11 +246,10 @@ function build(figure) {
 }
 
 function draw(figure, changed) {
-  const { threshold, score, here, all, views, words: line } = figure.parts;
+  const { score, here, all, views, words: line } = figure.parts;
   const { state } = figure;
   if (changed("detections", "threshold")) figure.result = evaluate(state.detections, figure.scene, state.threshold);
   views.forEach((view) => view.update());
-  threshold.set(state.threshold, fixed(state.threshold, 2));
   score.set(state.detections[state.picked][2], `${LETTERS[state.picked]}: ${fixed(state.detections[state.picked][2], 2)}`);
   setText(here, fixed(figure.result.apHere, 3));
   setText(all, fixed(figure.result.ap, 3));

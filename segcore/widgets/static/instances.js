@@ -1,5 +1,5 @@
 import { CLASS_COLOURS, viridis } from "./kit/colours.js";
-import { button, choice, slider, trials } from "./kit/controls.js";
+import { traitChoice, traitSlider, trials } from "./kit/controls.js";
 import { decodeBox, detectorOf, detectorWorker, matched, roiAlign } from "./kit/detector.js";
 import { element, setText } from "./kit/elements.js";
 import { number, oneOf, whole, widget } from "./kit/figure.js";
@@ -8,7 +8,7 @@ import { clamp, fixed, grouped, plural } from "./kit/numbers.js";
 import { surface } from "./kit/photographs.js";
 import { edgePath, outlineRect, strokeAll } from "./kit/pictures.js";
 import { onArrows, pointIn } from "./kit/pointer.js";
-import { CLASS_NAMES, buildScene, classKey, drawScene, photograph, pictureOf, sceneChoice, sceneTraits, takePhotograph, worldOf } from "./kit/scene.js";
+import { CLASS_NAMES, buildScene, classKey, drawScene, photograph, pictureOf, ownPhotograph, sceneChoice, sceneTraits, worldOf } from "./kit/scene.js";
 import { renderScene } from "./kit/world.js";
 
 // A scene that the reader moves, and a Mask R-CNN that finds its objects as they move: proposals, boxes, soft masks, masks.
@@ -94,25 +94,19 @@ function build(figure) {
   const soft = surface("soft", { role: "img" }, 1);
   const parts = { ...buildScene(figure), answer, soft, scenes: sceneChoice(figure), fold: buildFold(), stageWords: element("p", { class: "segcore-label stage" }),
     words: element("p", { class: "words" }) };
-  parts.stage = choice("What it says", STAGES, figure.state.stage, (value) => figure.set({ stage: value }));
-  parts.threshold = slider("Shown from score", { min: 0.05, max: 0.95, step: 0.05 }, (value) => figure.set({ threshold: Math.round(100 * value) / 100 }));
+  parts.stage = traitChoice(figure, "stage", "What it says", STAGES);
+  parts.threshold = traitSlider(figure, "threshold", "Shown from score", { min: 0.05, max: 0.95, step: 0.05 }, shortly);
   addPicking(figure, answer);
   startDetector(figure);
-  const file = element("input", { type: "file", accept: "image/*", hidden: true, onchange: () => takePhotograph(figure, file.files[0]).then(() => (file.value = "")) });
-  const browse = button("Your own photograph \u2026", () => file.click(), { title: "It stays in this page" });
   const { node } = parts.scene;
-  node.addEventListener("dragover", (event) => event.preventDefault());
-  node.addEventListener("drop", (event) => {
-    event.preventDefault();
-    takePhotograph(figure, event.dataTransfer.files[0]);
-  });
+  const own = ownPhotograph(figure, node);
   figure.first(element("p", { class: "segcore-lead", text: "Move the scene: a Mask R-CNN finds its objects, one by one." }),
     trials(figure, TRIALS, "Drag an object in front of another. Click an object that is found, and see its soft mask.").node,
     element("div", { class: "views" }, node, answer.node, parts.truth.node, soft.node, parts.words), classKey(),
     element("div", { class: "segcore-bar" }, parts.stage.node, parts.scenes.node), parts.stageWords, parts.threshold.node);
   parts.more = figure.more("The chosen object, from anchor to mask", parts.fold.nodes);
   figure.more("Show it a photograph", [element("p", { class: "segcore-label", text: "It knows spheres, boxes and cylinders alone, and makes of the world what it can." }),
-    element("div", { class: "segcore-bar" }, browse, file)]);
+    element("div", { class: "segcore-bar" }, ...own)]);
   return parts;
 }
 
@@ -262,12 +256,7 @@ function draw(figure, changed) {
   const { state: now, parts, model } = figure;
   const moved = drawScene(figure, changed);
   if (moved) figure.worker.ask(figure.shown.image, figure.shown);
-  if (changed("scene", "stage", "threshold")) {
-    parts.scenes.set(now.scene);
-    parts.stage.set(now.stage);
-    parts.threshold.set(now.threshold, shortly(now.threshold));
-    setText(parts.stageWords, STAGE_WORDS[now.stage](model.get("data")));
-  }
+  if (changed("scene", "stage", "threshold")) setText(parts.stageWords, STAGE_WORDS[now.stage](model.get("data")));
   if (changed("answer", "threshold")) surest(figure);
   if (moved || changed("answer", "threshold")) drawTruth(figure);
   if (!changed("answer", "threshold", "stage", "picked")) return;

@@ -1,9 +1,9 @@
 import { viridis } from "./kit/colours.js";
-import { choice, key, trials } from "./kit/controls.js";
+import { key, traitChoice, trials } from "./kit/controls.js";
 import { element, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, widget } from "./kit/figure.js";
 import { clamp, fixed } from "./kit/numbers.js";
-import { enlarge, picture } from "./kit/pictures.js";
+import { enlarge, picture, strokeLine } from "./kit/pictures.js";
 import { draggable, onArrows, pointIn } from "./kit/pointer.js";
 
 // A point, the map that a network should answer with, and the point that the map gives. Arithmetic first, as pure functions.
@@ -92,12 +92,7 @@ function buildMap(figure) {
     const most = Math.max(...map);
     const pen = enlarge(canvas, picture(size, size, (n) => SCALE[Math.round(100 * (map[n] / most))]), node.clientWidth);
     const at = (place) => place.map((value) => value * unit());
-    pen.beginPath();
-    pen.moveTo(...at(point));
-    pen.lineTo(...at(found));
-    pen.strokeStyle = FOUND;
-    pen.lineWidth = 2;
-    pen.stroke();
+    strokeLine(pen, [...at(point), ...at(found)], [FOUND, 2]);
     cross(pen, at(found), 6);
     ring(pen, at(point), 9, figure.look);
     setText(head, `${size} \u00d7 ${size} cells over the box`);
@@ -115,25 +110,20 @@ const TRIALS = [
 ].map((trial) => ({ ...trial, back: START }));
 
 function buildControls(figure) {
-  const set = (values) => figure.set(values);
-  const parts = {
-    size: choice("Cells", [4, 7, 14, 28].map((size) => [size, `${size} \u00d7 ${size}`]), figure.state.size, (value) => set({ size: Number(value) })),
-    target: choice("Target", [["cell", "One-hot"], ["hill", "Hill"]], figure.state.target, (value) => set({ target: value })),
-    method: choice("Decoding", [["cell", "Largest cell"], ["parabola", "Parabola"], ["mean", "Mean"]], figure.state.method, (value) => set({ method: value })),
-  };
-  const node = element("div", { class: "controls" }, ...Object.values(parts).map((part) => part.node));
-  const draw = (state) => Object.entries(parts).forEach(([name, part]) => part.set(state[name]));
-  return { node, draw };
+  const choices = [["size", "Cells", [4, 7, 14, 28].map((size) => [size, `${size} \u00d7 ${size}`])],
+    ["target", "Target", [["cell", "One-hot"], ["hill", "Hill"]]],
+    ["method", "Decoding", [["cell", "Largest cell"], ["parabola", "Parabola"], ["mean", "Mean"]]]];
+  return element("div", { class: "controls" }, ...choices.map((each) => traitChoice(figure, ...each).node));
 }
 
 function build(figure) {
-  const parts = { map: buildMap(figure), controls: buildControls(figure), error: element("p", { class: "error" }), words: element("p", { class: "places" }) };
+  const parts = { map: buildMap(figure), error: element("p", { class: "error" }), words: element("p", { class: "places" }) };
   const tried = trials(figure, TRIALS, "Drag the point, or go to the map and use the arrow keys.");
   figure.first(
     element("p", { class: "segcore-lead", text: "The point makes a map; the map is all that is left; from it a point is found again." }),
     tried.node,
     element("div", { class: "views" }, parts.map.node, element("div", { class: "side" }, parts.error, parts.words,
-      key(["ring point", "the point"], ["line found", "what the map gives"], ["scale", "0 to the largest share"]), parts.controls.node)));
+      key(["ring point", "the point"], ["line found", "what the map gives"], ["scale", "0 to the largest share"]), buildControls(figure))));
   return parts;
 }
 
@@ -143,7 +133,6 @@ function draw(figure) {
   const found = decodeMap(map, state.size, SIDE, state.method);
   const off = Math.hypot(found[0] - state.point[0], found[1] - state.point[1]);
   parts.map.draw({ map, found });
-  parts.controls.draw(state);
   setText(parts.error, `Off by ${fixed(off, 2)} pixels, ${fixed((off / SIDE) * state.size, 2)} of a cell.`);
   setText(parts.words, `The point: x ${fixed(state.point[0], 2)}, y ${fixed(state.point[1], 2)}. Found: x ${fixed(found[0], 2)}, y ${fixed(found[1], 2)}. The box is ${SIDE} pixels wide.`);
   figure.say(parts.error.textContent);

@@ -1,5 +1,5 @@
 import { hexToRgb, mixRgb, viridis } from "./kit/colours.js";
-import { choice, key, slider, trials } from "./kit/controls.js";
+import { key, traitChoice, traitSlider, trials } from "./kit/controls.js";
 import { element, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget } from "./kit/figure.js";
 import { clamp, fixed, placeWords, plural } from "./kit/numbers.js";
@@ -176,26 +176,17 @@ function listOfTrials({ fit }) {
 }
 
 function buildControls(figure) {
-  const set = (values) => figure.set(values);
-  const threshold = slider("Object from", { min: 0.05, max: 0.95, step: 0.05 }, (value) => set({ threshold: Math.round(100 * value) / 100 }));
-  const cells = choice("Cells", [[28, "28 \u00d7 28"], [14, "14 \u00d7 14"], [7, "7 \u00d7 7"]], figure.state.cells, (value) => set({ cells: Number(value) }));
-  const method = choice("Pasting", [["exact", "Exact"], ["torchvision", "torchvision"]], figure.state.method, (value) => set({ method: value }));
-  const view = choice("Show", [["outline", "Decided"], ["values", "Soft"]], figure.state.view, (value) => set({ view: value }));
-  const node = element("div", { class: "controls" }, threshold.node,
-    element("div", { class: "segcore-bar" }, cells.node, method.node, view.node));
-  function draw(state) {
-    threshold.set(state.threshold, fixed(state.threshold, 2));
-    cells.set(state.cells);
-    method.set(state.method);
-    view.set(state.view);
-  }
-  return { node, draw };
+  const threshold = traitSlider(figure, "threshold", "Object from", { min: 0.05, max: 0.95, step: 0.05 }, (value) => fixed(value, 2));
+  const choices = [["cells", "Cells", [28, 14, 7].map((side) => [side, `${side} \u00d7 ${side}`])],
+    ["method", "Pasting", [["exact", "Exact"], ["torchvision", "torchvision"]]], ["view", "Show", [["outline", "Decided"], ["values", "Soft"]]]];
+  return element("div", { class: "controls" }, threshold.node,
+    element("div", { class: "segcore-bar" }, ...choices.map((each) => traitChoice(figure, ...each).node)));
 }
 
 function build(figure) {
   figure.scene = readScene(figure.model.get("scene"));
   const parts = {
-    grid: buildGrid(figure), image: buildImage(figure), controls: buildControls(figure),
+    grid: buildGrid(figure), image: buildImage(figure),
     sum: element("p", { class: "sum" }), fits: element("p", { class: "fits" }),
   };
   const tried = trials(figure, listOfTrials(figure.scene), REST);
@@ -204,13 +195,12 @@ function build(figure) {
   figure.first(
     element("p", { class: "segcore-lead", text: "Each pixel reads the cells around its place in the box; from the threshold on it is object." }),
     tried.node, element("div", { class: "views" }, parts.grid.node, parts.image.node, element("div", { class: "words" }, parts.sum, parts.fits)),
-    marks, parts.controls.node);
+    marks, buildControls(figure));
   return parts;
 }
 
 function draw(figure, changed) {
   const { parts, state } = figure;
-  parts.controls.draw(state);
   if (!figure.view || changed("box", "cells", "threshold")) figure.view = compute(figure);
   const cells = shares({ ...figure.view, state, scene: figure.scene }, pointed(figure));
   parts.grid.draw(figure.view, cells);

@@ -1,5 +1,5 @@
 import { hatchPattern, hexToRgb } from "./kit/colours.js";
-import { button, choice, heading, slider, trials } from "./kit/controls.js";
+import { button, choice, heading, traitSlider, trials } from "./kit/controls.js";
 import { element, setText } from "./kit/elements.js";
 import { whole, widget } from "./kit/figure.js";
 import { fixed, grouped, placeWords, plural, same } from "./kit/numbers.js";
@@ -525,7 +525,7 @@ function buildClasses(figure) {
     ...cells[k].map(({ node }) => element("td", {}, node))));
   const table = element("table", { class: "classes" }, element("caption", { text: "Scores of each class" }),
     element("thead", {}, head), element("tbody", {}, ...lines));
-  const tolerance = slider("Tolerance of the boundary F-score", { min: 0, max: 6 }, (value) => figure.set({ tolerance: value }));
+  const tolerance = traitSlider(figure, "tolerance", "Tolerance of the boundary F-score", { min: 0, max: 6 }, (value) => plural(value, "pixel"));
   lightCells(figure, table, cells);
   function update() {
     cells.flat().forEach(({ node, key, index }) => {
@@ -535,7 +535,6 @@ function buildClasses(figure) {
       node.style.setProperty("--share", Number.isNaN(value) ? 0 : value);
       node.setAttribute("aria-label", `${names[index]}, ${COLUMNS.find(([name]) => name === key)[1]}: ${score(value)}`);
     });
-    tolerance.set(figure.state.tolerance, plural(figure.state.tolerance, "pixel"));
   }
   function point() {
     cells.flat().forEach(({ node, target }) => {
@@ -644,6 +643,7 @@ function build(figure) {
 function rebuild(figure) {
   figure.firstForm.replaceChildren();
   figure.rest.replaceChildren();
+  figure.controls = [];
   figure.parts = build(figure);
   figure.mark("all");
 }

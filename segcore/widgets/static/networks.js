@@ -1,11 +1,10 @@
-import { button, choice, slider, trials } from "./kit/controls.js";
+import { button, choice, slider, traitChoice, trials } from "./kit/controls.js";
 import { element, setText } from "./kit/elements.js";
 import { oneOf, widget } from "./kit/figure.js";
 import { startWorker } from "./kit/live.js";
 import { insideOf, loadNetwork } from "./kit/network.js";
 import { fixed } from "./kit/numbers.js";
-import { MOST, PATTERNS, answerSurface, buildScene, change, chosenNow, classKey, drawScene, labelsOf, meanIou, objectsNow, objectsOf, pictureOf, sceneChoice, sceneTraits, storedNow,
-  takePhotograph, worldOf } from "./kit/scene.js";
+import { MOST, PATTERNS, answerSurface, buildScene, change, chosenNow, classKey, drawScene, labelsOf, meanIou, objectsNow, objectsOf, pictureOf, ownPhotograph, sceneChoice, sceneTraits, storedNow, worldOf } from "./kit/scene.js";
 import { fieldsOf, pixelTrait } from "./kit/fields.js";
 import { unfolding } from "./kit/unfold.js";
 import { renderScene } from "./kit/world.js";
@@ -52,23 +51,18 @@ function remove(figure) {
 }
 
 // What is chosen at once, and below it, folded, what changes an object.
-function buildControls(figure) {
+function buildControls(figure, drop) {
   const scene = sceneChoice(figure);
-  const view = choice("Show", VIEWS, figure.state.view, (value) => figure.set({ view: value }));
+  const view = traitChoice(figure, "view", "Show", VIEWS);
   const kind = choice("The framed object", KINDS, 1, (value) => change(figure, chosenNow(figure), { 1: value }));
   const pattern = choice("Its pattern", PATTERNS, -1, (value) => change(figure, chosenNow(figure), { 5: value }));
   const hue = slider("Its colour", { min: 0, max: 360, step: 5 }, (value) => change(figure, chosenNow(figure), { 4: value }));
   const lamp = slider("Lamp, left to right", { min: -40, max: 40 }, (value) => figure.set({ lamp: [value / 10] }));
   const more = button("One more like it", () => add(figure));
   const less = button("Take it away", () => remove(figure));
-  const file = element("input", { type: "file", accept: "image/*", hidden: true,
-    onchange: () => takePhotograph(figure, file.files[0]).then(() => (file.value = "")) });
-  const browse = button("Your own photograph \u2026", () => file.click(), { title: "It stays in this page" });
   function draw(state) {
     const [objects, which] = [objectsNow(figure), chosenNow(figure)];
     const side = state.lamp[0] ?? storedNow(figure).lamp[0];
-    scene.set(state.scene);
-    view.set(state.view);
     kind.set(objects[which][1]);
     pattern.set(objects[which][5] ?? -1);
     hue.set(Math.max(0, objects[which][4]), objects[which][4] < 0 ? "its own" : `${Math.round(objects[which][4])}\u00b0`);
@@ -78,20 +72,16 @@ function buildControls(figure) {
   }
   const bar = element("div", { class: "segcore-bar" }, scene.node, view.node);
   const folded = element("div", { class: "controls" }, element("div", { class: "segcore-bar" }, kind.node, more, less), element("div", { class: "segcore-bar" }, pattern.node), hue.node, lamp.node,
-    element("div", { class: "segcore-bar" }, browse, file));
+    element("div", { class: "segcore-bar" }, ...ownPhotograph(figure, drop)));
   return { bar, folded, draw };
 }
 
 function build(figure) {
-  const parts = { ...buildScene(figure), nets: Object.fromEntries(NAMES.map((name) => [name, answerSurface(name, ABOUT[name])])),
-    controls: buildControls(figure) };
+  const pictures = buildScene(figure);
+  const parts = { ...pictures, nets: Object.fromEntries(NAMES.map((name) => [name, answerSurface(name, ABOUT[name])])),
+    controls: buildControls(figure, pictures.scene.node) };
   parts.words = element("p", { class: "words segcore-label" });
   startWorker(figure);
-  parts.scene.node.addEventListener("dragover", (event) => event.preventDefault());
-  parts.scene.node.addEventListener("drop", (event) => {
-    event.preventDefault();
-    takePhotograph(figure, event.dataTransfer.files[0]);
-  });
   figure.first(
     element("p", { class: "segcore-lead", text: "Move the scene: four networks answer." }),
     trials(figure, TRIALS, REST).node,

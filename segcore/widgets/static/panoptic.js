@@ -1,8 +1,8 @@
 import { hatchPattern, hexToRgb, mixRgb } from "./kit/colours.js";
-import { button, choice, heading, key, slider, trials } from "./kit/controls.js";
+import { button, choice, heading, key, traitSlider, trials } from "./kit/controls.js";
 import { element, setText } from "./kit/elements.js";
 import { listOf, whole, widget } from "./kit/figure.js";
-import { clamp, fixed, same, tidy } from "./kit/numbers.js";
+import { clamp, fixed, tidy } from "./kit/numbers.js";
 import { edgePath, enlarge, picture, strokeAll } from "./kit/pictures.js";
 import { arrowOf, draggable, pointIn } from "./kit/pointer.js";
 import { nanMean, overlaps } from "./kit/scores.js";
@@ -314,7 +314,7 @@ function build(figure) {
   const table = buildTable();
   const tools = buildTools(figure);
   const sentence = element("p", { class: "sentence" });
-  const horizon = slider("Horizon of the prediction", { min: 0, max: HEIGHT }, (value) => figure.set({ horizon: value }));
+  const horizon = traitSlider(figure, "horizon", "Horizon of the prediction", { min: 0, max: HEIGHT }, (value) => `row ${value} of ${HEIGHT}`);
   const pairs = element("table", { class: "pairs" });
   figure.first(
     trials(figure, TRIALS, ADVICE).node,
@@ -324,11 +324,11 @@ function build(figure) {
   );
   figure.more("Stuff, and every IoU", [horizon.node, element("div", { class: "wide", tabindex: "0", role: "group", "aria-label": "IoU of every pair of segments" }, pairs),
     key(["line text", "true outlines, and segments with a match"], ["dashed second", "no match: FP in the prediction, FN in the truth"], ["hatch", "void in the truth: a crowd"])]);
-  return { ...scene, truth, ...{ rows: table.rows }, tools, sentence, horizon, pairs, scene: scene.node };
+  return { ...scene, truth, ...{ rows: table.rows }, tools, sentence, pairs, scene: scene.node };
 }
 
 function draw(figure, changedNow) {
-  const { canvas, truth, scene, sentence, horizon, tools } = figure.parts;
+  const { canvas, truth, scene, sentence, tools } = figure.parts;
   if (!changedNow("shapes", "horizon", "selected")) return;
   compute(figure);
   figure.width = Math.floor(scene.clientWidth);
@@ -340,7 +340,6 @@ function draw(figure, changedNow) {
   drawTable(figure);
   drawPairs(figure);
   tools.update();
-  horizon.set(figure.state.horizon, `row ${figure.state.horizon} of ${HEIGHT}`);
   const { selected, shapes } = figure.state;
   setText(sentence, wordsOf(figure, selected, `The chosen ${CLASSES[shapes[selected][KIND]]}`));
 }

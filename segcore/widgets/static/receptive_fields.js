@@ -3,7 +3,7 @@ import { button, checkbox, heading, key, numberField, trials } from "./kit/contr
 import { element, put, setText } from "./kit/elements.js";
 import { listOf, whole, widget } from "./kit/figure.js";
 import { clamp, fixed, grouped, placeWords, same, tidy } from "./kit/numbers.js";
-import { fitCanvas, openImage, outlineRect, strokeAll } from "./kit/pictures.js";
+import { clearCanvas, drawDisc, fillAround, openImage, outlineRect, strokeAll, strokeLine } from "./kit/pictures.js";
 import { draggable, onArrows, pointIn } from "./kit/pointer.js";
 
 // What a unit of a network sees. Arithmetic first, as pure functions of one axis; what is drawn comes below.
@@ -593,7 +593,6 @@ function draw(figure, changed) {
   const { scene, state, parts } = figure;
   const { level, unit } = scene.hover ?? { level: state.layer + 1, unit: state.unit };
   scene.seen = look(scene.net, level, unit);
-  for (const { node, canvas } of [parts.side, parts.photo]) fitCanvas(canvas, node.clientWidth, node.clientHeight);
   if (changed("all")) parts.choices.narrow = figure.root.clientWidth <= NARROW; // asked in each frame, it would cost a layout
   if (changed("all")) parts.photo.hatch = hatchPattern(parts.photo.canvas.getContext("2d"), figure.look.control, 1, 7, 1.2);
   drawSide(figure);
@@ -606,8 +605,7 @@ function draw(figure, changed) {
 function drawSide(figure) {
   const { scene: { seen }, state, look: colours } = figure;
   const side = sideOf(figure);
-  const pen = figure.parts.side.canvas.getContext("2d");
-  pen.clearRect(0, 0, side.width, side.height);
+  const pen = clearCanvas(figure.parts.side.canvas, side.width, side.height);
   pen.fillStyle = colours.panel;
   pen.fillRect(0, side.levelY(state.layer + 1) - side.row / 2, side.width, side.row);
   pen.save();
@@ -697,9 +695,7 @@ function drawWeights(pen, side, level, seen, colours) {
   });
   if (step >= 0) paint(colours.ramp[step], shape.disc ? 1.1 : 0);
   if (level !== seen.level) return;
-  pen.beginPath();
-  pen.arc(side.unitX(level, seen.x.unit), y, Math.max(5, (shape.disc ?? 3) + 2), 0, 2 * Math.PI);
-  paint(colours.second, 2);
+  drawDisc(pen, side.unitX(level, seen.x.unit), y, Math.max(5, (shape.disc ?? 3) + 2), colours.second, [colours.text, 2]);
 }
 
 // The line of pixels through the middle of the field.
@@ -711,20 +707,8 @@ function drawStrip(pen, { toX, strip }, { scene: { net, seen, picture, size: [he
   pen.imageSmoothingEnabled = true;
   const span = seen.x.spans[0];
   if (!span) return;
-  veil(pen, box([0, width - 1]), box(span), colours.page, 0.68);
+  fillAround(pen, box([0, width - 1]), box(span), colours.page, 0.68);
   outlineRect(pen, ...box(span), [colours.accent, 1.5]);
-}
-
-// Cover what of a picture lies outside a box.
-function veil(pen, all, box, colour, alpha) {
-  pen.save();
-  pen.beginPath();
-  pen.rect(...all);
-  pen.clip();
-  pen.rect(...box);
-  Object.assign(pen, { fillStyle: colour, globalAlpha: alpha });
-  pen.fill("evenodd");
-  pen.restore();
 }
 
 // The weights of the pixels as a hill, and how high it would be if all of them counted alike.
@@ -738,10 +722,7 @@ function drawHill(pen, { toX, scale, height, hill }, { x: { spans: [span], field
   pen.fill();
   const flat = floor - (sum(weights) / kept / length(span) / most) * high;
   pen.setLineDash([5, 4]);
-  pen.beginPath();
-  pen.moveTo(toX(span[0]), flat);
-  pen.lineTo(toX(span[1] + 1), flat);
-  strokeAll(pen, [colours.accent, 1.5]);
+  strokeLine(pen, [toX(span[0]), flat, toX(span[1] + 1), flat], [colours.accent, 1.5]);
   pen.setLineDash([]);
 }
 
@@ -784,7 +765,7 @@ function paintHeat(canvas, { x, y }, spotlight) {
 
 function drawPhoto({ scene: { view, seen, picture, spotlight, size: [height, width] }, parts, look: colours }) {
   const { node, canvas, hatch } = parts.photo;
-  const pen = canvas.getContext("2d");
+  const pen = clearCanvas(canvas, node.clientWidth, node.clientHeight);
   const { toX, toY, scale } = lens(view, node.clientWidth, node.clientHeight);
   const box = ([left, right], [top, bottom]) => [toX(left), toY(top), (right - left + 1) * scale, (bottom - top + 1) * scale];
   const all = box([0, width - 1], [0, height - 1]);
@@ -796,7 +777,7 @@ function drawPhoto({ scene: { view, seen, picture, spotlight, size: [height, wid
   if (picture) pen.drawImage(picture, ...all);
   const [columns, rows] = [seen.x.spans[0], seen.y.spans[0]];
   if (!columns || !rows) return;
-  veil(pen, all, box(columns, rows), spotlight ? "#000000" : colours.page, spotlight ? 0.94 : 0.55);
+  fillAround(pen, all, box(columns, rows), spotlight ? "#000000" : colours.page, spotlight ? 0.94 : 0.55);
   const heat = paintHeat(parts.photo.heat, seen, spotlight);
   if (heat) {
     const [{ from: left }, { from: top }] = [seen.x.fields[0], seen.y.fields[0]];

@@ -1,10 +1,10 @@
 import { hatchPattern, mixer, palette } from "./kit/colours.js";
-import { button, checkbox, choice, heading, key, numberField, trials } from "./kit/controls.js";
+import { button, heading, key, numberField, table, traitBox, traitChoice, trials } from "./kit/controls.js";
 import { element, put, setText, shape, uniqueId } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget, yesNo } from "./kit/figure.js";
 import { conv2d, pad, resizeBilinear } from "./kit/maps.js";
 import { clamp, fixed, placeWords, plural, same, signed, tidy } from "./kit/numbers.js";
-import { drawCells, fitCanvas, outlineRect, picture, strokeAll, unpackBytes, unpackMask } from "./kit/pictures.js";
+import { clearCanvas, drawCells, drawDisc, fillAround, outlineRect, picture, strokeAll, strokeLine, unpackBytes, unpackMask } from "./kit/pictures.js";
 import { player } from "./kit/player.js";
 import { arrowOf, draggable, pointIn, walkCells } from "./kit/pointer.js";
 
@@ -180,6 +180,7 @@ export function contour({ left, top, width, height, data }) {
 const [MARGIN, FARTHEST] = [1, 1000]; // cells of empty room around the map; pixels from the corner that an edge may lie
 const MASK_VIEW = { x: 24, y: 0, width: 144, height: 96 }; // the part of the photograph that shows the object
 const KINDS = ["pool", "align"];
+const MATTERS = ["box", "output_size", "sampling_ratio", "aligned"]; // what the numbers depend on
 const NAMES = { pool: "RoIPool", align: "RoIAlign" };
 const CORNERS = { nw: "Top left corner", ne: "Top right corner", sw: "Bottom left corner", se: "Bottom right corner" };
 const JUMPS = { Home: [-1, 0], End: [1, 0], PageUp: [0, -1], PageDown: [0, 1] };
@@ -256,8 +257,7 @@ function compute({ feature, scale, names, mask }, { box, output_size: outputSize
 
 // The same for the figure as it is, worked out once for each state.
 function resultOf(figure) {
-  const { box, output_size, sampling_ratio, aligned } = figure.state;
-  const key = JSON.stringify([box, output_size, sampling_ratio, aligned]);
+  const key = JSON.stringify(MATTERS.map((name) => figure.state[name]));
   if (figure.key !== key) Object.assign(figure, { key, result: compute(figure.scene, figure.state) });
   return figure.result;
 }
@@ -346,7 +346,6 @@ function measureMap(map, { width, height }) {
   map.unit = across / (width + 2 * MARGIN);
   map.size = [across, Math.round(map.unit * (height + 2 * MARGIN))];
   map.view.style.height = `${map.size[1]}px`;
-  fitCanvas(map.canvas, ...map.size);
 }
 
 function describeHandles({ parts, state: { box } }) {
@@ -362,8 +361,7 @@ function describeHandles({ parts, state: { box } }) {
 function drawMap(figure, map) {
   const { scene, state, look } = figure;
   const { unit, kind } = map;
-  const pen = map.canvas.getContext("2d");
-  pen.clearRect(0, 0, ...map.size);
+  const pen = clearCanvas(map.canvas, ...map.size);
   pen.save();
   pen.translate(MARGIN * unit, MARGIN * unit);
   drawCells(pen, { data: shownMap(figure), width: scene.width }, unit, { colours: look.cells, largest: most(figure), numbers: Infinity });
@@ -408,27 +406,14 @@ function strokeSegments(pen, segments, unit, x = 0, y = 0, strokes = [["#000000b
   strokeAll(pen, ...strokes);
 }
 
-// Fill the part of rectangle `a` that is not in `b`.
-function fillDifference(pen, a, b, style) {
-  pen.save();
-  for (const rectangles of [[a], [a, b]]) {
-    pen.beginPath();
-    rectangles.forEach((one) => pen.rect(...one));
-    if (rectangles.length === 1) pen.clip();
-  }
-  pen.fillStyle = style;
-  pen.fill("evenodd");
-  pen.restore();
-}
-
 // RoIPool's cells; closer to, what they add to the box and cut off it, the bins, and the picked one.
 function drawPool({ state, scene, look, result: { snapped, down, across }, pick }, pen, unit, close) {
   const [x1, y1, x2, y2] = state.box.map((edge) => (edge / scene.stride) * unit);
   const [box, region] = [[x1, y1, x2 - x1, y2 - y1], [snapped.x, snapped.y, snapped.width, snapped.height].map((cells) => cells * unit)];
   outlineRect(pen, ...region, [MAP.page, 5], [MAP.second, 3]);
   if (!close) return;
-  fillDifference(pen, region, box, look.added);
-  fillDifference(pen, box, region, look.cut);
+  fillAround(pen, region, box, look.added);
+  fillAround(pen, box, region, look.cut);
   const outline = ([top, bottom], [left, right], inset, ...strokes) => {
     if (bottom <= top || right <= left) return; // a bin without cells
     outlineRect(pen, left * unit + inset, top * unit + inset, (right - left) * unit - 2 * inset, (bottom - top) * unit - 2 * inset, ...strokes);
@@ -472,14 +457,9 @@ function drawPicked(figure, pen, unit) {
   for (const { row, column, weight } of near) {
     if (weight < 1e-6) continue;
     outlineRect(pen, column * unit + 1.5, row * unit + 1.5, unit - 3, unit - 3, [MAP.accent, 2]);
-    pen.beginPath();
-    pen.moveTo(sample.x * unit, sample.y * unit);
-    pen.lineTo((column + 0.5) * unit, (row + 0.5) * unit);
-    strokeAll(pen, [`${MAP.accent}90`, 1 + 6 * weight]);
+    strokeLine(pen, [sample.x, sample.y, column + 0.5, row + 0.5].map((cells) => cells * unit), [`${MAP.accent}90`, 1 + 6 * weight]);
   }
-  pen.beginPath();
-  pen.arc(sample.x * unit, sample.y * unit, 4.5, 0, 7);
-  strokeAll(pen, [MAP.page, 3]);
+  drawDisc(pen, sample.x * unit, sample.y * unit, 4.5, null, [MAP.page, 3]);
   pen.fill();
 }
 
@@ -511,10 +491,7 @@ function drawReaders(pen, right, bottom, unit, rows, columns) {
   if (rows * columns < 2) return;
   const step = Math.min(unit * 0.14, (0.9 * unit) / Math.max(rows, columns));
   for (let n = 0; n < rows * columns; n++) {
-    pen.beginPath();
-    pen.arc(right - ((n % columns) + 0.75) * step, bottom - (Math.floor(n / columns) + 0.75) * step, 0.4 * step, 0, 7);
-    pen.fillStyle = MAP.second;
-    pen.fill();
+    drawDisc(pen, right - ((n % columns) + 0.75) * step, bottom - (Math.floor(n / columns) + 0.75) * step, 0.4 * step, MAP.second);
   }
 }
 
@@ -534,8 +511,7 @@ function measureMask(mask, photograph) {
   mask.size = [across, Math.round((across * height) / width)];
   mask.unit = across / width;
   mask.view.style.height = `${mask.size[1]}px`;
-  for (const canvas of [mask.ground, mask.canvas]) fitCanvas(canvas, ...mask.size);
-  const pen = mask.ground.getContext("2d");
+  const pen = clearCanvas(mask.ground, ...mask.size);
   pen.imageSmoothingQuality = "high";
   pen.drawImage(photograph, x, y, width, height, 0, 0, ...mask.size);
 }
@@ -543,8 +519,7 @@ function measureMask(mask, photograph) {
 function drawMask({ scene, state, result }, { kind, canvas, score, size, unit }) {
   const { part, wrong, iou } = result.fits[kind];
   const { x, y } = MASK_VIEW;
-  const pen = canvas.getContext("2d");
-  pen.clearRect(0, 0, ...size);
+  const pen = clearCanvas(canvas, ...size);
   if (wrong.length) {
     const pixels = picture(part.height, part.width, (n) => [...ON_PHOTOGRAPH[kind].wrong, 205 * wrong[n]]);
     pen.imageSmoothingEnabled = false;
@@ -748,11 +723,10 @@ function drawNumbers(figure, picked) {
 
 function buildSettings(figure) {
   const { state, scene } = figure;
-  const channel = choice("Feature map", scene.names.map((name) => [name, CHANNELS[name][0]]), state.channel, (value) =>
-    figure.set({ channel: value }));
+  const channel = traitChoice(figure, "channel", "Feature map", scene.names.map((name) => [name, CHANNELS[name][0]]));
   const counts = [[0, "auto", "adaptive: one per cell, rounded up"], ...[1, 2, 3, 4].map((n) => [n, String(n)])];
-  const samples = choice("Samples per axis", counts, state.sampling_ratio, (value) => figure.set({ sampling_ratio: value }));
-  const aligned = checkbox("aligned: a cell\u2019s value belongs to its centre", (on) => figure.set({ aligned: on }));
+  const samples = traitChoice(figure, "sampling_ratio", "Samples per axis", counts);
+  const aligned = traitBox(figure, "aligned", "aligned: a cell\u2019s value belongs to its centre");
   const problem = element("p", { class: "segcore-problem", role: "alert" });
   const sizes = ["Output rows", "Output columns"].map((label, axis) => numberField(label, { min: 1, max: 7, hidden: true }, (value) => {
     const text = whole(1, 7)(value) && "The output has 1 to 7 rows and columns.";
@@ -769,7 +743,7 @@ function buildSettings(figure) {
   figure.more("Settings: output size, samples, alignment, the box in numbers, feature map", [
     element("div", { class: "segcore-bar" }, size, samples.node, channel.node, aligned.node),
     element("div", { class: "segcore-bar", role: "group", "aria-label": "Box in pixels" }, ...edges.map(({ node }) => node), line), problem]);
-  return { channel, samples, aligned, sizes, edges, line };
+  return { sizes, edges, line };
 }
 
 // One edge of the box as a number.
@@ -790,10 +764,7 @@ function edgeField(figure, name, side, n, problem) {
   return { ...field, cells };
 }
 
-function drawSettings({ parts: { settings: { channel, samples, aligned, sizes, edges, line } }, state, scene: { stride } }) {
-  channel.set(state.channel);
-  samples.set(state.sampling_ratio);
-  aligned.set(state.aligned);
+function drawSettings({ parts: { settings: { sizes, edges, line } }, state, scene: { stride } }) {
   sizes.forEach((field, axis) => field.set(state.output_size[axis]));
   edges.forEach(({ set, cells }, n) => {
     set(state.box[n]);
@@ -951,7 +922,7 @@ function draw(figure, changed, now) {
     [map, ...(numbers.fold.open ? [numbers.pool.map, numbers.align.map] : [])].forEach((one) => measureMap(one, scene));
     masks.forEach((mask) => measureMask(mask, scene.photograph));
   }
-  const moved = changed("box", "output_size", "sampling_ratio", "aligned");
+  const moved = changed(...MATTERS);
   if (moved) {
     resultOf(figure);
     clampPick(figure);

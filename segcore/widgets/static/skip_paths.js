@@ -1,4 +1,4 @@
-import { checkbox, choice, trials } from "./kit/controls.js";
+import { traitBox, traitChoice, trials } from "./kit/controls.js";
 import { element, setText } from "./kit/elements.js";
 import { whole, widget, yesNo } from "./kit/figure.js";
 import { startWorker } from "./kit/live.js";
@@ -43,8 +43,8 @@ function build(figure) {
   const parts = { ...buildScene(figure), paths: PATHS.map((name, n) => answerSurface(n ? `+ ${name}` : name, "Its share of the scores", `What ${name} adds to the scores`)),
     sum: answerSurface("= labels", "The class with the highest sum", "The class with the highest sum of scores") };
   parts.scenes = sceneChoice(figure);
-  parts.classes = choice("Scores of", CLASS_NAMES.map((name, k) => [k, name]), figure.state.shown, (value) => figure.set({ shown: value }));
-  parts.skips = ["pool4", "pool3"].map((name) => checkbox(`+ ${name}`, (on) => figure.set({ [name]: on })));
+  parts.classes = traitChoice(figure, "shown", "Scores of", CLASS_NAMES.map((name, k) => [k, name]));
+  parts.skips = ["pool4", "pool3"].map((name) => traitBox(figure, name, `+ ${name}`));
   parts.cells = CLASS_NAMES.map(() => [...PATHS, SUM].map(() => element("td")));
   const head = ["", "fc7", "+ pool4", "+ pool3", "= sum"].map((text) => element("th", { scope: "col", text }));
   parts.rows = CLASS_NAMES.map((name, k) => element("tr", {}, element("th", { scope: "row" }, element("i", { class: `segcore-mark ${name}` }), name), ...parts.cells[k]));
@@ -100,9 +100,6 @@ function draw(figure, changed) {
   if (moved || changed("pixel", "pool4", "pool3")) {
     figure.worker.ask(figure.shown.image, figure.shown, { edits: edits(state), inside: parts.unfold.query() });
   }
-  parts.scenes.set(state.scene);
-  parts.classes.set(state.shown);
-  parts.skips.forEach((skip, n) => skip.set(state[PATHS[n + 1]]));
   const answer = figure.answer ?? empty(figure.shown);
   if (changed("answer", "pixel", "shown", "scene")) {
     drawMaps(figure, answer);

@@ -1,10 +1,10 @@
 import { CLASS_COLOURS, hexToRgb, palette } from "./kit/colours.js";
-import { choice, heading, key, trials } from "./kit/controls.js";
+import { choice, heading, key, table, traitChoice, trials } from "./kit/controls.js";
 import { element, put, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget } from "./kit/figure.js";
 import { argmax, largestOf, resizeBilinear } from "./kit/maps.js";
 import { clamp, fixed, grouped, same } from "./kit/numbers.js";
-import { edgePath, enlarge, fitCanvas, openImage, picture, strokeAll, unpackBytes } from "./kit/pictures.js";
+import { clearCanvas, drawDisc, edgePath, enlarge, openImage, picture, strokeAll, strokeLine, unpackBytes, unpackRuns } from "./kit/pictures.js";
 import { draggable, onArrows, pointIn } from "./kit/pointer.js";
 import { boundaryF1, boundaryPixels, classCounts, confusionMatrix, iou, nanMean } from "./kit/scores.js";
 
@@ -21,21 +21,13 @@ const PATHS = {
   16: { score_fr: ["upscore2"], score_pool4: [] },
   8: { score_fr: ["upscore2", "upscore_pool4"], score_pool4: ["upscore_pool4"], score_pool3: [] },
 };
-const HEADS = { score_fr: 32, score_pool4: 16, score_pool3: 8 };
+const HEADS = { 32: "score_fr", 16: "score_pool4", 8: "score_pool3" };
 
 // bfloat16, two bytes each, low byte first.
 export function unpackHalves(text) {
   const bytes = unpackBytes(text);
   const bits = Uint32Array.from({ length: bytes.length / 2 }, (_, n) => (bytes[2 * n] << 16) | (bytes[2 * n + 1] << 24));
   return Float64Array.from(new Float32Array(bits.buffer));
-}
-
-// Labels 0 to 3 in runs: each byte four times the run's length plus the label.
-export function unpackLabels(text, count) {
-  const labels = new Uint8Array(count);
-  let at = 0;
-  for (const byte of unpackBytes(text)) labels.fill(byte & 3, at, (at += byte >> 2));
-  return labels;
 }
 
 export function layerMap(data, scene, k) {
@@ -113,7 +105,7 @@ export function fcnShares(data, scene, net) {
     const side = Math.sqrt(values.length / classes);
     const scores = { data: values, channels: classes, height: side, width: side };
     const finer = path.reduce((map, up) => upscore(map, unpackHalves(data.upscore[`FCN${net}s.${up}`])), scores);
-    return { name, stride: HEADS[name], scores, full: resizeBilinear(finer, data.size, data.size) };
+    return { name, stride: STRIDES.find((stride) => HEADS[stride] === name), scores, full: resizeBilinear(finer, data.size, data.size) };
   });
   return { shares: shares.reverse(), bias: new Float64Array(classes) }; // fine first, as layers are
 }
@@ -153,8 +145,7 @@ export function labelsAlong(labels, width, [x1, y1, x2, y2], n) {
 
 // The two classes that the profile weighs: those at the line's ends, or else the first other one along it.
 export function pairOf(along) {
-  const first = along[0];
-  const last = along.at(-1);
+  const [first, last] = [along[0], along.at(-1)];
   if (first !== last) return [first, last];
   const other = along.find((label) => label !== first);
   return [first, other ?? (first === 0 ? 1 : 0)];
@@ -196,7 +187,6 @@ export function products(channels, strides, size, classes) {
 
 const WRONG = "#c81664";
 const DASHES = { 2: [], 4: [7, 3], 8: [3, 3], 16: [9, 3, 2, 3], 32: [1.5, 3] };
-const HEAD_NAMES = { 32: "score_fr", 16: "score_pool4", 8: "score_pool3" };
 const POINTS = 241; // of a profile
 const REACH = 16; // CSS pixels around an end of the line that take hold of it
 const SHORTEST = 8; // pixels from A to B
@@ -211,7 +201,7 @@ const lengthOf = ([x1, y1, x2, y2]) => Math.hypot(x2 - x1, y2 - y1);
 function openScene(figure, n) {
   const { data } = figure;
   const { size } = data;
-  const labels = unpackLabels(data.scenes[n].labels, size ** 2);
+  const labels = unpackRuns(data.scenes[n].labels, size ** 2);
   const edge = boundaryPixels(labels, labels, { height: size, width: size });
   const scene = { labels, nearEdge: edge.map((_, at) => nearAny(edge, size, at, 2)), picture: null, grey: null };
   openImage(data.scenes[n].image).then((canvas) => {
@@ -339,12 +329,11 @@ function pointsAt(figure, node, stride) {
 }
 
 function buildControls(figure) {
-  const { data, state } = figure;
-  const view = choice("Scores from", [["hypercolumn", "Hypercolumn"], ["fcn", "FCN"]], state.view, (value) => figure.set({ view: value }));
-  const fcn = choice("Down to stride", [[32, "32s"], [16, "16s"], [8, "8s"]], state.fcn, (value) => figure.set({ fcn: value }));
+  const view = traitChoice(figure, "view", "Scores from", [["hypercolumn", "Hypercolumn"], ["fcn", "FCN"]]);
+  const fcn = traitChoice(figure, "fcn", "Down to stride", [[32, "32s"], [16, "16s"], [8, "8s"]]);
   const toggle = (stride) => figure.set({ layers: STRIDES.filter((each) => figure.state.layers.includes(each) !== (each === stride)) });
   const inputs = STRIDES.map((stride, k) =>
-    element("input", { type: "checkbox", "aria-label": `Stride ${stride}, ${data.layers[k].name}`, onchange: () => toggle(stride) }));
+    element("input", { type: "checkbox", "aria-label": `Stride ${stride}, ${figure.data.layers[k].name}`, onchange: () => toggle(stride) }));
   const layers = element("fieldset", { class: "segcore-choice layers" }, element("legend", { text: "Layer strides, one or more" }),
     element("div", { class: "segcore-options" }, ...inputs.map((input, k) =>
       pointsAt(figure, element("label", {}, input, element("span", { text: String(STRIDES[k]) })), STRIDES[k]))));
@@ -356,8 +345,6 @@ function buildControls(figure) {
   const node = element("div", { class: "segcore-bar" }, view.node, layers, fcn.node, measures);
   function update() {
     const { state: now, result } = figure;
-    view.set(now.view);
-    fcn.set(now.fcn);
     [layers.hidden, fcn.node.hidden] = [now.view === "fcn", now.view !== "fcn"];
     inputs.forEach((input, k) => {
       input.checked = now.layers.includes(STRIDES[k]);
@@ -365,9 +352,8 @@ function buildControls(figure) {
       input.parentNode.title = input.disabled ? "At least one layer stays" : "";
     });
     const { off } = edgeOf(figure);
-    setText(numbers[0].value, fixed(result.iou, 2));
-    setText(numbers[1].value, fixed(result.outline, 2));
-    setText(numbers[2].value, off === null ? "\u2013" : `${fixed(off, 1)} px`);
+    const texts = [fixed(result.iou, 2), fixed(result.outline, 2), off === null ? "\u2013" : `${fixed(off, 1)} px`];
+    numbers.forEach(({ value }, n) => setText(value, texts[n]));
   }
   return { node, update };
 }
@@ -431,14 +417,7 @@ function holdLine(figure, plate, ends) {
   });
 }
 
-function segment(pen, [x1, y1, x2, y2], ...strokes) {
-  pen.beginPath();
-  pen.moveTo(x1, y1);
-  pen.lineTo(x2, y2);
-  strokeAll(pen, ...strokes);
-}
-
-const strokeLine = (pen, line, unit) => segment(pen, line.map((value) => value * unit), ["#000000b0", 4], ["#ffffff", 2]);
+const drawLine = (pen, line, unit) => strokeLine(pen, line.map((value) => value * unit), ["#000000b0", 4], ["#ffffff", 2]);
 
 function strokeEdges(pen, labels, size, unit, colour, thickness = 1.2) {
   edgePath(pen, labels, size, unit);
@@ -462,11 +441,11 @@ function buildPictures(figure) {
     const unit = (figure.unit = side / data.size);
     const pen = enlarge(source, scene.picture ?? picture(1, 1, () => hexToRgb(look.low)), side);
     strokeEdges(pen, scene.labels, data.size, unit, "#ffffffb0", 1);
-    strokeLine(pen, state.line, unit);
+    drawLine(pen, state.line, unit);
     ends.forEach((end) => end.update(unit));
     const over = enlarge(predicted, result.picture, side);
     strokeEdges(over, scene.labels, data.size, unit, "#ffffffd0");
-    strokeLine(over, state.line, unit);
+    drawLine(over, state.line, unit);
     predicted.setAttribute("aria-label", `Predicted label map, ${sourceWords(state)}. True edges in white.`);
     return side;
   }
@@ -475,17 +454,13 @@ function buildPictures(figure) {
 
 // Scores along the line: each layer's share and their sum, over the true classes.
 function buildProfile(figure) {
-  const canvas = element("canvas", { role: "img" });
-  const title = heading("");
-  const words = element("p", { class: "reading" });
+  const [title, canvas, words] = [heading(""), element("canvas", { role: "img" }), element("p", { class: "reading" })];
   const node = element("section", { class: "panel profile" }, title, canvas, words);
   function draw(look, side) {
     const { data, result, state, along, predicted, pair, pointed } = figure;
     const width = node.clientWidth;
     const height = clamp(side - 44, 176, 210);
-    fitCanvas(canvas, width, height);
-    const pen = canvas.getContext("2d");
-    pen.clearRect(0, 0, width, height);
+    const pen = clearCanvas(canvas, width, height);
     const [from, to] = pair.map((k) => data.classes[k]);
     setText(title, `A to B: ${to}, not ${from}`);
     const { lines, sum } = profile(result.shares, result.bias, pair, state.line, POINTS);
@@ -526,7 +501,7 @@ function drawStrips({ pen, look, box, x }, along, predicted) {
 }
 
 function drawAxes({ pen, look, box, y, most, length, at }) {
-  segment(pen, [box.left, y(0), box.right, y(0)], [look.control, 1]);
+  strokeLine(pen, [box.left, y(0), box.right, y(0)], [look.control, 1]);
   write(pen, look, "right", "middle");
   const tick = most > 12 ? 10 : most > 6 ? 5 : most > 2.4 ? 2 : 1;
   [-tick, 0, tick].forEach((value) => pen.fillText(fixed(value, 0), box.left - 5, y(value)));
@@ -538,7 +513,7 @@ function drawAxes({ pen, look, box, y, most, length, at }) {
 
 function drawTrueEdges({ pen, look, box, at }, { changes }) {
   pen.setLineDash([4, 4]);
-  changes.forEach((place) => segment(pen, [at(place), box.top - 3, at(place), box.bottom], [look.text, 1.2]));
+  changes.forEach((place) => strokeLine(pen, [at(place), box.top - 3, at(place), box.bottom], [look.text, 1.2]));
   pen.setLineDash([]);
   if (!changes.length) return;
   write(pen, look, "center", "bottom");
@@ -585,14 +560,13 @@ function leaning({ data, height, width }, [from, to]) {
 function buildCards(figure) {
   const lead = element("p", { class: "prose" });
   const forms = [["up-sampled", "Up-sampled"], ["own", "In own cells"]];
-  const maps = choice("Show the shares", forms, figure.state.maps, (value) => figure.set({ maps: value }));
+  const maps = traitChoice(figure, "maps", "Show the shares", forms);
   const cards = STRIDES.map((stride, k) => {
     const [canvas, name, facts] = [element("canvas", { "aria-hidden": "true" }), heading(""), element("p", { class: "card-facts" })];
     return { stride, k, canvas, name, facts, node: pointsAt(figure, element("div", { class: "layer-card" }, name, canvas, facts), stride) };
   });
   const row = element("div", { class: "cards", role: "group", "aria-label": "Layers, from fine to coarse" }, ...cards.map((card) => card.node));
-  const less = element("span");
-  const more = element("span");
+  const [less, more] = [element("span"), element("span")];
   const scale = element("p", { class: "scale" }, less, element("i", { class: "segcore-mark", "aria-hidden": "true" }), more);
 
   function drawCard({ stride, k, canvas, name, facts, node }, look, most) {
@@ -604,7 +578,7 @@ function buildCards(figure) {
     node.hidden = !hyper && stride < 8;
     node.dataset.on = String(Boolean(share));
     if (node.hidden) return;
-    setText(name, `${hyper ? `stride ${stride}` : HEAD_NAMES[stride]}${share ? "" : ": left out"}`);
+    setText(name, `${hyper ? `stride ${stride}` : HEADS[stride]}${share ? "" : ": left out"}`);
     const grid = `${cells} \u00d7 ${cells} cells`;
     setText(facts, hyper ? `${layer.name}: ${grid}, each sees ${layer.field} px` : `stride ${stride}: ${grid} of ${layer.name}`);
     const side = node.clientWidth - 16;
@@ -617,7 +591,6 @@ function buildCards(figure) {
   }
   function draw(look) {
     const { data, result, state, pair } = figure;
-    maps.set(state.maps);
     row.dataset.view = state.view;
     const [from, to] = pair.map((k) => data.classes[k]);
     const constant = result.bias[pair[1]] - result.bias[pair[0]];
@@ -635,14 +608,13 @@ function buildCards(figure) {
 
 function buildErrors(figure) {
   const { data } = figure;
-  const scene = choice("Held-out scene", data.scenes.map((_, n) => [n, String(n + 1)]), figure.state.scene, (value) =>
-    figure.set({ scene: value, line: data.scenes[value].line }));
+  const scene = traitChoice(figure, "scene", "Held-out scene", data.scenes.map((_, n) => [n, String(n + 1)]), (value) =>
+    ({ scene: value, line: data.scenes[value].line }));
   const canvas = element("canvas", { role: "img" });
   const words = element("p", { class: "prose" });
   const box = element("div", { class: "errors" }, canvas, element("div", {}, words, key(["wrong", "wrong class"], ["line edge", "true edge"])));
   function draw() {
     const { result, scene: { labels, grey } } = figure;
-    scene.set(figure.state.scene);
     const side = Math.min(300, box.clientWidth);
     const red = hexToRgb(WRONG);
     const pale = (n) => Array(3).fill(120 + 0.5 * (grey?.[n] ?? 128));
@@ -710,15 +682,13 @@ function cloudFrame(figure, width) {
 }
 
 function drawCloud(figure, canvas, look, width) {
-  fitCanvas(canvas, width, CLOUD);
-  const pen = canvas.getContext("2d");
-  pen.clearRect(0, 0, width, CLOUD);
+  const pen = clearCanvas(canvas, width, CLOUD);
   const { dots, ends, box, x, y } = cloudFrame(figure, width);
   for (const n of [0, 1]) {
     write(pen, look, n ? "right" : "center", n ? "middle" : "top");
     for (let tick = Math.round(10 * ends[n][0]); tick <= Math.round(10 * ends[n][1]); tick++) {
       const at = n ? y(tick / 10) : x(tick / 10);
-      segment(pen, n ? [box.left, at, box.right, at] : [at, box.bottom, at, box.top], [look.line, 1]);
+      strokeLine(pen, n ? [box.left, at, box.right, at] : [at, box.bottom, at, box.top], [look.line, 1]);
       if (tick % 2 === 0) pen.fillText((tick / 10).toFixed(1), n ? box.left - 5 : at, n ? at : box.bottom + 5);
     }
   }
@@ -732,11 +702,9 @@ function drawCloud(figure, canvas, look, width) {
 function drawDot(pen, look, { key: name, fcn, now }, x, y, box) {
   const radius = now ? 6 : 4;
   const colour = now ? look.second : fcn ? look.text : look.accent;
-  pen.beginPath();
-  if (fcn) pen.rect(x - radius, y - radius, 2 * radius, 2 * radius);
-  else pen.arc(x, y, radius, 0, 7);
   pen.fillStyle = colour;
-  pen.fill();
+  if (fcn) pen.fillRect(x - radius, y - radius, 2 * radius, 2 * radius);
+  else drawDisc(pen, x, y, radius, colour);
   if (!now && !fcn) return;
   const left = x > (box.left + box.right) / 2;
   write(pen, look, left ? "right" : "left", now ? "bottom" : "middle", colour, "650");

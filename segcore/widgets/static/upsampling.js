@@ -4,7 +4,7 @@ import { element, put, setText, uniqueId } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget } from "./kit/figure.js";
 import { bilinearAxis, conv2d, gridOf, largestOf, pad, rowsOf } from "./kit/maps.js";
 import { between, brief, clamp, ease, parseNumber, placeWords, plural, same, tidy } from "./kit/numbers.js";
-import { drawCells, drawNumber, fitCanvas, frameCells, outlineRect } from "./kit/pictures.js";
+import { clearCanvas, drawCells, drawNumber, frameCells, outlineRect } from "./kit/pictures.js";
 import { player } from "./kit/player.js";
 import { onArrows, pointIn, walkCells } from "./kit/pointer.js";
 
@@ -427,12 +427,7 @@ function sizeLine({ state, result }) {
 // ---- Grids of numbers ------------------------------------------------------------------------------------------------
 
 // Make a canvas ready for so many rows and columns.
-function ready(canvas, { height, width }, unit) {
-  fitCanvas(canvas, Math.round(width * unit), Math.round(height * unit));
-  const pen = canvas.getContext("2d");
-  pen.clearRect(0, 0, width * unit + 1, height * unit + 1);
-  return pen;
-}
+const ready = (canvas, { height, width }, unit) => clearCanvas(canvas, Math.round(width * unit), Math.round(height * unit));
 
 const HELP = "Arrow keys walk from cell to cell. Type to change a value; fractions such as 1/4 may be typed. "
   + "Page Up and Page Down add or take off one.";

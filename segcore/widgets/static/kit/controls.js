@@ -83,6 +83,34 @@ export function matrixEditor(title, { rows, columns, min, max }, onRows) {
   return { node, set, inputs: fields.map((field) => field.input) };
 }
 
+// ---- Controls of a trait: they set it by the reader's hand, and in each frame follow it by themselves. `values(value)` says
+// what else a choice sets.
+
+function bound(figure, trait, control, show) {
+  figure.controls.push((changed) => changed(trait) && show(control, figure.state[trait]));
+  return control;
+}
+
+const only = (trait) => (value) => ({ [trait]: value });
+
+export function traitChoice(figure, trait, legend, options, values = only(trait)) {
+  const control = choice(legend, options, figure.state[trait], (value) => figure.set(values(value)));
+  return bound(figure, trait, control, ({ set }, value) => set(value));
+}
+
+export function traitBox(figure, trait, text, values = only(trait)) {
+  return bound(figure, trait, checkbox(text, (on) => figure.set(values(on))), ({ set }, on) => set(on));
+}
+
+// The slider counts `parts` of one, or the places of a `list` of numbers; `words(value)` says the trait's value.
+export function traitSlider(figure, trait, label, { parts = 1, list = null, ...range }, words = String, values = only(trait)) {
+  const ends = list ? { min: 0, max: list.length - 1 } : range;
+  const near = (value) => list.reduce((best, each, n) => (Math.abs(each - value) < Math.abs(list[best] - value) ? n : best), 0);
+  const control = slider(label, ends, (n) => figure.set(values(list ? list[n] : Math.round(1e6 * n) / 1e6 / parts)));
+  return bound(figure, trait, control, ({ set }, value) =>
+    set(list ? near(value) : parts === 1 ? value : Math.round(parts * value), words(value)));
+}
+
 // What the marks mean: [[class of the swatch, words]]. A swatch is a fill; its class may make it a line, dot, ring or hatch.
 export function key(...entries) {
   return element("ul", { class: "segcore-key" },

@@ -12,6 +12,7 @@
 //
 // In `build` and later: figure.state, figure.set({...}) from the reader's hand, figure.mark(...) to ask for a frame,
 // figure.look (colours), figure.say(...) to screen readers, figure.parts (what build gave), figure.stops (called at the end).
+// Controls of a trait (`traitChoice`, `traitSlider`, `traitBox` of controls.js) are set before `draw` is called.
 
 import { followAddress } from "./address.js";
 import { themeColours } from "./colours.js";
@@ -98,6 +99,7 @@ export class Figure {
     this.root.append(this.noticeLine, this.firstForm, this.rest, this.announce.node);
     this.dirty = new Set(["all"]);
     this.stops = [];
+    this.controls = [];
     this.parts = {};
     this.loop = frameLoop((now) => this.draw(now));
     this.root.frames = this.loop.times;
@@ -193,6 +195,7 @@ export class Figure {
     this.dirty.clear();
     const changed = (...names) => dirty.has("all") || names.some((name) => dirty.has(name));
     this.trials?.draw();
+    this.controls.forEach((follow) => follow(changed));
     this.spec.draw(this, changed, now);
   }
 

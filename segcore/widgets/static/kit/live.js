@@ -6,7 +6,7 @@
 //   edits     (state) => what changes in each network, as in network.js
 //   keys      (state) => for each answer the name of this setting in `data.measured`, mean IoU over 100 scenes
 
-import { choice, trials } from "./controls.js";
+import { traitChoice, trials } from "./controls.js";
 import { element, setText } from "./elements.js";
 import { oneOf, widget } from "./figure.js";
 import { networkWorker } from "./network.js";
@@ -34,7 +34,7 @@ export function liveWidget(spec) {
     const names = answers.map(([, output]) => output);
     const parts = { ...buildScene(figure), nets: names.map((name) => answerSurface(name, spec.about[name])), names, controls: spec.controls(figure),
       scenes: sceneChoice(figure), words: element("p", { class: "words segcore-label", role: "status" }) };
-    parts.view = choice("Show", VIEWS, figure.state.view, (value) => figure.set({ view: value }));
+    parts.view = traitChoice(figure, "view", "Show", VIEWS);
     startWorker(figure);
     figure.first(element("p", { class: "segcore-lead", text: spec.lead }), trials(figure, spec.trials, spec.rest).node,
       element("div", { class: "panels" }, parts.scene.node, parts.truth.node, ...parts.nets.map((net) => net.node)), classKey(), ...parts.controls.nodes,
@@ -51,8 +51,6 @@ export function liveWidget(spec) {
     }
     if (changed("scene", "view", ...settings)) {
       parts.controls.draw(state);
-      parts.scenes.set(state.scene);
-      parts.view.set(state.view);
       drawMeasured(figure);
     }
     if (changed("answer", "view", "pixel", "scene")) drawAnswers(figure);

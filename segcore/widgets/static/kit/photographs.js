@@ -66,9 +66,7 @@ export function photographs(figure, { packed, options, area, opened }) {
   }
   const first = options[0][0];
   const picker = choice("Picture", options, figure.state.photo, (value) => figure.set({ photo: value }));
-  const file = element("input", { type: "file", accept: "image/*", hidden: true,
-    onchange: () => open(file.files[0]).then(() => (file.value = "")) });
-  const browse = button("Your own \u2026", () => file.click(), { title: "It stays in this page" });
+  const [browse, file] = fileButton("Your own \u2026", open);
   return {
     nodes: [picker.node, browse, file],
     now: () => (figure.state.photo || !own ? ready[figure.state.photo || first] : own),
@@ -76,14 +74,23 @@ export function photographs(figure, { packed, options, area, opened }) {
       picker.set(figure.state.photo || (own ? "" : first));
       browse.setAttribute("aria-pressed", String(!figure.state.photo && Boolean(own)));
     },
-    takeDrops(node) {
-      node.addEventListener("dragover", (event) => event.preventDefault());
-      node.addEventListener("drop", (event) => {
-        event.preventDefault();
-        open(event.dataTransfer.files[0]);
-      });
-    },
+    takeDrops: (node) => takeDrops(node, open),
   };
+}
+
+// A button that asks for a picture's file, and its hidden input.
+export function fileButton(text, open) {
+  const file = element("input", { type: "file", accept: "image/*", hidden: true,
+    onchange: () => open(file.files[0]).then(() => (file.value = "")) });
+  return [button(text, () => file.click(), { title: "It stays in this page" }), file];
+}
+
+export function takeDrops(node, open) {
+  node.addEventListener("dragover", (event) => event.preventDefault());
+  node.addEventListener("drop", (event) => {
+    event.preventDefault();
+    open(event.dataTransfer.files[0]);
+  });
 }
 
 // A title and below it a canvas in a room of four to three, or of another `ratio`, which shows pixels as large as they fit:

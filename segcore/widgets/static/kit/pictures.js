@@ -8,6 +8,14 @@ export function unpackBytes(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
 
+// Labels 0 to 3 in runs: each byte four times the run's length plus the label.
+export function unpackRuns(text, count) {
+  const labels = new Uint8Array(count);
+  let at = 0;
+  for (const byte of unpackBytes(text)) labels.fill(byte & 3, at, (at += byte >> 2));
+  return labels;
+}
+
 // A mask, eight pixels a byte, as NumPy's `packbits` writes it: 0 or 1 for each pixel.
 export function unpackMask(text, height, width) {
   const bits = unpackBytes(text);
@@ -34,6 +42,14 @@ export function fitCanvas(canvas, width, height) {
   return true;
 }
 
+// A canvas of this size, empty; gives the pen.
+export function clearCanvas(canvas, width, height = width) {
+  fitCanvas(canvas, width, height);
+  const pen = canvas.getContext("2d");
+  pen.clearRect(0, 0, width, height);
+  return pen;
+}
+
 // A small picture with one pixel for each cell, to be enlarged: `colour(n)` gives red, green, blue and, if need be, alpha.
 export function picture(height, width, colour) {
   const canvas = element("canvas", { width, height });
@@ -50,10 +66,8 @@ export function picture(height, width, colour) {
 // Lay a small picture over a whole canvas of the given width, each pixel a sharp square; gives the pen to draw on.
 export function enlarge(canvas, small, width) {
   const height = (width * small.height) / small.width;
-  fitCanvas(canvas, width, height);
-  const pen = canvas.getContext("2d");
+  const pen = clearCanvas(canvas, width, height);
   pen.imageSmoothingEnabled = false;
-  pen.clearRect(0, 0, width, height);
   pen.drawImage(small, 0, 0, width, height);
   return pen;
 }
@@ -90,6 +104,34 @@ export function outlineRect(pen, x, y, width, height, ...strokes) {
   pen.beginPath();
   pen.rect(x, y, width, height);
   strokeAll(pen, ...strokes);
+}
+
+export function strokeLine(pen, [x1, y1, x2, y2], ...strokes) {
+  pen.beginPath();
+  pen.moveTo(x1, y1);
+  pen.lineTo(x2, y2);
+  strokeAll(pen, ...strokes);
+}
+
+// A disc, filled unless `fill` is null, and its rim.
+export function drawDisc(pen, x, y, radius, fill, ...strokes) {
+  pen.beginPath();
+  pen.arc(x, y, radius, 0, 2 * Math.PI);
+  if (fill) pen.fillStyle = fill;
+  if (fill) pen.fill();
+  strokeAll(pen, ...strokes);
+}
+
+// Cover what of a rectangle lies outside another one.
+export function fillAround(pen, whole, hole, style, alpha = 1) {
+  pen.save();
+  pen.beginPath();
+  pen.rect(...whole);
+  pen.clip();
+  pen.rect(...hole);
+  Object.assign(pen, { fillStyle: style, globalAlpha: alpha });
+  pen.fill("evenodd");
+  pen.restore();
 }
 
 // A number in the middle of a cell, as large as fits, and 11 px high at least.

@@ -3,11 +3,11 @@
 // than their own, the number of a pattern.
 
 import { CLASS_COLOURS, hexToRgb } from "./colours.js";
-import { choice, key } from "./controls.js";
+import { key, traitChoice } from "./controls.js";
 import { element, setText } from "./elements.js";
 import { listOf, number, whole } from "./figure.js";
 import { clamp } from "./numbers.js";
-import { openSquare, surface } from "./photographs.js";
+import { fileButton, openSquare, surface, takeDrops } from "./photographs.js";
 import { outlineRect } from "./pictures.js";
 import { draggable, onArrows, pointIn } from "./pointer.js";
 import { classCounts, confusionMatrix, iou, nanMean } from "./scores.js";
@@ -134,8 +134,15 @@ function addHand(figure, { canvas }) {
   });
 }
 
+// Two ways to show a photograph of one's own: a button with its input, which this gives, and the hand that drops it on `node`.
+export function ownPhotograph(figure, node) {
+  const take = (file) => takePhotograph(figure, file);
+  takeDrops(node, take);
+  return fileButton("Your own photograph \u2026", take);
+}
+
 // A photograph of the reader's, cut to a square, in place of the scene: it stays in this page, and nobody knows its truth.
-export async function takePhotograph(figure, file) {
+async function takePhotograph(figure, file) {
   if (!file) return;
   const size = figure.model.get("data").size;
   let pixels;
@@ -161,8 +168,8 @@ export function buildScene(figure) {
   return { scene, truth };
 }
 
-export const sceneChoice = (figure) => choice("Scene", figure.model.get("data").worlds.map((_, n) => [n, String(n + 1)]), figure.state.scene,
-  (value) => figure.set({ scene: value, objects: [], lamp: [], chosen: 0 }));
+export const sceneChoice = (figure) => traitChoice(figure, "scene", "Scene", figure.model.get("data").worlds.map((_, n) => [n, String(n + 1)]),
+  (scene) => ({ scene, objects: [], lamp: [], chosen: 0 }));
 
 export const classKey = () => key(["sphere", "sphere"], ["box", "box"], ["cylinder", "cylinder"], ["background", "background"]);
 
