@@ -3,8 +3,8 @@ import { element, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget } from "./kit/figure.js";
 import { resizeBilinear } from "./kit/maps.js";
 import { clamp, fixed, signed } from "./kit/numbers.js";
-import { pixelsOf, pointable, pointed, surface } from "./kit/photographs.js";
-import { clearCanvas, openImage, outlineRect, unpackBytes } from "./kit/pictures.js";
+import { pointable, pointed, surface } from "./kit/photographs.js";
+import { clearCanvas, openImage, outlineRect, pixelsOf, unpackBytes } from "./kit/pictures.js";
 
 // What a network says of each spot of a picture, as shares of bins in the ab plane, and the one colour that a temperature takes
 // out of them. Arithmetic first, as pure functions; what is drawn comes below.

@@ -4,7 +4,7 @@ import { element, setText } from "./kit/elements.js";
 import { number, oneOf, whole, widget } from "./kit/figure.js";
 import { fixed } from "./kit/numbers.js";
 import { surface } from "./kit/photographs.js";
-import { clearCanvas, drawDisc, strokeLine, unpackBytes } from "./kit/pictures.js";
+import { clearCanvas, drawDisc, paintPixels, strokeLine, unpackBytes } from "./kit/pictures.js";
 import { player } from "./kit/player.js";
 
 // A small picture with noisy labels: energies, iterated conditional modes, mean field on the grid and between all pixels.
@@ -206,11 +206,7 @@ const TRIALS = [
     note: "The same, but all colours are nearly alike to it: opinions run over the rim, and the bar suffers." },
 ];
 
-function pixels(colour) {
-  const image = new ImageData(BOX.width, BOX.height);
-  for (let n = 0; n < BOX.width * BOX.height; n++) image.data.set([...colour(n), 255], 4 * n);
-  return image;
-}
+const pixels = (colour) => paintPixels(BOX.height, BOX.width, colour);
 
 const grey = (p) => Array(3).fill(Math.round(235 - 215 * p));
 

@@ -3,9 +3,9 @@ import { key, marks, traitChoice, traitSlider, trials } from "./kit/controls.js"
 import { element, setText } from "./kit/elements.js";
 import { listOf, oneOf, whole, widget } from "./kit/figure.js";
 import { fixed } from "./kit/numbers.js";
-import { pixelsOf, pointable, pointed, surface } from "./kit/photographs.js";
-import { drawDisc, edgePath, openImage, outlineRect, strokeAll, unpackRuns } from "./kit/pictures.js";
-import { classCounts, confusionMatrix, iou, nanMean } from "./kit/scores.js";
+import { pointable, pointed, surface } from "./kit/photographs.js";
+import { drawDisc, edgePath, openImage, outlineRect, paintPixels, pixelsOf, strokeAll, unpackRuns } from "./kit/pictures.js";
+import { meanIou } from "./kit/scores.js";
 
 // What a pyramid sees from one cell of a map, and the labels that come of it.
 // Arithmetic first, as pure functions; what is drawn comes below. A map is square, its cells are numbered along the rows.
@@ -52,10 +52,7 @@ export function pooledColours(data, side, parts) {
   }));
 }
 
-// Mean IoU over the classes that occur in either map.
-export function meanIou(prediction, truth) {
-  return nanMean(classCounts(confusionMatrix(prediction, truth, 4), 4).map(iou));
-}
+export { meanIou };
 
 // ---- The figure --------------------------------------------------------------------------------------------------
 
@@ -98,11 +95,7 @@ function unpacked(figure) {
   }));
 }
 
-function pixels(side, colour) {
-  const image = new ImageData(side, side);
-  for (let n = 0; n < side * side; n++) image.data.set([...colour(n), 255], 4 * n);
-  return image;
-}
+const pixels = (side, colour) => paintPixels(side, side, colour);
 
 // The picture on the right.
 function shown({ network, rate, size, show }, scene) {

@@ -112,6 +112,7 @@ const STEPS = [
 ];
 const STACKS = [[2, 2, 2], [1, 2, 3], [1, 2, 4], [1, 1, 1], [1, 1, 2, 4, 8, 16]];
 
+const inImage = (row, column) => [row, column].every((n) => n >= RIM && n < RIM + SIZE);
 const copyOf = (row, column) => 2 * (row % 2) + (column % 2);
 
 // Few characters, so that any number fits into a cell.
@@ -121,20 +122,17 @@ function short(value) {
   return tidy(value, Math.abs(value) < 9.95 ? 2 : 1);
 }
 
-// Cells in rows, each a square with a number; the callback may give a cell more attributes.
-function lattice(rows, columns, attributes = {}, cellAttributes = () => ({})) {
+// Cells in rows, each a square with a number; `cellOf(row, column)` says what else a cell is.
+function lattice(side, attributes, cellOf, row = {}) {
   const cells = [];
-  const node = shape("g", attributes);
-  for (let r = 0; r < rows; r++) {
-    for (let c = 0; c < columns; c++) {
-      const square = shape("rect", { x: CELL * c, y: CELL * r, width: CELL, height: CELL });
-      const label = shape("text", { x: CELL * (c + 0.5), y: CELL * (r + 0.5) });
-      const cell = shape("g", { class: "cell", ...cellAttributes(r, c) }, square, label);
-      cells.push({ node: cell, square, label });
-      node.append(cell);
-    }
-  }
-  return { node, cells, rows, columns };
+  const rows = Array.from({ length: side }, (_, r) => shape("g", row, ...Array.from({ length: side }, (__, c) => {
+    const label = shape("text", { x: CELL / 2, y: CELL / 2 });
+    const node = shape("g", { transform: `translate(${CELL * c} ${CELL * r})`, ...cellOf(r, c) },
+      shape("rect", { width: CELL, height: CELL }), label);
+    cells.push({ node, label });
+    return node;
+  })));
+  return { node: shape("g", attributes, ...rows), cells, side };
 }
 
 function fill(grid, values, format = short) {
@@ -245,32 +243,16 @@ function kernelPicture(name) {
   return { node, place };
 }
 
-function answerGrid(label) {
-  const node = shape("g", { class: "answers", role: "grid", "aria-label": label });
-  const tiles = [];
-  for (let r = 0; r < SIZE; r++) {
-    const line = shape("g", { role: "row" });
-    for (let c = 0; c < SIZE; c++) {
-      const square = shape("rect", { width: CELL, height: CELL });
-      const text = shape("text", { x: CELL / 2, y: CELL / 2 });
-      const cell = shape("g", { class: `cell tile copy-${copyOf(r, c)}`, role: "gridcell", tabindex: "-1",
-        "data-out": `${r},${c}` }, square, text);
-      tiles.push({ node: cell, square, label: text });
-      line.append(cell);
-    }
-    node.append(line);
-  }
-  return { node, cells: tiles, tiles };
-}
+const answerGrid = (label) => lattice(SIZE, { class: "answers", role: "grid", "aria-label": label }, (r, c) =>
+  ({ class: `cell tile copy-${copyOf(r, c)}`, role: "gridcell", tabindex: "-1", "data-out": `${r},${c}` }), { role: "row" });
 
 // A lane without its place on screen: image, A's map, answers.
 function buildLane(kind, title, columnsOfA, label) {
-  const image = lattice(WIDE, WIDE, { class: "sheet" }, (r, c) =>
-    ({ class: r >= RIM && c >= RIM && r < RIM + SIZE && c < RIM + SIZE ? "cell pixel" : "cell rim" }));
+  const image = lattice(WIDE, { class: "sheet" }, (r, c) => ({ class: inImage(r, c) ? "cell pixel" : "cell rim" }));
   const glow = shape("rect", { class: "glow", visibility: "hidden" });
   const mark = shape("rect", { class: "mark", width: CELL, height: CELL, visibility: "hidden" });
   image.node.append(glow, mark);
-  const below = lattice(columnsOfA, columnsOfA, { class: "below" }, (r, c) =>
+  const below = lattice(columnsOfA, { class: "below" }, (r, c) =>
     ({ "data-a": `${r},${c}`, class: kind === "dilated" ? `cell parity-${copyOf(r, c)}` : "cell" }));
   const answers = answerGrid(label);
   const heads = ["Image", kind === "strided" ? "A, stride 2" : "A, stride 1",
@@ -293,7 +275,7 @@ function measureLane(lane, spot) {
   put(lane.window_, { x: 0, y: spot.image[1], width: WIDE * u, height: WIDE * u });
   put(lane.frame, { x: 0.5, y: spot.image[1] + 0.5, width: WIDE * u - 1, height: WIDE * u - 1 });
   const room = DENSE * u;
-  const side = lane.below.columns * u;
+  const side = lane.below.side * u;
   const [ax, ay] = [spot.a[0] + (room - side) / 2, spot.a[1] - side / 2];
   put(lane.below.node, { transform: `translate(${ax} ${ay}) scale(${u / CELL})` });
   const by = spot.b[1] - 2.65 * tile;
@@ -323,9 +305,9 @@ function walkByKeys(figure, view) {
     const [by, cell] = [arrowOf(event), cellOf(event)];
     if (!by || !cell) return;
     event.preventDefault();
-    const { tiles } = (view.upper.svg.contains(cell) ? view.upper : view.lower).answers;
+    const { cells } = (view.upper.svg.contains(cell) ? view.upper : view.lower).answers;
     let [r, c] = placeOf(cell);
-    const at = () => (r >= 0 && c >= 0 && r < SIZE && c < SIZE ? tiles[r * SIZE + c].node : null);
+    const at = () => (r >= 0 && c >= 0 && r < SIZE && c < SIZE ? cells[r * SIZE + c].node : null);
     do [r, c] = [r + by[1], c + by[0]];
     while (at()?.getAttribute("aria-disabled") === "true"); // an answer that has not come yet
     at()?.focus({ preventScroll: true });
@@ -368,25 +350,18 @@ function buildStage(figure) {
 function writeNumbers(view, result, copy) {
   const pixels = result.image.data;
   for (const lane of [view.upper, view.lower]) {
-    fill(lane.image, Array.from(pixels, (value, n) => {
-      const [r, c] = [Math.floor(n / WIDE) - RIM, (n % WIDE) - RIM];
-      return r >= 0 && c >= 0 && r < SIZE && c < SIZE ? value : undefined;
-    }));
+    fill(lane.image, Array.from(pixels, (value, n) => (inImage(Math.floor(n / WIDE), n % WIDE) ? value : undefined)));
   }
   const { below } = result.copies[copy];
-  fill(view.upper.below, Array.from({ length: COARSE * COARSE }, (_, n) => {
-    const [i, j] = [Math.floor(n / COARSE), n % COARSE];
-    return i < below.height && j < below.width ? below.data[i * below.width + j] : undefined;
-  }));
-  view.upper.below.cells.forEach(({ node }, n) => {
-    const there = Math.floor(n / COARSE) < below.height && n % COARSE < below.width;
-    put(node, { visibility: there ? "visible" : "hidden" });
-  });
+  const there = ({ height, width }, n) => Math.floor(n / COARSE) < height && n % COARSE < width;
+  fill(view.upper.below, Array.from({ length: COARSE * COARSE }, (_, n) =>
+    (there(below, n) ? below.data[Math.floor(n / COARSE) * below.width + (n % COARSE)] : undefined)));
+  view.upper.below.cells.forEach(({ node }, n) => put(node, { visibility: there(below, n) ? "visible" : "hidden" }));
   fill(view.lower.below, result.dilated.below.data);
   fill(view.upper.answers, result.stitched.data);
   fill(view.lower.answers, result.dilated.output.data);
   for (const lane of [view.upper, view.lower]) {
-    lane.answers.tiles.forEach(({ node, label }, n) =>
+    lane.answers.cells.forEach(({ node, label }, n) =>
       put(node, { "aria-label": `Pixel in ${placeWords(Math.floor(n / SIZE), n % SIZE)}: ${label.textContent}` }));
   }
 }
@@ -404,15 +379,15 @@ function placeScene(view, now, state) {
     put(dot, { visibility: dot.dataset.i >= COARSE - ey || dot.dataset.j >= COARSE - ex ? "hidden" : "visible" });
   }
   put(upper.below.node, { opacity: 1 - 0.85 * now.blur });
-  upper.answers.tiles.forEach(({ node }, n) => {
+  upper.answers.cells.forEach(({ node, label }, n) => {
     const [r, c] = [Math.floor(n / SIZE), n % SIZE];
     const [x, y] = tilePlace(r, c, now.woven);
     const there = now.arrived[copyOf(r, c)];
     put(node, { transform: `translate(${x * CELL} ${y * CELL})`, "aria-disabled": String(there < 0.5),
       class: `cell tile copy-${copyOf(r, c)}${there < 0.5 ? " absent" : ""}` });
-    put(upper.answers.tiles[n].label, { opacity: there });
+    put(label, { opacity: there });
   });
-  lower.answers.tiles.forEach(({ node }, n) => {
+  lower.answers.cells.forEach(({ node }, n) => {
     const [x, y] = tilePlace(Math.floor(n / SIZE), n % SIZE, 1);
     put(node, { transform: `translate(${x * CELL} ${y * CELL})`, "aria-disabled": String(now.dilated < 0.5) });
   });
@@ -436,15 +411,15 @@ function lightUp(view, pick) {
     const [dy, dx] = lane === view.upper ? SHIFTS[view.shown] : [0, 0];
     const step = lane === view.upper ? 2 : 1;
     lane.below.cells.forEach(({ node }, n) => {
-      const [i, j] = [Math.floor(n / lane.below.columns), n % lane.below.columns];
+      const [i, j] = [Math.floor(n / lane.below.side), n % lane.below.side];
       node.classList.toggle("lit", lit.has(`${i * step + dy},${j * step + dx}`));
     });
     const extent = pick?.kind === "out" ? FIELD : 3;
-    put(lane.glow, { visibility: pick ? "visible" : "hidden", x: CELL * (pick?.column ?? 0), y: CELL * (pick?.row ?? 0),
-      width: CELL * extent, height: CELL * extent });
-    const half = (extent - 1) / 2;
-    put(lane.mark, { visibility: pick ? "visible" : "hidden", x: CELL * ((pick?.column ?? 0) + half), y: CELL * ((pick?.row ?? 0) + half) });
-    lane.answers.tiles.forEach(({ node }, n) =>
+    const [x, y, half] = [pick?.column ?? 0, pick?.row ?? 0, (extent - 1) / 2];
+    const visibility = pick ? "visible" : "hidden";
+    put(lane.glow, { visibility, x: CELL * x, y: CELL * y, width: CELL * extent, height: CELL * extent });
+    put(lane.mark, { visibility, x: CELL * (x + half), y: CELL * (y + half) });
+    lane.answers.cells.forEach(({ node }, n) =>
       node.classList.toggle("lit", pick?.kind === "out" && n === pick.row * SIZE + pick.column));
   }
 }
@@ -453,7 +428,7 @@ function keepTabStops(view, pick, now) {
   for (const lane of [view.upper, view.lower]) {
     const awake = lane === view.upper || now.dilated >= 0.5;
     const stop = pick?.kind === "out" ? pick.row * SIZE + pick.column : 0;
-    lane.answers.tiles.forEach(({ node }, n) => put(node, { tabindex: awake && n === stop ? 0 : -1 }));
+    lane.answers.cells.forEach(({ node }, n) => put(node, { tabindex: awake && n === stop ? 0 : -1 }));
   }
 }
 

@@ -1,9 +1,9 @@
 import { CLASS_COLOURS, hexToRgb, viridis } from "./kit/colours.js";
-import { button, heading, slider, table, trials } from "./kit/controls.js";
+import { button, heading, slider, trials } from "./kit/controls.js";
 import { element, put, setText, shape } from "./kit/elements.js";
 import { oneOf, prefersStillness, whole, widget } from "./kit/figure.js";
 import { between, clamp, ease, fixed, grouped, same } from "./kit/numbers.js";
-import { openImage, picture } from "./kit/pictures.js";
+import { openImage, picture, pixelsOf } from "./kit/pictures.js";
 
 // The up-sampling architectures as one diagram. First the arithmetic: what a network is made of, as plain data.
 //
@@ -369,8 +369,6 @@ const settingsOf = ({ size, width, depth }) => ({ size, width, depth });
 const round = (value) => Math.round(value * 10) / 10;
 
 const show = (node, shown) => put(node, { visibility: shown ? "visible" : "hidden" });
-
-const pixelsOf = (canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
 
 // The stored pictures by network and block, made when they are first asked for. A level is one of 16, from dark to bright.
 async function openPictures(trained) {
@@ -807,12 +805,11 @@ function noteText(figure, network) {
 // ---- The panel of one block
 
 function buildPanel(figure) {
-  const [shape_, layers, sums, remark_] = [["p", "shape"], ["ul", "layers"], ["p", "sums"], ["p", "remark"]].map(([tag, name]) =>
-    element(tag, { class: name }));
-  const [name, pictures] = [heading(""), element("div", { class: "pictures" })];
-  const node = element("div", { class: "panel" }, element("div", { class: "words" }, name, shape_, layers, sums, remark_), pictures);
-  const parts = { name, shape: shape_, layers, sums, remark: remark_, pictures };
-  return { node, update: (each, network) => updatePanel(figure, parts, each, network) };
+  const words = { name: heading("") };
+  for (const [name, tag] of [["shape", "p"], ["layers", "ul"], ["sums", "p"], ["remark", "p"]]) words[name] = element(tag, { class: name });
+  const pictures = element("div", { class: "pictures" });
+  const node = element("div", { class: "panel" }, element("div", { class: "words" }, ...Object.values(words)), pictures);
+  return { node, update: (each, network) => updatePanel(figure, { ...words, pictures }, each, network) };
 }
 
 function updatePanel(figure, parts, each, network) {

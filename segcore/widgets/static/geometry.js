@@ -4,7 +4,7 @@ import { element, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, widget } from "./kit/figure.js";
 import { clamp, fixed } from "./kit/numbers.js";
 import { pointable, pointed, surface } from "./kit/photographs.js";
-import { outlineRect, unpackBytes, unpackMask } from "./kit/pictures.js";
+import { outlineRect, paintPixels, unpackBytes, unpackMask } from "./kit/pictures.js";
 import { draggable, pointIn } from "./kit/pointer.js";
 
 // A scene in relief: shaded anew under any lamp by its true normals, and by those of the network or of its depth.
@@ -84,11 +84,7 @@ function unpacked(figure) {
   return Object.fromEntries(scenes);
 }
 
-function pixels(side, colour) {
-  const image = new ImageData(side, side);
-  for (let n = 0; n < side * side; n++) image.data.set([...colour(n), 255], 4 * n);
-  return image;
-}
+const pixels = (side, colour) => paintPixels(side, side, colour);
 
 function pictureOf({ view, light }, normals, found, side) {
   if (view === "angle" && found) return pixels(side, (n) => COLOURS[Math.round(255 * clamp(found[n] / WORST))]);

@@ -3,8 +3,8 @@ import { choice, key, marks, slider, traitChoice, traitSlider, trials } from "./
 import { element, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget } from "./kit/figure.js";
 import { fixed, grouped, plural } from "./kit/numbers.js";
-import { photographs, pixelsOf, pointable, pointed, surface } from "./kit/photographs.js";
-import { drawDisc, edgePath, meanColours, openImage, strokeAll, unpackBytes } from "./kit/pictures.js";
+import { photographs, pointable, pointed, surface } from "./kit/photographs.js";
+import { drawDisc, edgePath, meanColours, openImage, pixelsOf, strokeAll, unpackBytes } from "./kit/pictures.js";
 import { overlaps } from "./kit/scores.js";
 
 // A hierarchy of regions over a photograph: boundaries fall in the order of their strength, and what they parted is one.

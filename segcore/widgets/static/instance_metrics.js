@@ -2,7 +2,7 @@ import { key, slider, traitSlider, trials } from "./kit/controls.js";
 import { element, put, setText, shape } from "./kit/elements.js";
 import { number, whole, widget } from "./kit/figure.js";
 import { clamp, fixed } from "./kit/numbers.js";
-import { draggable, onArrows, zoomOf } from "./kit/pointer.js";
+import { draggable, onArrows, onPress, zoomOf } from "./kit/pointer.js";
 
 // Detections take truths, one each; what was taken makes a curve; its area is AP. Arithmetic first, as pure functions.
 //
@@ -146,7 +146,7 @@ function buildScene(figure) {
     });
     onArrows(node, ([dx, dy]) => { const [x, y] = figure.state.detections[d]; move(figure, d, x + dx, y + dy); });
     node.addEventListener("focus", () => figure.set({ picked: d }));
-    node.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { figure.set({ picked: d }); event.preventDefault(); } });
+    onPress(node, () => figure.set({ picked: d }));
     return { node, link };
   });
   function update() {

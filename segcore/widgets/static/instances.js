@@ -6,7 +6,7 @@ import { number, oneOf, whole, widget } from "./kit/figure.js";
 import { loadNetwork } from "./kit/network.js";
 import { clamp, fixed, grouped, plural } from "./kit/numbers.js";
 import { surface } from "./kit/photographs.js";
-import { edgePath, outlineRect, strokeAll } from "./kit/pictures.js";
+import { edgePath, outlineRect, paintPixels, strokeAll } from "./kit/pictures.js";
 import { onArrows, pointIn } from "./kit/pointer.js";
 import { CLASS_NAMES, buildScene, classKey, drawScene, photograph, pictureOf, ownPhotograph, sceneChoice, sceneTraits, worldOf } from "./kit/scene.js";
 import { renderScene } from "./kit/world.js";
@@ -115,11 +115,7 @@ function build(figure) {
 const shortly = (value) => fixed(value, 2);
 const nameOf = ({ label, score }) => `${CLASS_NAMES[label]} ${shortly(score)}`;
 
-function heatOf(values, side) {
-  const pixels = new ImageData(side, side);
-  values.forEach((value, n) => pixels.data.set([...SCALE[Math.round(100 * clamp(value))], 255], 4 * n));
-  return pixels;
-}
+const heatOf = (values, side) => paintPixels(side, side, (n) => SCALE[Math.round(100 * clamp(values[n]))]);
 
 // The masks that are shown, the surest on top: classes, and numbers of the detections from 1.
 function laid(sure, plane) {

@@ -439,9 +439,7 @@ function drawCursor(pen, figure, look, view) {
 
 function buildOverall(figure) {
   const rows = OVERALL.map(([key, label]) => {
-    const fill = element("div", { class: "fill" });
-    const tick = element("div", { class: "tick" });
-    const value = element("span", { class: "value" });
+    const [fill, tick, value] = [["div", "fill"], ["div", "tick"], ["span", "value"]].map(([tag, name]) => element(tag, { class: name }));
     const node = element("div", { class: `score ${key}` }, element("span", { class: "name", text: label }),
       element("div", { class: "track", "aria-hidden": "true" }, fill, tick), value);
     return { key, fill, tick, value, node };
@@ -464,9 +462,13 @@ function buildOverall(figure) {
   return { node, update };
 }
 
-// Cells that light up pixels: one tab stop a table, arrow keys within, a click keeps the light on.
-function lightCells(figure, table, cells) {
+// A row for each class; its cells light up pixels: one tab stop a table, arrow keys within, a click keeps the light on.
+function lightTable(figure, name, caption, heads, cells) {
   const nodes = cells.map((row) => row.map(({ node }) => node));
+  const lines = figure.names.map((each, k) => element("tr", {}, element("th", { scope: "row" }, swatch(k), each),
+    ...nodes[k].map((node) => element("td", {}, node))));
+  const table = element("table", { class: name }, element("caption", { text: caption }),
+    element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...lines));
   cells.flat().forEach(({ node, target }) => {
     node.addEventListener("pointerenter", (event) => { if (event.pointerType !== "touch") figure.hover(target); });
     node.addEventListener("pointerleave", () => figure.hover(null));
@@ -475,6 +477,14 @@ function lightCells(figure, table, cells) {
   walkCells(table, () => nodes, {
     enter: (row, column, byKeys) => byKeys && figure.hover(cells[row][column].target), leave: () => figure.hover(null),
   }).stopAt(nodes[0][0]);
+  return table;
+}
+
+function markCells(figure, cells, isHere = () => false) {
+  cells.flat().forEach((cell) => {
+    cell.node.classList.toggle("lit", isHere(cell) || same(figure.target(), cell.target));
+    cell.node.setAttribute("aria-pressed", String(same(figure.pinned, cell.target)));
+  });
 }
 
 const swatch = (k) => element("i", { class: "swatch", "data-class": k });
@@ -485,14 +495,10 @@ function buildMatrix(figure) {
     const node = element("button", { type: "button", class: `cell ${truth === predicted ? "right" : "wrong"}` });
     return { node, truth, predicted, target: { kind: "cell", truth, predicted } };
   }));
-  const head = element("tr", {}, element("td", { class: "corner" }, "truth \u2193", element("br"), "predicted \u2192"),
-    ...names.map((name, k) => element("th", { scope: "col" }, swatch(k), name.replace("background", "back\u00adground"))));
-  const lines = names.map((name, k) => element("tr", {}, element("th", { scope: "row" }, swatch(k), name),
-    ...cells[k].map(({ node }) => element("td", {}, node))));
-  const table = element("table", { class: "matrix" }, element("caption", { text: "Confusion matrix, in pixels" }),
-    element("thead", {}, head), element("tbody", {}, ...lines));
+  const heads = [element("td", { class: "corner" }, "truth \u2193", element("br"), "predicted \u2192"),
+    ...names.map((name, k) => element("th", { scope: "col" }, swatch(k), name.replace("background", "back\u00adground")))];
+  const table = lightTable(figure, "matrix", "Confusion matrix, in pixels", heads, cells);
   const outside = element("p", { class: "prose outside" });
-  lightCells(figure, table, cells);
   function update() {
     const { matrix, counts } = figure.result;
     cells.flat().forEach(({ node, truth, predicted }) => {
@@ -505,13 +511,8 @@ function buildMatrix(figure) {
     setText(outside, ignored ? `${plural(ignored, "pixel")} ignored: in no cell.` : "");
   }
   // The cell of the pixel under the brush, and what is pinned.
-  function point(pixel) {
-    cells.flat().forEach(({ node, truth, predicted, target }) => {
-      const here = pixel !== null && figure.truth[pixel] === truth && figure.prediction[pixel] === predicted;
-      node.classList.toggle("lit", here || same(figure.target(), target));
-      node.setAttribute("aria-pressed", String(same(figure.pinned, target)));
-    });
-  }
+  const point = (pixel) => markCells(figure, cells, ({ truth, predicted }) =>
+    pixel !== null && figure.truth[pixel] === truth && figure.prediction[pixel] === predicted);
   return { node: element("section", { class: "panel" }, table, outside), update, point };
 }
 
@@ -519,14 +520,9 @@ function buildClasses(figure) {
   const { names } = figure;
   const cells = names.map((_, index) => COLUMNS.map(([key, , kind]) =>
     ({ node: element("button", { type: "button", class: `cell ${key}` }), key, index, target: { kind, index } })));
-  const head = element("tr", {}, element("th", { scope: "col", text: "Class" }),
-    ...COLUMNS.map(([, label]) => element("th", { scope: "col", text: label })));
-  const lines = names.map((name, k) => element("tr", {}, element("th", { scope: "row" }, swatch(k), name),
-    ...cells[k].map(({ node }) => element("td", {}, node))));
-  const table = element("table", { class: "classes" }, element("caption", { text: "Scores of each class" }),
-    element("thead", {}, head), element("tbody", {}, ...lines));
+  const heads = ["Class", ...COLUMNS.map(([, label]) => label)].map((text) => element("th", { scope: "col", text }));
+  const table = lightTable(figure, "classes", "Scores of each class", heads, cells);
   const tolerance = traitSlider(figure, "tolerance", "Tolerance of the boundary F-score", { min: 0, max: 6 }, (value) => plural(value, "pixel"));
-  lightCells(figure, table, cells);
   function update() {
     cells.flat().forEach(({ node, key, index }) => {
       const value = figure.result.classes[index][key];
@@ -536,13 +532,7 @@ function buildClasses(figure) {
       node.setAttribute("aria-label", `${names[index]}, ${COLUMNS.find(([name]) => name === key)[1]}: ${score(value)}`);
     });
   }
-  function point() {
-    cells.flat().forEach(({ node, target }) => {
-      node.classList.toggle("lit", same(figure.target(), target));
-      node.setAttribute("aria-pressed", String(same(figure.pinned, target)));
-    });
-  }
-  return { node: element("section", { class: "panel" }, table, tolerance.node), update, point };
+  return { node: element("section", { class: "panel" }, table, tolerance.node), update, point: () => markCells(figure, cells) };
 }
 
 // ---- What is lit, in words

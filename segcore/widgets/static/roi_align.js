@@ -1,5 +1,5 @@
 import { hatchPattern, mixer, palette } from "./kit/colours.js";
-import { button, heading, key, numberField, table, traitBox, traitChoice, trials } from "./kit/controls.js";
+import { button, heading, key, numberField, traitBox, traitChoice, trials } from "./kit/controls.js";
 import { element, put, setText, shape, uniqueId } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget, yesNo } from "./kit/figure.js";
 import { conv2d, pad, resizeBilinear } from "./kit/maps.js";

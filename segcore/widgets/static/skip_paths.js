@@ -5,8 +5,8 @@ import { startWorker } from "./kit/live.js";
 import { fixed, placeWords, signed } from "./kit/numbers.js";
 import { palette } from "./kit/colours.js";
 import { outlineRect } from "./kit/pictures.js";
-import { CLASS_NAMES, answerSurface, buildScene, drawScene, meanIou, pictureOf, sceneChoice, sceneTraits } from "./kit/scene.js";
-import { boundaryF1, nanMean } from "./kit/scores.js";
+import { CLASS_NAMES, answerSurface, buildScene, drawScene, pictureOf, sceneChoice, sceneTraits } from "./kit/scene.js";
+import { boundaryF1, meanIou, nanMean } from "./kit/scores.js";
 import { pixelTrait } from "./kit/fields.js";
 import { heat, unfolding } from "./kit/unfold.js";
 

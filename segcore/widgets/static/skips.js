@@ -1,10 +1,10 @@
 import { CLASS_COLOURS, hexToRgb, palette } from "./kit/colours.js";
-import { choice, heading, key, table, traitChoice, trials } from "./kit/controls.js";
+import { choice, heading, key, traitChoice, trials } from "./kit/controls.js";
 import { element, put, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget } from "./kit/figure.js";
 import { argmax, largestOf, resizeBilinear } from "./kit/maps.js";
 import { clamp, fixed, grouped, same } from "./kit/numbers.js";
-import { clearCanvas, drawDisc, edgePath, enlarge, openImage, picture, strokeAll, strokeLine, unpackBytes, unpackRuns } from "./kit/pictures.js";
+import { clearCanvas, drawDisc, edgePath, enlarge, openImage, picture, pixelsOf, strokeAll, strokeLine, unpackBytes, unpackRuns } from "./kit/pictures.js";
 import { draggable, onArrows, pointIn } from "./kit/pointer.js";
 import { boundaryF1, boundaryPixels, classCounts, confusionMatrix, iou, nanMean } from "./kit/scores.js";
 
@@ -205,7 +205,7 @@ function openScene(figure, n) {
   const edge = boundaryPixels(labels, labels, { height: size, width: size });
   const scene = { labels, nearEdge: edge.map((_, at) => nearAny(edge, size, at, 2)), picture: null, grey: null };
   openImage(data.scenes[n].image).then((canvas) => {
-    const { data: pixels } = canvas.getContext("2d").getImageData(0, 0, size, size);
+    const { data: pixels } = pixelsOf(canvas);
     scene.grey = Float64Array.from({ length: size ** 2 }, (_, i) => 0.3 * pixels[4 * i] + 0.59 * pixels[4 * i + 1] + 0.11 * pixels[4 * i + 2]);
     scene.picture = canvas;
     figure.mark("scene");

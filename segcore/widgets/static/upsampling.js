@@ -6,7 +6,7 @@ import { bilinearAxis, conv2d, gridOf, largestOf, pad, rowsOf } from "./kit/maps
 import { between, brief, clamp, ease, parseNumber, placeWords, plural, same, tidy } from "./kit/numbers.js";
 import { clearCanvas, drawCells, drawNumber, frameCells, outlineRect } from "./kit/pictures.js";
 import { player } from "./kit/player.js";
-import { onArrows, pointIn, walkCells } from "./kit/pointer.js";
+import { onArrows, onPress, pointIn, walkCells } from "./kit/pointer.js";
 
 // Up-sampling a small grid. Arithmetic first, as pure functions; what is drawn comes below.
 //
@@ -628,11 +628,7 @@ function buildOutput(figure) {
   canvas.addEventListener("pointerdown", pickAt);
   canvas.addEventListener("click", (event) => pickAt(event) && movePlace(figure));
   onArrows(canvas, ([right, down]) => setPick(figure, figure.pick.row + down, figure.pick.column + right, true));
-  canvas.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" && event.key !== " ") return;
-    event.preventDefault();
-    movePlace(figure);
-  });
+  onPress(canvas, () => movePlace(figure));
   function draw(look, sizes) {
     const { output, zeros, cut } = figure.result;
     [unit, origin] = [sizes.output, zeros ? 0 : cut];

@@ -11,7 +11,8 @@ import { element, setText } from "./elements.js";
 import { oneOf, widget } from "./figure.js";
 import { networkWorker } from "./network.js";
 import { fixed } from "./numbers.js";
-import { answerSurface, buildScene, classKey, drawScene, labelsOf, meanIou, pictureOf, sceneChoice, sceneTraits } from "./scene.js";
+import { answerSurface, buildScene, classKey, drawScene, labelsOf, pictureOf, sceneChoice, sceneTraits } from "./scene.js";
+import { meanIou } from "./scores.js";
 import { pixelTrait } from "./fields.js";
 import { unfolding } from "./unfold.js";
 

@@ -5,11 +5,8 @@ import { css } from "./colours.js";
 import { button, choice } from "./controls.js";
 import { element } from "./elements.js";
 import { clamp } from "./numbers.js";
-import { enlarge, openImage } from "./pictures.js";
+import { enlarge, openImage, pixelsOf } from "./pictures.js";
 import { onArrows, pointIn } from "./pointer.js";
-
-// A canvas's pixels: red, green, blue and alpha of each.
-export const pixelsOf = (canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
 
 // A decoded picture in the middle of a canvas of another size, as pixels, on white where it is transparent.
 function laid(bitmap, width, height, [across, down]) {

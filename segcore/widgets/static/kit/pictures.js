@@ -31,6 +31,9 @@ export async function openImage(base64, type = "image/jpeg") {
   return canvas;
 }
 
+// A canvas's pixels: red, green, blue and alpha of each.
+export const pixelsOf = (canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+
 // Match a canvas's pixels to its size on screen; drawing then happens in CSS pixels. True if anything changed.
 export function fitCanvas(canvas, width, height) {
   const ratio = Math.min(3, window.devicePixelRatio || 1);
@@ -50,16 +53,20 @@ export function clearCanvas(canvas, width, height = width) {
   return pen;
 }
 
-// A small picture with one pixel for each cell, to be enlarged: `colour(n)` gives red, green, blue and, if need be, alpha.
-export function picture(height, width, colour) {
-  const canvas = element("canvas", { width, height });
-  const pen = canvas.getContext("2d");
-  const pixels = pen.createImageData(width, height);
+// Pixels of which `colour(n)` gives red, green, blue and, if need be, alpha.
+export function paintPixels(height, width, colour) {
+  const pixels = new ImageData(width, height);
   for (let n = 0; n < width * height; n++) {
     const [r, g, b, a = 255] = colour(n);
     pixels.data.set([r, g, b, a], 4 * n);
   }
-  pen.putImageData(pixels, 0, 0);
+  return pixels;
+}
+
+// The same as a small picture, to be enlarged.
+export function picture(height, width, colour) {
+  const canvas = element("canvas", { width, height });
+  canvas.getContext("2d").putImageData(paintPixels(height, width, colour), 0, 0);
   return canvas;
 }
 

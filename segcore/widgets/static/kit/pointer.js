@@ -57,6 +57,15 @@ export function onArrows(node, move, { fast = 5 } = {}) {
   });
 }
 
+// Enter or Space on a node.
+export function onPress(node, act) {
+  node.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    act();
+  });
+}
+
 // A table of cells as one stop of the Tab key: the arrow keys walk, `enter(cell, focused)` says where the reader is.
 // `rows()` gives the cells' nodes, row by row, as they are now.
 export function walkCells(table, rows, { enter = () => {}, leave = () => {} } = {}) {

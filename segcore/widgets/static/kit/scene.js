@@ -9,8 +9,7 @@ import { listOf, number, whole } from "./figure.js";
 import { clamp } from "./numbers.js";
 import { fileButton, openSquare, surface, takeDrops } from "./photographs.js";
 import { outlineRect } from "./pictures.js";
-import { draggable, onArrows, pointIn } from "./pointer.js";
-import { classCounts, confusionMatrix, iou, nanMean } from "./scores.js";
+import { draggable, onArrows, onPress, pointIn } from "./pointer.js";
 import { floorUnder, inHue, renderScene } from "./world.js";
 
 export const MOST = 6;
@@ -63,9 +62,6 @@ export function labelsOf(logits, plane) {
     return best;
   });
 }
-
-// Mean IoU over the classes that are there or are predicted.
-export const meanIou = (labels, truth) => nanMean(classCounts(confusionMatrix(labels, truth, 4), 4).map(iou));
 
 const legalObject = (value) =>
   Array.isArray(value) && (value.length === 5 || (value.length === 6 && !whole(-1, 3)(value[5]))) && !whole(0, MOST - 1)(value[0]) &&
@@ -127,11 +123,7 @@ function addHand(figure, { canvas }) {
     const [, , x, z] = objectsNow(figure)[which];
     put(figure, which, x + 0.1 * right, z - 0.1 * down);
   });
-  canvas.addEventListener("keydown", (event) => {
-    if (event.key !== " " && event.key !== "Enter") return;
-    event.preventDefault();
-    figure.set({ chosen: (chosenNow(figure) + 1) % objectsNow(figure).length });
-  });
+  onPress(canvas, () => figure.set({ chosen: (chosenNow(figure) + 1) % objectsNow(figure).length }));
 }
 
 // Two ways to show a photograph of one's own: a button with its input, which this gives, and the hand that drops it on `node`.

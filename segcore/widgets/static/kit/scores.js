@@ -32,6 +32,9 @@ export function nanMean(values) {
   return counted.reduce((sum, value) => sum + value, 0) / counted.length;
 }
 
+// Mean IoU over the classes, of `count`, that are there or are predicted.
+export const meanIou = (labels, truth, count = 4) => nanMean(classCounts(confusionMatrix(labels, truth, count), count).map(iou));
+
 // Pixels with a counted neighbour of another class, up, down, left or right. The border of the image makes none.
 export function boundaryPixels(labels, truth, { height, width }) {
   const edge = new Array(labels.length).fill(false);

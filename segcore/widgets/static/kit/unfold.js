@@ -8,7 +8,7 @@ import { element, setText, shape } from "./elements.js";
 import { edited, fieldsOf } from "./fields.js";
 import { clamp, fixed, placeWords, same, signed } from "./numbers.js";
 import { surface } from "./photographs.js";
-import { outlineRect } from "./pictures.js";
+import { outlineRect, paintPixels } from "./pictures.js";
 import { onArrows, pointIn } from "./pointer.js";
 import { CLASS_NAMES, photograph } from "./scene.js";
 
@@ -30,11 +30,8 @@ const nameOf = (step) => step.name.replace(/^(network|backbone)\./, "");
 // ---- The figure --------------------------------------------------------------------------------------------------
 
 // A heat map of values about zero.
-export function heat(values, height, width, colours, largest) {
-  const pixels = new ImageData(width, height);
-  values.forEach((value, n) => pixels.data.set([...colours.at(value, largest).rgb, 255], 4 * n));
-  return pixels;
-}
+export const heat = (values, height, width, colours, largest) =>
+  paintPixels(height, width, (n) => colours.at(values[n], largest).rgb);
 
 const largestOf = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value ?? 0)), 1e-9);
 
