@@ -392,6 +392,15 @@ def test_keyboard_alone(open_widget: Any):
     opened.assert_quiet()
 
 
+def test_the_focus_stays_while_blocks_are_laid_anew(open_widget: Any):
+    """As when the pictures come, or the settings change: no block leaves the page that a reader stands on."""
+    opened = open_widget(EncoderDecoderWidget())
+    opened.root.locator("[data-id=enc1]").focus()
+    opened.set("width", 20)
+    settle(opened)
+    assert opened.page.evaluate("document.activeElement.dataset.id") == "enc1"
+
+
 def test_touch_and_phone(open_widget: Any):
     opened = open_widget(EncoderDecoderWidget(), **PHONE)
     for name in NETWORKS.values():

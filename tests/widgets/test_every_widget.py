@@ -95,6 +95,23 @@ def test_controls_set_the_state_and_the_state_the_picture(open_widget: Any, widg
     opened.assert_quiet()
 
 
+def test_a_fold_opens_in_the_frame_that_draws_a_change(open_widget: Any, widget_class: Any) -> None:
+    """On a slow machine a frame comes between the opening of a fold and the browser's word of it."""
+    widget = widget_class()
+    name, value = other_value(widget)
+    opened = open_widget(widget)
+    settle(opened)
+    opened.root.evaluate(
+        """(root, [name, value]) => {
+          requestAnimationFrame(() => root.querySelectorAll("details").forEach((each) => { each.open = true; }));
+          root.segcore.model.set(name, value); // the widget draws in the same frame, right after
+          return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        }""",
+        [name, value],
+    )
+    opened.assert_quiet()
+
+
 def test_storage_forbidden(open_widget: Any, widget_class: Any) -> None:
     widget = widget_class()
     opened = open_widget(widget, storage=False)

@@ -641,14 +641,15 @@ function retarget(figure, diagram, network, still) {
 function dress(figure, diagram) {
   const { network, tween } = diagram;
   const blocks = new Map(network.blocks.map((each) => [each.id, each]));
-  for (const each of network.blocks) {
+  network.blocks.forEach((each, n) => {
     if (!diagram.blocks.has(each.id)) diagram.blocks.set(each.id, buildBlock(figure));
     const parts = diagram.blocks.get(each.id);
     parts.block = each;
     dressBlock(figure, parts, each, network, diagram.radius);
     put(parts.label, { class: `label${diagram.small ? " small" : ""}` });
-    diagram.blockLayer.append(parts.node); // reading order is the network's
-  }
+    const here = diagram.blockLayer.children[n] ?? null; // reading order is the network's
+    if (here !== parts.node) diagram.blockLayer.insertBefore(parts.node, here); // only then: a node that moves loses the focus
+  });
   const skips = network.arrows.filter((each) => each.kind in carried);
   const long = skips.reduce((best, each) => (!best || blocks.get(each.from).level < blocks.get(best.from).level ? each : best), null);
   for (const arrow of network.arrows) {

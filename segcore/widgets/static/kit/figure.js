@@ -100,6 +100,7 @@ export class Figure {
     this.dirty = new Set(["all"]);
     this.stops = [];
     this.controls = [];
+    this.folds = [];
     this.parts = {};
     this.loop = frameLoop((now) => this.draw(now));
     this.root.frames = this.loop.times;
@@ -120,6 +121,7 @@ export class Figure {
     const node = element("details", { open, ontoggle: () => this.mark("all") }, element("summary", { text: title }),
       element("div", { class: "segcore-folded" }, ...nodes.filter(Boolean)));
     this.rest.append(node);
+    this.folds.push(node);
     return node;
   }
 
@@ -193,6 +195,9 @@ export class Figure {
     }
     const dirty = new Set(this.dirty);
     this.dirty.clear();
+    const open = this.folds.map((fold) => fold.open).join(); // `toggle` comes later: a frame may be earlier
+    if (open !== this.openFolds) dirty.add("all");
+    this.openFolds = open;
     const changed = (...names) => dirty.has("all") || names.some((name) => dirty.has(name));
     this.trials?.draw();
     this.controls.forEach((follow) => follow(changed));
