@@ -2,7 +2,7 @@
 
 import { addressName, formatAddress, parseAddress } from "./kit/address.js";
 import { contrast, palette, viridis } from "./kit/colours.js";
-import { choice, key, matrixEditor, numberField, slider, trials } from "./kit/controls.js";
+import { choice, key, matrixEditor, numberField, traitSlider, trials } from "./kit/controls.js";
 import { element, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget, yesNo } from "./kit/figure.js";
 import { argmax, conv2d, gridOf, maxPool, pad, resizeBilinear, rowsOf } from "./kit/maps.js";
@@ -27,7 +27,7 @@ export const best = (data, channels, height, width) => [...argmax({ data, channe
 
 function build(figure) {
   const text = element("p", { class: "text" });
-  const count = slider("Count", { min: 0, max: 9 }, (value) => figure.set({ count: value }));
+  const count = traitSlider(figure, "count", "Count", { min: 0, max: 9 }, (value) => `${value} of 9`);
   const box = element("div", { class: "box", tabindex: "0", style: "width: 60px; height: 60px; touch-action: pan-y" });
   const canvas = element("canvas");
   draggable(box, { start: () => figure.state.at, move: (from, _, { dx, dy }) => figure.set({ at: [from[0] + dx, from[1] + dy] }) });
@@ -53,11 +53,10 @@ function build(figure) {
 }
 
 function draw(figure, changed, now) {
-  const { text, count, field, play, canvas } = figure.parts;
+  const { text, field, play, canvas } = figure.parts;
   play.advance(now);
   const { state } = figure;
   if (changed("count", "word", "at")) setText(text, `${state.word} ${state.count} at ${state.at}`);
-  if (changed("count")) count.set(state.count, `${state.count} of 9`);
   if (changed("share")) field.set(state.share);
   if (changed("all")) fitCanvas(canvas, 20, 20);
   play.draw();
