@@ -103,7 +103,8 @@ def test_a_fold_opens_in_the_frame_that_draws_a_change(open_widget: Any, widget_
     settle(opened)
     opened.root.evaluate(
         """(root, [name, value]) => {
-          requestAnimationFrame(() => root.querySelectorAll("details").forEach((each) => { each.open = true; }));
+          const folds = root.querySelectorAll("details");
+          requestAnimationFrame(() => folds.forEach((each) => { each.open = true; }));
           root.segcore.model.set(name, value); // the widget draws in the same frame, right after
           return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
         }""",
