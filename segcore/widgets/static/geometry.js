@@ -104,9 +104,9 @@ function buildControls(figure) {
   const move = (k, value) => figure.set({ light: figure.state.light.map((old, n) => (n === k ? value / 20 : old)) });
   const across = slider("Lamp, left to right", { min: -20, max: 20 }, (value) => move(0, value));
   const down = slider("Lamp, up to down", { min: -20, max: 20 }, (value) => move(1, value));
-  const choices = [["scene", "Scene", SCENES], ["source", "Compare with", SOURCES], ["view", "Show", VIEWS]].map((each) => traitChoice(figure, ...each));
+  const choices = [["scene", "Scene", SCENES], ["source", "Compare with", SOURCES], ["view", "Show", VIEWS]];
   const node = element("div", { class: "controls" }, across.node, down.node,
-    element("div", { class: "segcore-bar" }, ...choices.map((each) => each.node)));
+    element("div", { class: "segcore-bar" }, ...choices.map((each) => traitChoice(figure, ...each).node)));
   const said = (value, low, high) => (value ? `${fixed(Math.abs(value), 2)} ${value < 0 ? low : high}` : "middle");
   function draw(state) {
     across.set(Math.round(20 * state.light[0]), said(state.light[0], "left", "right"));

@@ -1,5 +1,5 @@
 import { hexToRgb } from "./kit/colours.js";
-import { choice, key, marks, slider, traitChoice, traitSlider, trials } from "./kit/controls.js";
+import { key, marks, traitChoice, traitSlider, trials } from "./kit/controls.js";
 import { element, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget } from "./kit/figure.js";
 import { fixed, grouped, plural } from "./kit/numbers.js";

@@ -178,7 +178,8 @@ function listOfTrials({ fit }) {
 function buildControls(figure) {
   const threshold = traitSlider(figure, "threshold", "Object from", { min: 0.05, max: 0.95, step: 0.05 }, (value) => fixed(value, 2));
   const choices = [["cells", "Cells", [28, 14, 7].map((side) => [side, `${side} \u00d7 ${side}`])],
-    ["method", "Pasting", [["exact", "Exact"], ["torchvision", "torchvision"]]], ["view", "Show", [["outline", "Decided"], ["values", "Soft"]]]];
+    ["method", "Pasting", [["exact", "Exact"], ["torchvision", "torchvision"]]],
+    ["view", "Show", [["outline", "Decided"], ["values", "Soft"]]]];
   return element("div", { class: "controls" }, threshold.node,
     element("div", { class: "segcore-bar" }, ...choices.map((each) => traitChoice(figure, ...each).node)));
 }

@@ -522,7 +522,8 @@ function buildClasses(figure) {
     ({ node: element("button", { type: "button", class: `cell ${key}` }), key, index, target: { kind, index } })));
   const heads = ["Class", ...COLUMNS.map(([, label]) => label)].map((text) => element("th", { scope: "col", text }));
   const table = lightTable(figure, "classes", "Scores of each class", heads, cells);
-  const tolerance = traitSlider(figure, "tolerance", "Tolerance of the boundary F-score", { min: 0, max: 6 }, (value) => plural(value, "pixel"));
+  const tolerance = traitSlider(figure, "tolerance", "Tolerance of the boundary F-score", { min: 0, max: 6 }, (value) =>
+    plural(value, "pixel"));
   function update() {
     cells.flat().forEach(({ node, key, index }) => {
       const value = figure.result.classes[index][key];

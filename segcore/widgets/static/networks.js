@@ -4,7 +4,7 @@ import { oneOf, widget } from "./kit/figure.js";
 import { startWorker } from "./kit/live.js";
 import { insideOf, loadNetwork } from "./kit/network.js";
 import { fixed } from "./kit/numbers.js";
-import { MOST, PATTERNS, answerSurface, buildScene, change, chosenNow, classKey, drawScene, labelsOf, objectsNow, objectsOf, pictureOf, ownPhotograph, sceneChoice, sceneTraits, storedNow, worldOf } from "./kit/scene.js";
+import { MOST, PATTERNS, answerSurface, buildScene, change, chosenNow, classKey, drawScene, labelsOf, objectsNow, objectsOf, ownPhotograph, pictureOf, sceneChoice, sceneTraits, storedNow, worldOf } from "./kit/scene.js";
 import { meanIou } from "./kit/scores.js";
 import { fieldsOf, pixelTrait } from "./kit/fields.js";
 import { unfolding } from "./kit/unfold.js";

@@ -314,7 +314,8 @@ function build(figure) {
   const table = buildTable();
   const tools = buildTools(figure);
   const sentence = element("p", { class: "sentence" });
-  const horizon = traitSlider(figure, "horizon", "Horizon of the prediction", { min: 0, max: HEIGHT }, (value) => `row ${value} of ${HEIGHT}`);
+  const horizon = traitSlider(figure, "horizon", "Horizon of the prediction", { min: 0, max: HEIGHT }, (value) =>
+    `row ${value} of ${HEIGHT}`);
   const pairs = element("table", { class: "pairs" });
   figure.first(
     trials(figure, TRIALS, ADVICE).node,

@@ -4,7 +4,8 @@ import { element, put, setText, shape, uniqueId } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget, yesNo } from "./kit/figure.js";
 import { conv2d, pad, resizeBilinear } from "./kit/maps.js";
 import { clamp, fixed, placeWords, plural, same, signed, tidy } from "./kit/numbers.js";
-import { clearCanvas, drawCells, drawDisc, fillAround, outlineRect, picture, strokeAll, strokeLine, unpackBytes, unpackMask } from "./kit/pictures.js";
+import { clearCanvas, drawCells, drawDisc, fillAround, outlineRect, picture, strokeAll, strokeLine,
+  unpackBytes, unpackMask } from "./kit/pictures.js";
 import { player } from "./kit/player.js";
 import { arrowOf, draggable, pointIn, walkCells } from "./kit/pointer.js";
 

@@ -1,10 +1,11 @@
 import { CLASS_COLOURS, hexToRgb, palette } from "./kit/colours.js";
-import { choice, heading, key, traitChoice, trials } from "./kit/controls.js";
+import { heading, key, traitChoice, trials } from "./kit/controls.js";
 import { element, put, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget } from "./kit/figure.js";
 import { argmax, largestOf, resizeBilinear } from "./kit/maps.js";
 import { clamp, fixed, grouped, same } from "./kit/numbers.js";
-import { clearCanvas, drawDisc, edgePath, enlarge, openImage, picture, pixelsOf, strokeAll, strokeLine, unpackBytes, unpackRuns } from "./kit/pictures.js";
+import { clearCanvas, drawDisc, edgePath, enlarge, openImage, picture, pixelsOf, strokeAll, strokeLine,
+  unpackBytes, unpackRuns } from "./kit/pictures.js";
 import { draggable, onArrows, pointIn } from "./kit/pointer.js";
 import { boundaryF1, boundaryPixels, classCounts, confusionMatrix, iou, nanMean } from "./kit/scores.js";
 

@@ -160,8 +160,8 @@ export function buildScene(figure) {
   return { scene, truth };
 }
 
-export const sceneChoice = (figure) => traitChoice(figure, "scene", "Scene", figure.model.get("data").worlds.map((_, n) => [n, String(n + 1)]),
-  (scene) => ({ scene, objects: [], lamp: [], chosen: 0 }));
+export const sceneChoice = (figure) => traitChoice(figure, "scene", "Scene",
+  figure.model.get("data").worlds.map((_, n) => [n, String(n + 1)]), (scene) => ({ scene, objects: [], lamp: [], chosen: 0 }));
 
 export const classKey = () => key(["sphere", "sphere"], ["box", "box"], ["cylinder", "cylinder"], ["background", "background"]);
 
