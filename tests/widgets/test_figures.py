@@ -108,7 +108,7 @@ def page_of_figures(tmp_path_factory):
 def enlarged(page, is_open=True):
     """Wait until the window is open, or closed: on a busy machine the effect comes after the key."""
     state = "document.querySelector('dialog.figure-large')?.open ?? false"
-    page.wait_for_function(f"({state}) === {str(is_open).lower()}", timeout=5000)
+    page.wait_for_function(f"({state}) === {str(is_open).lower()}")
 
 
 def test_a_figure_opens_by_click_and_by_key_and_goes_back_to_its_place(page_of_figures, open_path):
@@ -150,7 +150,7 @@ def test_the_enlarged_figure_fills_the_window_and_zooms(page_of_figures, open_pa
 
     def wait_for(width):
         now = "document.querySelector('.figure-stage > svg').getBoundingClientRect().width"
-        page.wait_for_function(f"Math.abs({now} / {width} - 1) < 0.01", timeout=5000)
+        page.wait_for_function(f"Math.abs({now} / {width} - 1) < 0.01")
 
     page.keyboard.press("+")
     wait_for(1.4 * first)
