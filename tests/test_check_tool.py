@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
 import tomllib
 from pathlib import Path
 
@@ -91,12 +92,45 @@ def test_tests_that_failed_and_tests_that_were_tried_twice_are_named(monkeypatch
 def test_the_processor_time_of_what_ran_is_counted(monkeypatch):
     busy = "import time\nwhile time.process_time() < 0.5: pass"
     # The system counts in hundredths of a second, and may have missed one or two.
-    assert 0.45 <= check.run_part("unit", [step(busy)]).processor < 5
+    assert 0.45 <= check.run_part("unit", [step(busy)], threading.Event()).processor < 5
+
+
+MEET = """
+import pathlib, sys, time
+mine, other = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+mine.touch()
+end = time.monotonic() + 60
+while not other.exists() and time.monotonic() < end: time.sleep(.01)
+print(mine.name, "met" if other.exists() else "alone", flush=True)
+print(mine.name, "ends")
+"""
+
+
+def test_two_parts_run_side_by_side_and_what_the_second_says_stays_together(monkeypatch, tmp_path, capfd):
+    """Each waits for the other; one that is asked for alone runs alone."""
+    files = [str(tmp_path / name) for name in ("a", "b")]
+    monkeypatch.setattr(check, "BESIDE", {"unit": "lint"})
+    parts(
+        monkeypatch,
+        lint=[check.Step(("-c", MEET, *files)), step("print('then'); raise SystemExit(1)")],
+        unit=[check.Step(("-c", MEET, *files[::-1]))],
+        book=[step("print('last')")],
+    )
+    assert check.main([]) == 1
+    said = capfd.readouterr().out
+    assert "a met" in said and "b met" in said
+    held = said[said.index("== lint") : said.index("then\n")]
+    assert "== unit" not in held and "b met" not in held, "in one piece"
+    assert said.index("b ends") < said.index("last")
+    names = re.findall(r"^(\w+) +(?:passed|FAILED) ", said[said.index("part ") :], re.MULTILINE)
+    assert names == ["lint", "unit", "book"], "in the order in which they are listed"
+    assert check.main(["lint"]) == 1 and "== unit" not in capfd.readouterr().out
 
 
 def test_limits_are_generous_and_only_browser_tests_are_tried_twice():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
     assert settings["timeout"] >= 1200
+    assert {*check.BESIDE, *check.BESIDE.values()} < {*check.PARTS} - {"browser"}, "its frames are measured"
     for part, steps in check.PARTS.items():
         for each in steps:
             assert ("--reruns" in each.words) == (part == "browser")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html.parser
 import io
 import json
 import re
@@ -12,13 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from cards import climbed, rungs_of
 from PIL import Image
-from test_exercises import EXERCISES, MISTAKES, STANDING, each_exercise, remembered  # noqa: F401
+from test_exercises import EXERCISES, STANDING, each_exercise, remembered  # noqa: F401
 
 from segcore import checks
 from segcore.checks import Case, CheckFailed, Exercise, Mistake, check, engine, ladder
 from segcore.checks.compare import differing
-from segcore.checks.engine import judge
 from segcore.checks.show import block
 
 ROOT = Path(__file__).parents[1]
@@ -28,75 +27,9 @@ import lab_shown  # noqa: E402
 import reading  # noqa: E402
 
 PAGES = [f"{number:02d}_{checks.CHAPTERS[number]}" for number in STANDING]
-NAMES = {2: "Where", 3: "How", 4: "Show"}
-VOID = {"img", "br"}
-
-
-class Tree(html.parser.HTMLParser):
-    """A page's elements, each closed where it must be; its summaries and whether their details are open."""
-
-    def __init__(self, page):
-        super().__init__(convert_charrefs=True)
-        self.open, self.summaries, self.opened, self.marks, self.sources = [], [], [], [], []
-        self.feed(page)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        known = dict(attributes)
-        if tag == "details":
-            self.opened.append("open" in known)
-        if tag == "img":
-            assert known["alt"], "a picture without words"
-            self.sources.append(known["src"])
-        if tag == "summary":
-            self.summaries.append((self.open.count("details"), ""))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "summary" in self.open:
-            depth, text = self.summaries[-1]
-            self.summaries[-1] = depth, text + data
-        if "mark" in self.open:
-            self.marks.append(data)
-
-
-def climbed(exercise, function, opened=4):
-    report = judge(exercise, function)
-    ladder.climb(report.card, exercise, opened)
-    return report, repr(report.card), Tree(report.card._repr_html_())
-
-
-def rungs_of(card):
-    return sorted({fold.rung for fold in card.folds})
-
-
-def plain(parts):
-    """What a rung says in words: blocks, drawings and lists of code are no words."""
-    return [line for kind, part in parts if kind in ("text", "prose", "hint", "steps") for line in part]
 
 
 # Every exercise ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("exercise", "mistake"), MISTAKES)
-def test_every_known_mistake_has_its_ladder(exercise, mistake):
-    report, text, tree = climbed(exercise, mistake.function)
-    assert rungs_of(report.card) == [2, 3, 4]
-    assert [words.split(":")[0].split(",")[0] for _, words in tree.summaries] == [
-        NAMES[fold.rung] for fold in report.card.folds
-    ]
-    depths = [depth for depth, _ in tree.summaries]
-    assert depths == list(range(1, len(depths) + 1)), "each rung opens inside the one before"
-    lines = text.split("\n")
-    for rung, name in {1: "What", **NAMES}.items():
-        assert any(line.startswith(f"{rung}. {name}") for line in lines), name
-    for parts in (report.card.parts, *(fold.parts for fold in report.card.folds)):
-        assert len(" ".join(plain(parts)).split()) <= 160
 
 
 @each_exercise

@@ -1,7 +1,9 @@
 """Test the course: ``python tools/check.py [PART ...]``; all parts where none is named.
 
-One run names all that failed: every step runs, whatever became of those before it. At the end stand a table
-of the parts, with wall and processor time, and below it what failed and what passed only at a second try.
+One run names all that failed: every step runs, whatever became of those before it. Parts that leave a core
+idle run side by side with others (`BESIDE`), and what they say comes at their end, in one piece. At the end
+stand a table of the parts, with wall and processor time, and below it what failed and what passed only at a
+second try.
 
 Limits of time are there against tests that hang, not against a machine that is busy: a test or a cell may
 take twenty minutes. Where two processes work side by side, each computes with one thread.
@@ -15,9 +17,12 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
@@ -68,6 +73,10 @@ PARTS: dict[str, list[Step]] = {
     "browser": [_pytest("tests/widgets --no-loadscope-reorder", *TWO, "loadfile", *SECOND_TRY)],
 }  # fmt: skip
 
+# A part, and the one that runs beside it: of lint and of the book's build, most is one process's work. Nbval
+# and the book both make the clean labs in `_build/labs`, and write each whole or leave it as it is.
+BESIDE = {"unit": "lint", "nbval": "book"}
+
 # A line of pytest's summary: FAILED tests/test_x.py::test_y - AssertionError: ...
 _SUMMARY = re.compile(r"^(FAILED|ERROR|RERUN) (\S+?\.(?:py|ipynb)(?:::[^[]*?(?:\[.*?\])?)?)(?: - .*)?$")
 
@@ -83,10 +92,21 @@ class Result:
     again: list[str] = field(default_factory=list)
 
 
-def run_step(step: Step, result: Result) -> None:
+def _ended(process: subprocess.Popen[bytes]) -> float:
+    """Wait for a process; the processor time of it and of all that ran below it and has ended."""
+    if not hasattr(os, "wait4"):  # Windows does not say
+        process.wait()
+        return 0.0
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return used.ru_utime + used.ru_stime
+
+
+def run_step(step: Step, result: Result, out: BinaryIO) -> None:
     """Run one step, its output passed on as it comes; note what it says of failures and second tries."""
     shown = " ".join(step.words)
-    print(f"\n== {result.part}: {shown}", flush=True)
+    out.write(f"\n== {result.part}: {shown}\n".encode())
+    out.flush()
     said = b""
     with subprocess.Popen(
         [sys.executable, *step.words],
@@ -97,9 +117,10 @@ def run_step(step: Step, result: Result) -> None:
     ) as process:
         assert isinstance(process.stdout, io.BufferedReader)
         while some := process.stdout.read1():  # as it comes: a dot is a sign of life
-            sys.stdout.buffer.write(some)
-            sys.stdout.flush()
+            out.write(some)
+            out.flush()
             said += some
+        result.processor += _ended(process)
     named: dict[str, list[str]] = {"FAILED": [], "ERROR": [], "RERUN": []}
     for line in said.decode(errors="replace").splitlines():
         if found := _SUMMARY.match(line):
@@ -110,25 +131,43 @@ def run_step(step: Step, result: Result) -> None:
     result.again += [name for name in dict.fromkeys(named["RERUN"]) if name not in failed]
 
 
-def run_part(part: str, steps: list[Step]) -> Result:
-    """Run every step of a part."""
-    result, started, before = Result(part), time.perf_counter(), os.times()
+def run_part(part: str, steps: list[Step], stop: threading.Event, *, held: bool = False) -> Result:
+    """Run every step of a part; where it is held, what they say is passed on at the end."""
+    result, started = Result(part), time.perf_counter()
+    out = io.BytesIO() if held else sys.stdout.buffer
     for step in steps:
-        run_step(step, result)
-    after = os.times()
+        if not stop.is_set():
+            run_step(step, result, out)
+    if isinstance(out, io.BytesIO):
+        sys.stdout.buffer.write(out.getvalue())
+        sys.stdout.flush()
     result.wall = time.perf_counter() - started
-    result.processor = sum(after[2:4]) - sum(before[2:4])  # of what ran below this process, and has ended
     return result
 
 
-def report(results: list[Result]) -> str:
+def run_parts(names: list[str], results: list[Result]) -> None:
+    """Run parts one after another, each with the one beside it where that is asked for, too."""
+    beside = {second for first, second in BESIDE.items() if first in names}
+    stop = threading.Event()
+    for name in (name for name in names if name not in beside):
+        row = [name, *(second for second in [BESIDE.get(name)] if second in names)]
+        with ThreadPoolExecutor(len(row)) as pool:
+            runs = [pool.submit(run_part, each, PARTS[each], stop, held=n > 0) for n, each in enumerate(row)]
+            try:
+                results += [run.result() for run in runs]
+            except BaseException:  # Ctrl-C above all, which the steps' processes get, too
+                stop.set()
+                raise
+
+
+def report(results: list[Result], wall: float) -> str:
     """The table, what failed, and what passed only at the second try."""
     lines = [f"{'part':9}{'result':9}{'wall':>8}{'processor':>12}"]
     for each in results:
         word = "FAILED" if each.failed else "passed"
         lines.append(f"{each.part:9}{word:9}{each.wall:6.0f} s{each.processor:10.0f} s")
     if len(results) > 1:
-        wall, processor = sum(each.wall for each in results), sum(each.processor for each in results)
+        processor = sum(each.processor for each in results)
         lines.append(f"{'all':18}{wall:6.0f} s{processor:10.0f} s")
     for title, kind in (("Failed:", "failed"), ("Passed only at the second try:", "again")):
         names = [f"  {each.part}: {name}" for each in results for name in getattr(each, kind)]
@@ -146,14 +185,15 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := [name for name in asked if name not in PARTS]:
         parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
     results: list[Result] = []
+    started = time.perf_counter()
     try:
-        for part in asked or PARTS:
-            results.append(run_part(part, PARTS[part]))
+        run_parts(asked or list(PARTS), results)
     except KeyboardInterrupt:
         print("\nStopped.")
         return 130
     finally:
-        print(f"\n{report(results)}", flush=True)
+        results.sort(key=lambda each: list(PARTS).index(each.part))
+        print(f"\n{report(results, time.perf_counter() - started)}", flush=True)
     return 1 if any(each.failed for each in results) else 0
 
 

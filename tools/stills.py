@@ -68,20 +68,24 @@ def height_at(page: Any, width: int) -> int:
     return int(page.evaluate("document.querySelector('.segcore-root').offsetHeight"))
 
 
-def open_widget(browser: Any, widget: Any, folder: Path) -> Any:
-    """The widget in a page of its own, drawn and at rest."""
-    path = folder / "widget.html"
+def new_page(browser: Any) -> Any:
+    """A page for one widget after the other."""
+    return browser.new_page(device_scale_factor=SHARP, reduced_motion="reduce", color_scheme="light")
+
+
+def show(page: Any, widget: Any, folder: Path) -> None:
+    """The widget alone, in a window as at first, drawn and at rest."""
+    path = folder / f"{widget._slug}.html"
     path.write_text(PAGE.format(body=widget.to_html()), encoding="utf-8")
-    page = browser.new_page(device_scale_factor=SHARP, reduced_motion="reduce", color_scheme="light")
+    page.set_viewport_size({"width": 1280, "height": 720})
     page.goto(path.as_uri())
     page.wait_for_selector(".segcore-widget[data-ready=true]")
     page.wait_for_timeout(600)  # pictures that are decoded in their own time
-    return page
 
 
-def make(browser: Any, slug: str, widget: Any, folder: Path) -> str:
+def make(page: Any, slug: str, widget: Any, folder: Path) -> str:
     """Store one widget's stills; says how large they are."""
-    page = open_widget(browser, widget, folder)
+    show(page, widget, folder)
     sizes: dict[str, Any] = {"heights": [[width, height_at(page, width)] for width in WIDTHS]}
     weights = []
     STILLS.mkdir(exist_ok=True)
@@ -97,7 +101,6 @@ def make(browser: Any, slug: str, widget: Any, folder: Path) -> str:
         weights.append(f"{name} {path.stat().st_size // 1024} kB")
     text = json.dumps({"sizes": sizes}, separators=(", ", ": "))
     (STILLS / f"{slug}.json").write_text(text + "\n", encoding="utf-8")
-    page.close()
     return f"{slug}: {', '.join(weights)}, heights {sizes['heights']}"
 
 
@@ -114,8 +117,9 @@ def main() -> int:
         browser = playwright.chromium.launch(
             executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"]
         )
+        page = new_page(browser)
         for slug in wanted:
-            print(make(browser, slug, known[slug](), Path(folder)))
+            print(make(page, slug, known[slug](), Path(folder)))
         browser.close()
     return 0
 

@@ -8,8 +8,8 @@ Fixtures (here):
   address; `PHONE` holds the options of a phone. A page serves one test after the other: one that does to it
   what no other address undoes (an init script, an emulated device) asks for ``fresh=True``.
 - ``open_path(path, ...)``: any HTML file, with the same options.
-- ``shared_widget(WidgetClass)``: one page for all tests of a session that only call the module's arithmetic:
-  it is opened once. A test that leaves the widget's state changed fails.
+- ``shared_widget(WidgetClass)``: one page for the tests that only call the module's arithmetic: it stays open
+  from one to the next. A test that leaves the widget's state changed fails.
 
 What they give is an `OpenPage`: ``page`` (Playwright's), ``root``, ``call(function, *args)``, ``get(trait)``,
 ``set(trait, value)``, ``state(names)``, ``assert_quiet()``, ``assert_removal_leaves_nothing()``,
@@ -294,29 +294,33 @@ def open_widget(open_path: Callable[..., OpenPage], tmp_path: Path) -> Callable[
 def _shared(tabs: Tabs, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     folder, pages = tmp_path_factory.mktemp("shared"), {}
 
-    def _open(widget_class: Any) -> tuple[OpenPage, dict[str, Any]]:
-        if widget_class not in pages:
+    def _open(widget_class: Any, busy: set[Any]) -> tuple[OpenPage, dict[str, Any]]:
+        if widget_class in pages:
+            pages[widget_class] = pages.pop(widget_class)  # the latest comes last
+        else:
+            for other in [each for each in pages if each not in busy][: max(0, len(pages) - 2)]:
+                tabs.close(pages.pop(other)[0], keep=True)  # to be opened again costs less than one more page
             widget = widget_class()
-            opened = tabs.open(write_page(folder / f"{widget_class.__name__}.html", widget)).opened
-            wait_until_alive(opened, 1)
-            pages[widget_class] = opened, opened.state(widget.public_state())
-        return pages[widget_class]
+            tab = tabs.open(write_page(folder / f"{widget_class.__name__}.html", widget))
+            wait_until_alive(tab.opened, 1)
+            pages[widget_class] = tab, tab.opened.state(widget.public_state())
+        tab, state = pages[widget_class]
+        return tab.opened, state
 
     return _open
 
 
 @pytest.fixture
 def shared_widget(_shared: Callable[..., Any]) -> Iterator[Callable[..., OpenPage]]:
-    """One page per widget and session, for tests that only call its module: they must leave it as it was."""
-    used = []
+    """One page per widget for tests that only call its module: they must leave it as it was."""
+    used: dict[Any, tuple[OpenPage, dict[str, Any]]] = {}
 
     def _open(widget_class: Any) -> OpenPage:
-        opened, state = _shared(widget_class)
-        used.append((opened, state))
-        return opened
+        used[widget_class] = _shared(widget_class, set(used))
+        return used[widget_class][0]
 
     yield _open
-    for opened, state in used:
+    for opened, state in used.values():
         settle(opened)
         assert opened.state(state) == state, "a test that changes the state needs `open_widget`"
         opened.assert_quiet()

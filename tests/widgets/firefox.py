@@ -175,7 +175,7 @@ class Tab:
             raise AssertionError(result["exceptionDetails"]["text"])
         return json.loads(result["result"]["value"])
 
-    def wait_for_function(self, script: str, *, arg: Any = None, timeout: float = 20_000) -> None:
+    def wait_for_function(self, script: str, *, arg: Any = None, timeout: float = 120_000) -> None:
         deadline = time.monotonic() + timeout / 1000
         while not self.evaluate(script, arg):
             assert time.monotonic() < deadline, f"not within {timeout / 1000} s: {script}"

@@ -274,7 +274,7 @@ def test_a_reader_drags_the_window_and_sees_one_number(open_widget: Any):
 def note_begins(opened: Any, words: str) -> None:
     """All 729 windows come a few in each frame: wait, on a busy machine longer."""
     script = "(words) => document.querySelector('.readout .note').textContent.startsWith(words)"
-    opened.page.wait_for_function(script, arg=words, timeout=120_000)
+    opened.page.wait_for_function(script, arg=words)
 
 
 def test_padding_makes_them_differ(open_widget: Any):
@@ -310,9 +310,7 @@ def test_padding_makes_them_differ(open_widget: Any):
 def test_sliding_counts_and_ends(open_widget: Any):
     opened = open_widget(ConvolutionalizationWidget(), reduced_motion="no-preference")
     opened.page.get_by_role("button", name="Window by window").click()
-    opened.page.wait_for_function(
-        "parseInt(document.querySelector('.readout .note').textContent) > 40", timeout=20_000
-    )
+    opened.page.wait_for_function("parseInt(document.querySelector('.readout .note').textContent) > 40")
     assert opened.get("view") == "windows"
     opened.page.get_by_role("button", name="Stop").click()
     note_begins(opened, "729 of 729")

@@ -142,7 +142,7 @@ def test_playing_ends_at_the_last_step(open_widget: Any):
     settle(opened)
     opened.page.get_by_role("button", name="Play", exact=True).click()
     opened.page.wait_for_function(
-        "() => document.querySelector('.now .segcore-label').textContent === 'After 12 steps'", timeout=20_000
+        "() => document.querySelector('.now .segcore-label').textContent === 'After 12 steps'"
     )
     settle(opened)
     assert opened.get("step") == STEPS

@@ -108,7 +108,7 @@ def page_of_figures(tmp_path_factory):
 def enlarged(page, is_open=True):
     """Wait until the window is open, or closed: on a busy machine the effect comes after the key."""
     state = "document.querySelector('dialog.figure-large')?.open ?? false"
-    page.wait_for_function(f"({state}) === {str(is_open).lower()}", timeout=5000)
+    page.wait_for_function(f"({state}) === {str(is_open).lower()}")
 
 
 def test_a_figure_opens_by_click_and_by_key_and_goes_back_to_its_place(page_of_figures, open_path):
@@ -150,7 +150,7 @@ def test_the_enlarged_figure_fills_the_window_and_zooms(page_of_figures, open_pa
 
     def wait_for(width):
         now = "document.querySelector('.figure-stage > svg').getBoundingClientRect().width"
-        page.wait_for_function(f"Math.abs({now} / {width} - 1) < 0.01", timeout=5000)
+        page.wait_for_function(f"Math.abs({now} / {width} - 1) < 0.01")
 
     page.keyboard.press("+")
     wait_for(1.4 * first)
@@ -199,17 +199,23 @@ def test_print_has_the_wide_layout_in_the_light_page_s_colours(page_of_figures, 
 # ---- Every figure of the built book -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_figures_of_a_chapter_can_be_read(name, open_path):
-    opened = open_path(HTML / name, width=390, height=844)
-    page = opened.page
+@pytest.fixture(scope="module", params=CHAPTERS)
+def chapter(request, tabs):
+    """A chapter's page, light: opened once for the tests of its figures."""
+    tab = tabs.open(HTML / request.param, width=390, height=844)
+    yield tab.opened
+    tabs.close(tab, keep=True)
+
+
+def test_figures_of_a_chapter_can_be_read(chapter):
+    page = chapter.page
     for width in (390, 1280):
         page.set_viewport_size({"width": width, "height": 844})
         for number, figure in enumerate(page.evaluate(SEEN)):
             assert figure["count"] == 1 and figure["smallest"] >= 11, (width, number, figure)
             assert figure["width"] <= figure["room"] + 0.5 and figure["out"] < 12, (width, number, figure)
     page.add_style_tag(content="* { transition: none !important }")  # or colours are seen half-way
-    for theme in ("light", "dark"):
+    for theme in ("dark", "light"):
         page.evaluate("theme => Object.assign(document.documentElement.dataset, {mode: theme, theme})", theme)
         found = page.evaluate(COLOURS)
         ground = [int(found["page"][k : k + 2], 16) for k in (1, 3, 5)]
@@ -217,13 +223,13 @@ def test_figures_of_a_chapter_can_be_read(name, open_path):
             c for c in found["fills"] if c not in ([0, 0, 0], [255, 255, 255]) and contrast(c, ground) < 4.5
         ]
         assert pale == [], theme
-    opened.assert_quiet()
+    chapter.assert_quiet()
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_a_chapter_s_figures_have_words_captions_and_a_button(name, open_path):
-    opened = open_path(HTML / name)
-    figures = opened.page.evaluate(
+def test_a_chapter_s_figures_have_words_captions_and_a_button(chapter):
+    page = chapter.page
+    page.set_viewport_size({"width": 1280, "height": 844})
+    figures = page.evaluate(
         """() => [...document.querySelectorAll('.course-figure')].map((frame) => [
           frame.querySelector('svg').getAttribute('aria-label').split(' ').length,
           frame.closest('figure')?.querySelector('figcaption')?.textContent.length ?? 0,
@@ -231,11 +237,11 @@ def test_a_chapter_s_figures_have_words_captions_and_a_button(name, open_path):
         ])"""
     )
     assert figures and all(words > 5 and caption > 20 for words, caption, _ in figures), figures
-    opened.page.locator(".figure-open").first.focus()
-    opened.page.keyboard.press("Enter")
-    enlarged(opened.page)
-    opened.page.keyboard.press("Escape")
-    enlarged(opened.page, False)  # among the scripts of a page as well
+    page.locator(".figure-open").first.focus()
+    page.keyboard.press("Enter")
+    enlarged(page)
+    page.keyboard.press("Escape")
+    enlarged(page, False)  # among the scripts of a page as well
     labels = [label for _, _, label in figures]
     assert len(set(labels)) == len(labels) and all(label.startswith("Enlarge figure ") for label in labels)
 

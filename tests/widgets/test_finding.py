@@ -192,7 +192,7 @@ def chapter(open_path):
     def _open(**options):
         opened = open_path(HTML / "book/13_roi_align.html", **options)
         opened.page.wait_for_load_state("load")
-        opened.page.wait_for_selector("#equation-eq-half-pixel mjx-container", timeout=20_000)
+        opened.page.wait_for_selector("#equation-eq-half-pixel mjx-container")
         return opened
 
     return _open
@@ -311,7 +311,7 @@ def test_an_equation_of_another_page_is_typeset(chapter):
     opened = chapter()
     opened.page.evaluate(ELSEWHERE)
     opened.page.locator("#to-q").hover()
-    opened.page.locator("#course-card mjx-container").wait_for(state="visible", timeout=10_000)
+    opened.page.locator("#course-card mjx-container").wait_for(state="visible")
     assert "\\" not in opened.page.locator("#course-card .card-formula mjx-math").inner_text()
 
 

@@ -77,9 +77,9 @@ def test_page(firefox: Firefox, name: str) -> None:
     opened.page.evaluate("document.querySelector('.primary-toggle').focus()")
     opened.page.press("Enter")
     inside = "document.querySelector('dialog[open]')?.contains(document.activeElement)"
-    opened.page.wait_for_function(inside, timeout=5_000)
+    opened.page.wait_for_function(inside)
     opened.page.press("Escape")
-    opened.page.wait_for_function("!document.querySelector('dialog[open]')", timeout=5_000)
+    opened.page.wait_for_function("!document.querySelector('dialog[open]')")
     opened.assert_quiet()
 
 

@@ -206,9 +206,7 @@ def test_the_player_steps_plays_and_stops(probe, open_widget):
     assert opened.get("count") == 8
     opened.page.get_by_role("button", name="To the beginning").click()
     opened.page.get_by_role("button", name="Play", exact=True).click()
-    opened.page.wait_for_function(
-        "document.querySelector('.segcore-widget').segcore.model.get('count') >= 2", timeout=8000
-    )
+    opened.page.wait_for_function("document.querySelector('.segcore-widget').segcore.model.get('count') >= 2")
     opened.page.get_by_role("button", name="Pause").click()
     opened.assert_quiet()
 

@@ -43,11 +43,9 @@ def settle(opened):
     opened.page.wait_for_function(
         "() => [...document.querySelectorAll('.segcore-widget[data-widget]')]"
         ".every(w => w.dataset.ready === 'true')",
-        timeout=20_000,
     )
     opened.page.wait_for_function(
         "() => !window.MathJax?.startup?.promise || window.MathJax.startup.promise.then(() => true)",
-        timeout=20_000,
     )
 
 
@@ -151,9 +149,7 @@ def test_page(name, open_path):
     assert faults(opened, COLOURS) == [], "in dark"
     opened.page.set_viewport_size({"width": 680, "height": 900})  # a sheet of A4 between its margins
     opened.page.emulate_media(media="print")
-    opened.page.wait_for_function(
-        "getComputedStyle(document.body).backgroundColor === 'rgb(255, 255, 255)'", timeout=5_000
-    )
+    opened.page.wait_for_function("getComputedStyle(document.body).backgroundColor === 'rgb(255, 255, 255)'")
     assert opened.page.evaluate(CUT_IN_PRINT) == [], "cut in print"
     opened.page.emulate_media(media="screen")
     opened.page.set_viewport_size({"width": 320, "height": 700})
@@ -180,7 +176,7 @@ def test_steady_on_a_phone(name, open_path):
     opened.page.evaluate("scrollTo(0, 0)")
     opened.page.evaluate(FRAMES)
     opened.page.evaluate("document.querySelector('.bd-article').style.paddingTop = '300px'")
-    opened.page.wait_for_function("window.kitShift > 0.05", timeout=5_000)  # or the measure sees nothing
+    opened.page.wait_for_function("window.kitShift > 0.05")  # or the measure sees nothing
 
 
 def test_no_link_of_an_instructors_page_is_dead():
@@ -420,7 +416,7 @@ def test_each_page_says_what_it_is():
 def test_the_search_finds_a_word(open_path):
     opened = open_path(HTML / "search.html")
     opened.page.goto((HTML / "search.html").as_uri() + "?q=RoIPool")
-    opened.page.wait_for_selector("#search-results a[href*='13_roi_align']", timeout=20_000)
+    opened.page.wait_for_selector("#search-results a[href*='13_roi_align']")
     opened.assert_quiet()
 
 

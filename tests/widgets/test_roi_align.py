@@ -599,7 +599,7 @@ def test_masks_and_curves_equal_the_arithmetic(open_widget: Any):
     assert align > 90
     assert pool < 70
     unfold(opened)
-    opened.page.wait_for_function("document.querySelector('.curve.pool').getAttribute('d')", timeout=20_000)
+    opened.page.wait_for_function("document.querySelector('.curve.pool').getAttribute('d')")
     plot = opened.root.locator(".plot")
     words = plot.get_attribute("aria-label")
     low, high = (float(part) for part in words.split("RoIPool ")[1].split(" percent")[0].split(" to "))

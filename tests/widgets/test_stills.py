@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,17 @@ import stills
 WIDGETS = stills.widgets()
 
 
+@pytest.fixture(scope="module")
+def page(browser: Any) -> Iterator[Any]:
+    page = stills.new_page(browser)
+    yield page
+    page.close()
+
+
 @pytest.mark.parametrize("slug", WIDGETS)
-def test_the_still_is_of_this_widget(browser: Any, tmp_path: Path, slug: str):
+def test_the_still_is_of_this_widget(page: Any, tmp_path: Path, slug: str):
     """Fonts differ between machines by some pixels; another layout or another figure differs by more."""
-    page = stills.open_widget(browser, WIDGETS[slug](), tmp_path)
+    stills.show(page, WIDGETS[slug](), tmp_path)
     stored = json.loads((stills.STILLS / f"{slug}.json").read_text())["sizes"]
     for name, width in (("wide", stills.WIDE), ("narrow", stills.NARROW)):
         path = stills.STILLS / f"{slug}-{name}.avif"
@@ -36,4 +44,3 @@ def test_the_still_is_of_this_widget(browser: Any, tmp_path: Path, slug: str):
         assert np.abs(a - b).mean() < 8, "another picture: run tools/stills.py"
         heights = dict(stored["heights"])
         assert abs(heights[width] - stills.height_at(page, width)) <= 0.04 * heights[width]
-    page.close()

@@ -206,7 +206,7 @@ def heading(opened: Any, which: str = "outlines") -> str:
 def wait_done(opened: Any) -> None:
     settle(opened)  # what was just asked for is begun
     opened.page.wait_for_function(
-        "!document.querySelector('.segcore-surface.outlines p').textContent.match(/^$|…/)", timeout=20_000
+        "!document.querySelector('.segcore-surface.outlines p').textContent.match(/^$|…/)"
     )
     settle(opened)
 
