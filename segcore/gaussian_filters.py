@@ -58,7 +58,8 @@ class _Grid(NamedTuple):
 _FINE, _COARSE = _Grid(0.4, 0.0, 0.8, 3.0), _Grid(0.5, 0.1, 1.0, 2.5, 1.06)
 _SMALL = 19_200  # up to so many pixels the fine one takes little time
 _CUT = 3.0  # how far pixels are followed, in widths
-_LIMIT = 4_000_000  # points of the grid, each with as many numbers as there are labels, twice
+_LIMIT = 4_000_000  # points of the grid, each with as many numbers as there are labels
+_PART = 1 << 14  # columns that are multiplied at once
 _COLORS = 1 << 25  # places that colours may fill
 
 
@@ -156,26 +157,32 @@ def bilateral_filter(
     near = [_gaussians(n, math.sqrt(variance) / spacing.places).astype(np.float32) for n in grid]
     steps, occupied = _steps(places, grid[1], colors)
     colored = _between(colors, occupied, grid[0] * grid[1])
-    written = np.zeros(points, np.float32)
-    written[occupied] = steps[1].T @ (steps[0].T @ np.ones(steps[0].shape[0], np.float32))
-    at_points = np.kron(*near) @ written.reshape(-1, colors.size)
-    scale = (steps[0] @ (steps[1] @ (colored @ at_points.ravel()))) ** -0.5
-    steps[0].data *= scale.repeat(4)
     down, across = (torch.from_numpy(each).to(image) for each in near)
+    room = list[Tensor]()
+
+    def spread(rows: Tensor) -> Tensor:
+        """Over the places of the whole grid, each colour by itself, in place and in parts that a cache holds."""
+        if not room or room[0].shape[1] != rows.shape[1]:
+            # Kept from call to call: the system takes its time to hand out so much memory.
+            room[:] = [rows.new_empty(points, rows.shape[1])]
+        whole = room[0].zero_().index_copy_(0, place, rows).view(*grid, -1)
+        for kernel, lines in ((down, whole.flatten(1)[None]), (across, whole)):
+            for line in lines:
+                for part in line.split(_PART, 1):
+                    part.copy_(kernel @ part)
+        return room[0]
+
+    place = torch.from_numpy(occupied).to(image.device)
+    written = steps[1].T @ (steps[0].T @ np.ones(steps[0].shape[0], np.float32))
+    sums = spread(torch.from_numpy(written).to(image)[:, None]).numpy(force=True)
+    scale = (steps[0] @ (steps[1] @ (colored @ sums))) ** -0.5
+    steps[0].data *= scale.repeat(4)
     write = [_bags(each.T.tocsr(), image) for each in steps]
     read = [_bags(each, image) for each in (colored, steps[1], steps[0])]
-    place, rooms = torch.from_numpy(occupied).to(image.device), list[Tensor]()
 
     def apply(x: Tensor) -> Tensor:
         rows = write[1](write[0](x.flatten(0, 1)))  # (occupied, L)
-        if not rooms or rooms[0].shape[1] != rows.shape[1]:
-            # Kept from call to call: the system takes its time to hand out so much memory.
-            rooms[:] = (rows.new_empty(points, rows.shape[1]) for _ in range(2))
-        whole, half = (each.view(*grid, -1) for each in rooms)
-        rooms[0].zero_().index_copy_(0, place, rows)
-        torch.mm(down, whole.flatten(1), out=half.flatten(1))
-        torch.matmul(across, half, out=whole)
-        return read[2](read[1](read[0](rooms[0]))).view_as(x)
+        return read[2](read[1](read[0](spread(rows)))).view_as(x)
 
     return lambda x: _Symmetric.apply(x, apply)
 
@@ -242,19 +249,15 @@ def _lattices(
     found = _colors(colors / np.float32(color_sigma), grid, room)
     if found is not None:
         return found, places
-    what = f"spatial_sigma {spatial_sigma:g} and color_sigma {color_sigma:g} for {inputs.size_of(image.shape[1:])}"
-    fits = color_sigma
-    while fits < 255:
-        fits *= 1.25
-        if _colors(colors / np.float32(fits), grid, room) is not None:
-            raise ValueError(
-                f"expected a grid of at most {_LIMIT:,} points, got {what} pixels, which make more; "
-                f"a color_sigma of {float(f'{fits:.2g}'):g} fits, or give a larger spatial_sigma"
-            )
-    raise ValueError(
-        f"expected a grid of at most {_LIMIT:,} points, got {what} pixels, which make more; "
-        "give a larger spatial_sigma"
+    what = (
+        f"expected a grid of at most {_LIMIT:,} points, got more for {inputs.size_of(image.shape[1:])} pixels "
+        f"with spatial_sigma {spatial_sigma:g} and color_sigma {color_sigma:g}"
     )
+    for steps in range(1, 40):  # how much wider it must be
+        wider = float(f"{color_sigma * 1.25**steps:.2g}")
+        if wider < 255 and _colors(colors / np.float32(wider), grid, room) is not None:
+            raise ValueError(f"{what}; a color_sigma of {wider:g} fits, or give a larger spatial_sigma")
+    raise ValueError(f"{what}; give a larger spatial_sigma")
 
 
 def _line(count: int, sigma: float, grid: _Grid) -> _Line:
@@ -333,21 +336,19 @@ def _near(points: NDArray, number: NDArray, digits: NDArray, grid: _Grid) -> spa
     return sparse.csr_matrix((weight[there], found[there] - 1, starts), (len(points),) * 2)
 
 
-def _steps(
-    places: list[_Line], columns: int, colors: _Colors
-) -> tuple[list[sparse.csr_matrix], NDArray]:
+def _steps(places: list[_Line], columns: int, colors: _Colors) -> tuple[list[sparse.csr_matrix], NDArray]:
     """The weights of a pixel for colours in bins, and of those for points of the grid; which are occupied."""
     down, across = places
-    bins = len(across.points)
-    index = (down.bins[:, None] * bins + across.bins).reshape(-1, 1) * colors.size + colors.points
-    gathered, index = _numbered(index, len(down.points) * bins * colors.size)
+    bins = (len(down.points), len(across.points))
+    index = (down.bins[:, None] * bins[1] + across.bins).reshape(-1, 1) * colors.size + colors.points
+    gathered, index = _numbered(index, bins[0] * bins[1] * colors.size)
     first = _four(index, colors.weight, len(gathered))
+    around = down.points[:, None, :, None] * columns + across.points[:, None, :]  # of a bin, (…, …, 2, 2)
+    weight = down.weight[:, None, :, None] * across.weight[:, None, :]
     bin_, color = np.divmod(gathered, colors.size)
-    y, x = np.divmod(bin_, bins)
-    place = down.points[y][:, :, None] * columns + across.points[x][:, None, :]  # (gathered, 2, 2)
-    weight = down.weight[y][:, :, None] * across.weight[x][:, None, :]
-    index = place.reshape(-1, 4) * colors.size + color[:, None]
-    occupied, index = _numbered(index, (int(down.points.max()) + 1) * columns * colors.size)
+    index = around.reshape(-1, 4).take(bin_, 0) * colors.size + color[:, None]
+    occupied, index = _numbered(index, (int(around.max()) + 1) * colors.size)
+    weight = weight.reshape(-1, 4).take(bin_, 0)
     return [first, _four(index, weight, len(occupied))], occupied
 
 
@@ -356,11 +357,12 @@ def _numbered(index: NDArray, size: int) -> tuple[NDArray, NDArray]:
     if size > 64 * index.size:  # a table would be mostly empty
         found, order = np.unique(index, return_inverse=True)
         return found, order.reshape(index.shape)
-    table = np.zeros(size, np.int32)
-    table[index] = 1
-    found = np.flatnonzero(table)
-    table[found] = np.arange(len(found), dtype=np.int32)
-    return found, table[index]
+    used = np.zeros(size, bool)
+    used[index] = True
+    found = np.flatnonzero(used)
+    order = np.empty(size, np.int32)
+    order[found] = np.arange(len(found), dtype=np.int32)
+    return found, order[index]
 
 
 def _four(index: NDArray, weight: NDArray, size: int) -> sparse.csr_matrix:
