@@ -66,7 +66,7 @@ _COLORS = 1 << 25  # places that colours may fill
 def spatial_filter(size: tuple[int, int], sigma: float, like: Tensor) -> Filter:
     r"""A blur of ``(H, W, L)``: the kernel :math:`e^{-d^2 / 2 \sigma^2}` of d pixels, normalised.
 
-    Small images are multiplied by the whole kernel; for larger ones it is cut at 3 σ.
+    Small images and those that the kernel fills are multiplied by all of it; for others it is cut at 3 σ.
 
     Args:
         size: H and W.
@@ -83,7 +83,7 @@ def spatial_filter(size: tuple[int, int], sigma: float, like: Tensor) -> Filter:
         tensor([0.3775, 0.6225])
     """
     height, width = size
-    if height * width <= 4096:
+    if height * width <= 4096 or 20 * sigma > max(size):
         down, across = (torch.from_numpy(_normal(_gaussians(n, sigma))).to(like) for n in size)
         return lambda x: across @ (down @ x.flatten(1)).view_as(x)
     rows, pixels = _bags(_band(height, sigma), like), _bags(_band(width, sigma, height), like)
@@ -161,7 +161,7 @@ def bilateral_filter(
     room = list[Tensor]()
 
     def spread(rows: Tensor) -> Tensor:
-        """Over the places of the whole grid, each colour by itself, in place and in parts that a cache holds."""
+        """Over all places, each colour by itself; in place, and in parts that a cache holds."""
         if not room or room[0].shape[1] != rows.shape[1]:
             # Kept from call to call: the system takes its time to hand out so much memory.
             room[:] = [rows.new_empty(points, rows.shape[1])]
@@ -201,7 +201,7 @@ class _Symmetric(torch.autograd.Function):
 
 
 class _Line(NamedTuple):
-    """In which bin of a line each pixel lies, and which two points are around a bin's middle, how near each."""
+    """In which bin of a line each pixel lies, and the two points around a bin's middle, with weights."""
 
     bins: NDArray  # (n,)
     points: NDArray  # (bins, 2)
@@ -245,13 +245,14 @@ def _lattices(
     """The lattices of colours and of places, if the grid that they make is not too large."""
     colors = image.detach().flatten(1).float().numpy(force=True) * np.float32(255)
     places = [_line(n, spatial_sigma, grid) for n in image.shape[1:]]
-    room = _LIMIT // math.prod(int(each.points.max()) + 1 for each in places)
+    sides = [int(each.points.max()) + 1 for each in places]
+    room = _LIMIT // max(math.prod(sides), max(sides) ** 2)  # along a side, the kernel is a whole matrix
     found = _colors(colors / np.float32(color_sigma), grid, room)
     if found is not None:
         return found, places
     what = (
-        f"expected a grid of at most {_LIMIT:,} points, got more for {inputs.size_of(image.shape[1:])} pixels "
-        f"with spatial_sigma {spatial_sigma:g} and color_sigma {color_sigma:g}"
+        f"expected a grid of at most {_LIMIT:,} points, got more for {inputs.size_of(image.shape[1:])} "
+        f"pixels with spatial_sigma {spatial_sigma:g} and color_sigma {color_sigma:g}"
     )
     for steps in range(1, 40):  # how much wider it must be
         wider = float(f"{color_sigma * 1.25**steps:.2g}")
