@@ -518,14 +518,18 @@ def _compatibility(value: Tensor | None, unary: Tensor) -> Tensor:
 def _unary(unary: Tensor) -> None:
     """Costs of labels, once they can be −log p."""
     inputs.floating(unary, "unary", "L H W")
-    inputs.finite(unary, "unary", _CLAMP)
-    if unary.min() < 0:
+    least, most = unary.aminmax()  # not a number if any is not, and quicker than to look at each
+    if not bool(least.isfinite() & most.isfinite()):
+        inputs.finite(unary, "unary", _CLAMP)
+    if least < 0:
         raise ValueError(
-            f"expected unary = -log p, at least 0, got {unary.min().item():g}; from logits, take "
+            f"expected unary = -log p, at least 0, got {least.item():g}; from logits, take "
             "-logits.log_softmax(0)"
         )
+    if len(unary) == 1 or most > 1.001:
+        return
     between = (unary > 0) & (unary < 1)
-    if len(unary) > 1 and bool(between.any()) and bool((unary.sum(0) - 1).abs().max() < 1e-4):
+    if bool(between.any()) and bool((unary.sum(0) - 1).abs().max() < 1e-4):
         raise ValueError(
             "expected unary = -log p, got numbers that add up to 1; take -p.clamp(min=1e-6).log()"
         )

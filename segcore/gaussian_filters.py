@@ -9,16 +9,18 @@ no such order, and N pixels make N² terms.
 The fast way puts the pixels on a coarse grid of features, filters there, and reads the result back. Between
 points of the grid the kernel is exact (colours farther apart than its reach are left out); what is
 approximate is writing and reading between the points, by linear weights. Two facts keep the grid small.
-Positions matter over `spatial_sigma`, some 80 pixels, so points half that apart will do, with four to a
-pixel. And colours fill few of the places that they might, so only points that are used exist; they lie on
-the permutohedral lattice (Adams, Baek and Davis 2010), four to a pixel as well. Writing and reading blur by
-themselves, by a known variance, and the kernel between points is narrower by as much. In small images the
-points lie closer, which costs little there.
+Positions matter over `spatial_sigma`, some 80 pixels, so points half that apart will do. And colours fill
+few of the places that they might, so only points that are used exist; they lie on the permutohedral lattice
+(Adams, Baek and Davis 2010), four to a pixel. A pixel is written in two steps: to its four colours in its
+bin, a square of pixels a tenth of the kernel wide, and from the bin's middle to the four points of the grid
+around it. Many pixels share a bin and a colour, so the second step is short; reading goes the same way back.
+All of this blurs by itself, by a known variance, and the kernel between points is narrower by as much. In
+small images the points lie closer and a bin is a pixel, which costs little there.
 
 The five-dimensional lattice of Adams et al., which blurs with (1, 2, 1) along each axis, needs six points a
 pixel and no kernel, but loses what would pass through points that do not exist: tried on photographs, it
 changed two to five labels in a hundred, where this grid changes at most four in a thousand in small images,
-and nine with its wider spacing. The grid is laid out on the processor, whatever device the image is on.
+and ten with its wider spacing. The grid is laid out on the processor, whatever device the image is on.
 """
 
 from __future__ import annotations
@@ -46,22 +48,25 @@ class _Grid(NamedTuple):
     """How fine the grid is, all in widths of the kernel."""
 
     places: float  # from one point to the next in space
+    bins: float  # the side of the squares that pixels are gathered in
     colors: float  # the same for the lattice of colours
     reach: float  # how far colours are followed
     wider: float = 1.0  # makes the variance of colours larger, for what lies beyond reach
 
 
 # Tried on photographs of 72 × 96 to 120 × 160 beside all pairs: `benchmarks.trainings.crf` says how near.
-_FINE, _COARSE = _Grid(0.4, 0.8, 3.0), _Grid(0.5, 1.0, 2.5, 1.06)
+_FINE, _COARSE = _Grid(0.4, 0.0, 0.8, 3.0), _Grid(0.5, 0.1, 1.0, 2.5, 1.06)
 _SMALL = 19_200  # up to so many pixels the fine one takes little time
 _CUT = 3.0  # how far pixels are followed, in widths
-_LIMIT = 20_000_000  # points of the grid
+_LIMIT = 4_000_000  # points of the grid, each with as many numbers as there are labels
+_PART = 1 << 14  # columns that are multiplied at once
+_COLORS = 1 << 25  # places that colours may fill
 
 
 def spatial_filter(size: tuple[int, int], sigma: float, like: Tensor) -> Filter:
     r"""A blur of ``(H, W, L)``: the kernel :math:`e^{-d^2 / 2 \sigma^2}` of d pixels, normalised.
 
-    Small images are multiplied by the whole kernel; for larger ones it is cut at 3 σ.
+    Small images and those that the kernel fills are multiplied by all of it; for others it is cut at 3 σ.
 
     Args:
         size: H and W.
@@ -78,7 +83,7 @@ def spatial_filter(size: tuple[int, int], sigma: float, like: Tensor) -> Filter:
         tensor([0.3775, 0.6225])
     """
     height, width = size
-    if height * width <= 4096:
+    if height * width <= 4096 or 20 * sigma > max(size):
         down, across = (torch.from_numpy(_normal(_gaussians(n, sigma))).to(like) for n in size)
         return lambda x: across @ (down @ x.flatten(1)).view_as(x)
     rows, pixels = _bags(_band(height, sigma), like), _bags(_band(width, sigma, height), like)
@@ -143,41 +148,41 @@ def bilateral_filter(
         >>> bilateral_filter(image, 80.0, 13.0)(spot).flatten().round(decimals=2)
         tensor([0.5000, 0.5000, 0.0000])
     """
-    size = (image.shape[1], image.shape[2])
-    spacing = _FINE if (size[0] * size[1] <= _SMALL if fine is None else fine) else _COARSE
-    widths = image.detach().flatten(1).float().numpy(force=True) * np.float32(255 / color_sigma)
-    colors = _colors(widths, spacing)
-    places = [_line(n, spacing.places * spatial_sigma) for n in size]
+    spacing = _FINE if (image[0].numel() <= _SMALL if fine is None else fine) else _COARSE
+    colors, places = _lattices(image, spatial_sigma, color_sigma, spacing)
     grid = (int(places[0].points.max()) + 1, int(places[1].points.max()) + 1)
     points = grid[0] * grid[1] * colors.size
-    if points > _LIMIT:
-        raise ValueError(
-            f"expected spatial_sigma to be some share of the image, got {spatial_sigma:g} pixels of "
-            f"{inputs.size_of(size)}, for which the grid has {points} points; give a larger spatial_sigma"
-        )
     variance = 1 - spacing.places**2 / 3  # writing and reading add a sixth of the spacing's square each
+    variance -= spacing.bins**2 / 6  # and a twelfth of the bin's
     near = [_gaussians(n, math.sqrt(variance) / spacing.places).astype(np.float32) for n in grid]
-    read, occupied = _entries(places, grid[1], colors)
+    steps, occupied = _steps(places, grid[1], colors)
     colored = _between(colors, occupied, grid[0] * grid[1])
-    written = np.zeros(points, np.float32)
-    written[occupied] = np.bincount(read.indices, read.data)
-    at_points = np.kron(*near) @ written.reshape(-1, colors.size)
-    scale = (read @ (colored @ at_points.ravel())) ** -0.5
-    read.data = (read.data.reshape(len(scale), -1) * scale[:, None]).ravel()
     down, across = (torch.from_numpy(each).to(image) for each in near)
-    into, color, out = (_bags(each, image) for each in (read.T.tocsr(), colored, read))
-    place, rooms = torch.from_numpy(occupied).to(image.device), list[Tensor]()
+    room = list[Tensor]()
+
+    def spread(rows: Tensor) -> Tensor:
+        """Over all places, each colour by itself; in place, and in parts that a cache holds."""
+        if not room or room[0].shape[1] != rows.shape[1]:
+            # Kept from call to call: the system takes its time to hand out so much memory.
+            room[:] = [rows.new_empty(points, rows.shape[1])]
+        whole = room[0].zero_().index_copy_(0, place, rows).view(*grid, -1)
+        for kernel, lines in ((down, whole.flatten(1)[None]), (across, whole)):
+            for line in lines:
+                for part in line.split(_PART, 1):
+                    part.copy_(kernel @ part)
+        return room[0]
+
+    place = torch.from_numpy(occupied).to(image.device)
+    written = steps[1].T @ (steps[0].T @ np.ones(steps[0].shape[0], np.float32))
+    sums = spread(torch.from_numpy(written).to(image)[:, None]).numpy(force=True)
+    scale = (steps[0] @ (steps[1] @ (colored @ sums))) ** -0.5
+    steps[0].data *= scale.repeat(4)
+    write = [_bags(each.T.tocsr(), image) for each in steps]
+    read = [_bags(each, image) for each in (colored, steps[1], steps[0])]
 
     def apply(x: Tensor) -> Tensor:
-        rows = into(x.flatten(0, 1))  # (occupied, L)
-        if not rooms or rooms[0].shape[1] != rows.shape[1]:
-            # Kept from call to call: the system takes its time to hand out so much memory.
-            rooms[:] = (rows.new_zeros(points, rows.shape[1]) for _ in range(3))
-        whole, half, blurred = (each.view(*grid, -1) for each in rooms)
-        rooms[0].index_copy_(0, place, rows)  # what is not occupied stays 0
-        torch.mm(down, whole.flatten(1), out=half.flatten(1))
-        torch.matmul(across, half, out=blurred)
-        return out(color(rooms[2])).view_as(x)
+        rows = write[1](write[0](x.flatten(0, 1)))  # (occupied, L)
+        return read[2](read[1](read[0](spread(rows)))).view_as(x)
 
     return lambda x: _Symmetric.apply(x, apply)
 
@@ -196,10 +201,11 @@ class _Symmetric(torch.autograd.Function):
 
 
 class _Line(NamedTuple):
-    """Between which two points of a line each pixel lies, ``(n, 2)``, and how near it is to each."""
+    """In which bin of a line each pixel lies, and the two points around a bin's middle, with weights."""
 
-    points: NDArray
-    weight: NDArray
+    bins: NDArray  # (n,)
+    points: NDArray  # (bins, 2)
+    weight: NDArray  # (bins, 2)
 
 
 class _Colors(NamedTuple):
@@ -233,49 +239,84 @@ def _band(count: int, sigma: float, lines: int = 1) -> sparse.csr_matrix:
     return sparse.csr_matrix((np.tile(one.data, lines), index, starts), (lines * count,) * 2)
 
 
-def _line(count: int, spacing: float) -> _Line:
-    at = np.arange(count) / spacing
+def _lattices(
+    image: Tensor, spatial_sigma: float, color_sigma: float, grid: _Grid
+) -> tuple[_Colors, list[_Line]]:
+    """The lattices of colours and of places, if the grid that they make is not too large."""
+    colors = image.detach().flatten(1).float().numpy(force=True) * np.float32(255)
+    places = [_line(n, spatial_sigma, grid) for n in image.shape[1:]]
+    sides = [int(each.points.max()) + 1 for each in places]
+    room = _LIMIT // max(math.prod(sides), max(sides) ** 2)  # along a side, the kernel is a whole matrix
+    found = _colors(colors / np.float32(color_sigma), grid, room)
+    if found is not None:
+        return found, places
+    what = (
+        f"expected a grid of at most {_LIMIT:,} points, got more for {inputs.size_of(image.shape[1:])} "
+        f"pixels with spatial_sigma {spatial_sigma:g} and color_sigma {color_sigma:g}"
+    )
+    for steps in range(1, 40):  # how much wider it must be
+        wider = float(f"{color_sigma * 1.25**steps:.2g}")
+        if wider < 255 and _colors(colors / np.float32(wider), grid, room) is not None:
+            raise ValueError(f"{what}; a color_sigma of {wider:g} fits, or give a larger spatial_sigma")
+    raise ValueError(f"{what}; give a larger spatial_sigma")
+
+
+def _line(count: int, sigma: float, grid: _Grid) -> _Line:
+    side = max(1, round(grid.bins * sigma))
+    bins = np.arange(count) // side
+    middle = np.bincount(bins, np.arange(count)) / np.bincount(bins)  # the last bin may be narrower
+    at = middle / (grid.places * sigma)
     low = np.floor(at)
     part = at - low
     return _Line(
-        np.stack([low, low + 1], 1).astype(np.int32), np.stack([1 - part, part], 1).astype(np.float32)
+        bins, np.stack([low, low + 1], 1).astype(np.int64), np.stack([1 - part, part], 1).astype(np.float32)
     )
 
 
-def _colors(colors: NDArray, grid: _Grid) -> _Colors:
+def _colors(colors: NDArray, grid: _Grid, room: int) -> _Colors | None:
     """The permutohedral lattice around colours ``(3, N)``, in widths of the kernel (Adams et al. 2010).
 
     The lattice lies in the plane of four coordinates whose sum is 0; its points have coordinates that are
     equal modulo 4. A colour writes to the corners of the tetrahedron that it is in, one of each remainder.
+    None if there is no room for so many points.
     """
     turn = np.array([[1, 1, 1], [-1, 1, 1], [0, -2, 1], [0, 0, -3]]) / np.sqrt([2.0, 6.0, 12.0])
-    at = (4 / grid.colors * turn).astype(np.float32) @ colors  # (4, N)
-    low = np.rint(at / 4)
-    part = at - 4 * low
-    rank = np.zeros(at.shape, np.int32)  # of a coordinate's part, from the largest
+    at = (1 / grid.colors * turn).astype(np.float32) @ colors  # (4, N), in fours
+    low = np.rint(at)
+    part = at - low
+    rank = np.zeros(at.shape, np.int8)  # of a coordinate's part, from the largest
     for i, j in itertools.combinations(range(4), 2):
-        before = part[i] >= part[j]
+        before = (part[i] >= part[j]).view(np.int8)
         rank[j] += before
-        rank[i] += ~before
-    rank += low.sum(0).astype(np.int32)  # whoever was rounded too far goes to the next point
-    far = (rank < 0).astype(np.int32) - (rank > 3)
+        rank[i] += 1 - before
+    rank += low.sum(0).astype(np.int8)  # whoever was rounded too far goes to the next point
+    far = (rank < 0).view(np.int8) - (rank > 3).view(np.int8)
     rank += 4 * far
-    low = 4 * (low.astype(np.int32) + far)
-    ordered = np.empty_like(at)
-    np.put_along_axis(ordered, rank, (at - low) / 4, 0)
-    weight = np.concatenate([1 - ordered[:1] + ordered[3:], (ordered[:-1] - ordered[1:])[::-1]])
-    # A point is told by its first three coordinates, which are numbered like digits.
-    margin = math.ceil(4 * grid.reach / grid.colors) + 4  # so far a point's corners and neighbours may lie
-    start = low[:3].min(1, keepdims=True) - margin
-    span = low[:3].max(1) - start[:, 0] + margin + 1
-    digits = np.array([span[1] * span[2], span[2], 1], np.int32)
-    key = digits @ (low[:3] - start)
-    keys = np.stack([key + digits @ np.where(rank[:3] <= 3 - k, k, k - 4) for k in range(4)], 1)
-    number = np.zeros(span.prod(), np.int32)  # of the points that are used, from 1
+    low += far
+    ordered = list(at - low)
+    for i, j in ((0, 1), (2, 3), (0, 2), (1, 3), (1, 2)):  # the largest first
+        ordered[i], ordered[j] = np.maximum(ordered[i], ordered[j]), np.minimum(ordered[i], ordered[j])
+    first, second, third, fourth = ordered
+    weight = np.stack([1 - first + fourth, third - fourth, second - third, first - second], 1)
+    # A point is told by its remainder and the fours in its first three coordinates, numbered like digits.
+    margin = math.ceil(grid.reach / grid.colors) + 2  # so far a point's corners and neighbours may lie
+    start = low[:3].min(1) - margin
+    span = [int(n) for n in low[:3].max(1) - start + margin + 1]
+    if math.prod(span) * 4 > _COLORS:
+        return None
+    digits = np.array([4 * span[1] * span[2], 4 * span[2], 4], np.int32)
+    key = digits @ (low[:3] - start[:, None]).astype(np.int32)
+    corners = [key]
+    for k in range(1, 4):  # one coordinate after the other goes down by four, and all go up by one
+        corners.append(corners[-1] + 1 - digits @ (rank[:3] == 4 - k))
+    keys = np.stack(corners, 1)
+    number = np.zeros(math.prod(span) * 4, np.int32)  # of the points that are used, from 1
     number[keys] = 1
     points = np.flatnonzero(number)
+    if len(points) > room:
+        return None
     number[points] = np.arange(1, len(points) + 1)
-    return _Colors(number[keys] - 1, weight.T.copy(), _near(points, number, digits, grid), len(points))
+    return _Colors(number[keys] - 1, weight, _near(points, number, digits, grid), len(points))
 
 
 def _near(points: NDArray, number: NDArray, digits: NDArray, grid: _Grid) -> sparse.csr_matrix:
@@ -286,28 +327,49 @@ def _near(points: NDArray, number: NDArray, digits: NDArray, grid: _Grid) -> spa
     square = ((away**2).sum(0) + away.sum(0) ** 2) * (grid.colors / 4) ** 2  # in widths
     away, square = away[:, square <= grid.reach**2], square[square <= grid.reach**2]
     variance = grid.wider * (1 - grid.colors**2 / 6)  # writing and reading add a twelfth each
-    found = number[points[:, None] + digits @ away]  # 0 where there is none
+    remainder = np.arange(4)[:, None]
+    fours, rest = np.divmod(away[:, None] + remainder, 4)  # (3, 4, n): from a point of each remainder
+    step = np.tensordot(digits, fours, 1) + rest[0] - remainder
+    found = number[points[:, None] + step[points % 4]]  # 0 where there is none
     there = found > 0
     weight = np.broadcast_to(np.exp(square / (-2 * variance)).astype(np.float32), found.shape)
     starts = np.concatenate([[0], there.sum(1).cumsum()]).astype(np.int32)
     return sparse.csr_matrix((weight[there], found[there] - 1, starts), (len(points),) * 2)
 
 
-def _entries(places: list[_Line], columns: int, colors: _Colors) -> tuple[sparse.csr_matrix, NDArray]:
-    """With which weights a pixel belongs to the points that are occupied, 16 a pixel, and which those are."""
+def _steps(places: list[_Line], columns: int, colors: _Colors) -> tuple[list[sparse.csr_matrix], NDArray]:
+    """The weights of a pixel for colours in bins, and of those for points of the grid; which are occupied."""
     down, across = places
-    place = down.points[:, None, :, None] * columns + across.points[:, None, :]  # (H, W, 2, 2)
+    bins = (len(down.points), len(across.points))
+    index = (down.bins[:, None] * bins[1] + across.bins).reshape(-1, 1) * colors.size + colors.points
+    gathered, index = _numbered(index, bins[0] * bins[1] * colors.size)
+    first = _four(index, colors.weight, len(gathered))
+    around = down.points[:, None, :, None] * columns + across.points[:, None, :]  # of a bin, (…, …, 2, 2)
     weight = down.weight[:, None, :, None] * across.weight[:, None, :]
-    count = len(colors.points)
-    index = place.reshape(count, 4, 1) * np.int32(colors.size) + colors.points[:, None]
-    weight = weight.reshape(count, 4, 1) * colors.weight[:, None]
-    order = np.zeros((int(place.max()) + 1) * colors.size, np.int32)
-    order[index] = 1
-    occupied = np.flatnonzero(order)
-    order[occupied] = np.arange(len(occupied), dtype=np.int32)
-    starts = np.arange(0, index.size + 1, 16, dtype=np.int32)
-    shape = (count, len(occupied))
-    return sparse.csr_matrix((weight.ravel(), order[index].ravel(), starts), shape), occupied
+    bin_, color = np.divmod(gathered, colors.size)
+    index = around.reshape(-1, 4).take(bin_, 0) * colors.size + color[:, None]
+    occupied, index = _numbered(index, (int(around.max()) + 1) * colors.size)
+    weight = weight.reshape(-1, 4).take(bin_, 0)
+    return [first, _four(index, weight, len(occupied))], occupied
+
+
+def _numbered(index: NDArray, size: int) -> tuple[NDArray, NDArray]:
+    """Which numbers below `size` there are, in order, and for each entry, where in this list it stands."""
+    if size > 64 * index.size:  # a table would be mostly empty
+        found, order = np.unique(index, return_inverse=True)
+        return found, order.reshape(index.shape)
+    used = np.zeros(size, bool)
+    used[index] = True
+    found = np.flatnonzero(used)
+    order = np.empty(size, np.int32)
+    order[found] = np.arange(len(found), dtype=np.int32)
+    return found, order[index]
+
+
+def _four(index: NDArray, weight: NDArray, size: int) -> sparse.csr_matrix:
+    """A matrix with four entries to a row."""
+    starts = np.arange(0, index.size + 1, 4, dtype=np.int32)
+    return sparse.csr_matrix((weight.ravel(), index.ravel().astype(np.int32), starts), (len(index), size))
 
 
 def _between(colors: _Colors, occupied: NDArray, places: int) -> sparse.csr_matrix:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -296,7 +298,7 @@ def test_labels_are_those_of_the_peer_but_for_a_few(exact):
 
 def test_weights_of_the_lattice_place_each_colour():
     colors = 20 * torch.rand(3, 500, generator=torch.Generator().manual_seed(0)).double().numpy()
-    lattice = filters._colors(colors.astype(np.float32), filters._COARSE)
+    lattice = filters._colors(colors.astype(np.float32), filters._COARSE, 10**6)
     assert lattice.weight.min() >= -1e-6
     assert abs(lattice.weight.sum(1) - 1).max() < 1e-5
     near = lattice.near[lattice.points[0]].toarray()  # the corners of a tetrahedron know each other
@@ -353,8 +355,83 @@ def test_what_cannot_be_filtered_is_refused(unary, image, options, words):
 
 def test_a_grid_without_end_is_refused():
     image = torch.rand(3, 90, 90, generator=torch.Generator().manual_seed(0))
-    with pytest.raises(ValueError, match="a larger spatial_sigma"):
-        filters.bilateral_filter(image, 0.5, 3.0)
+    for spatial, color in ((0.5, 3.0), (0.01, 13.0), (80.0, 1e-6)):
+        with pytest.raises(ValueError, match="a larger spatial_sigma"):
+            filters.bilateral_filter(image, spatial, color)
+
+
+TINY = """
+import re, resource, sys, torch
+from segcore.gaussian_filters import bilateral_filter
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+image = torch.rand(3, 240, 320, generator=torch.Generator().manual_seed(0))
+bilateral_filter(image[:, :40, :40], 80.0, 13.0)(torch.rand(40, 40, 2))
+before, fits = peak(), []
+for sigma in (3.0, 0.3, 0.01):
+    try:
+        bilateral_filter(image, 80.0, sigma)
+    except ValueError as error:
+        fits.append(float(re.search("color_sigma of ([0-9.]+) fits", str(error))[1]))
+after = peak()
+bilateral_filter(image, 80.0, max(fits))
+print(len(fits), after - before)
+"""
+
+
+def test_a_tiny_width_of_colours_is_refused_before_it_takes_memory():
+    """Noise, in which no two colours are alike: with 0.3, the table of colours alone took gigabytes."""
+    pytest.importorskip("resource")
+    run = subprocess.run([sys.executable, "-c", TINY], capture_output=True, text=True, check=True)
+    refused, megabytes = run.stdout.split()
+    assert int(refused) == 3
+    assert float(megabytes) < 400
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "labels", "options"),
+    [
+        (1, 1, 1, {}),
+        (1, 1, 3, {}),
+        (1, 70, 2, {}),
+        (9, 2, 2, {"bilateral_sigma": 1e4, "spatial_sigma": 1e3, "color_sigma": 1e4}),
+        (9, 8, 2, {"bilateral_sigma": 1.0, "spatial_sigma": 0.01, "color_sigma": 5.0}),
+    ],
+)
+def test_small_images_and_wide_kernels(height, width, labels, options):
+    g = torch.Generator().manual_seed(0)
+    image, unary = (
+        torch.rand(3, height, width, generator=g),
+        3 * torch.rand(labels, height, width, generator=g),
+    )
+    exact = mean_field(unary, image, **options, exact=True)
+    for fine in (True, False):
+        fast = mean_field(unary, image, **options, exact=False, fine=fine)
+        assert torch.allclose(fast, exact, atol=0.15)
+        assert torch.allclose(fast.sum(0), torch.ones(height, width), atol=1e-5)
+
+
+def test_the_grid_takes_any_layout_and_dtype():
+    image, unary = scene(height=40, width=50)
+    wanted = mean_field(unary, image, exact=False)
+    turned = (
+        image.transpose(1, 2).contiguous().transpose(1, 2),
+        unary.movedim(0, 2).contiguous().movedim(2, 0),
+    )
+    assert torch.allclose(mean_field(turned[1], turned[0], exact=False), wanted, atol=1e-5)
+    double = mean_field(unary.double(), image.double(), exact=False)
+    assert double.dtype == torch.float64
+    assert torch.allclose(double.float(), wanted, atol=1e-4)
+    assert torch.allclose(mean_field(unary, image.clone().requires_grad_(), exact=False), wanted, atol=1e-6)
+
+
+def test_numbers_are_the_same_by_a_table_and_by_sorting():
+    index = np.random.default_rng(0).integers(0, 50, (30, 4))
+    for found, order in (filters._numbered(index, 50), filters._numbered(index, 10**6)):
+        assert (found == np.unique(index)).all()
+        assert (found[order] == index).all()
 
 
 LABELS, WEIGHTS = torch.zeros(4, 5, dtype=torch.long), torch.ones(2, 4, 5)
