@@ -188,7 +188,7 @@ def of_call(node: ast.Call) -> Iterator[tuple[str, ast.AST]]:
         isinstance(function.value, ast.Name) and function.value.id in {"torch", "F", "math", "np"}
     )
     if name in FORGOTTEN:
-        if is_method:
+        if isinstance(function, ast.Attribute) and is_method:
             yield "left out", function.value
         elif args:
             yield "left out", args[0]

@@ -81,7 +81,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "option": ("a step runs without one of its settings", "Which setting of it does the task give?"),
     "part": ("only a part of an axis, or all but one end of it, enters a sum", "What has to be added up?"),
     "alone": ("only the first or the last of a series is looked at", "What becomes of the others?"),
-    "start": ("what begins with 0 begins with 1, or the other way round", "What stands where nothing is put?"),
+    "start": ("what begins with 0 begins with 1, or the other way round", "What stands where nothing is?"),
     "equal": ("equality is asked for where less or more would do, too", "What of values in between?"),
     "both": ("what belongs to both counts twice, once for each", "How much of it do both share?"),
     "numerator": ("1 stands above a fraction line", "What should be divided there?"),
@@ -89,7 +89,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "aside": ("counting begins with 1 in place of 0", "Where does the task begin to count?"),
     "undefined": ("what is not defined counts as 0 or as 1", "What does the task say of such a case?"),
     "nearest": ("the nearest value is taken where the task asks for one in between, or the other way round",
-                "Which values have a part in the result?"),
+                "Which values have a part in it?"),
     "name": ("one argument stands in another's place", "Which of them is meant there?"),
 }  # fmt: skip
 
@@ -381,11 +381,11 @@ def _further(node: ast.AST, parent: ast.AST, numbers: Sequence[str]) -> Iterator
     if isinstance(twin, ast.Assign | ast.AugAssign | ast.Expr | ast.Return):
         here = {each.id for each in ast.walk(twin) if isinstance(each, ast.Name)}
         for one, two in itertools.combinations([name for name in numbers if name in here], 2):
-            other = copy.deepcopy(twin)
-            for each in ast.walk(other):
+            changed = copy.deepcopy(twin)
+            for each in ast.walk(changed):
                 if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load) and each.id in {one, two}:
                     each.id = two if each.id == one else one
-            yield "name", other
+            yield "name", changed
 
 
 def _further_sums(node: ast.BinOp) -> Iterator[tuple[str, ast.AST]]:
@@ -444,7 +444,7 @@ def _further_calls(node: ast.Call) -> Iterator[tuple[str, ast.AST]]:
     if name in {"sum", "mean", "amax", "any", "all", "nanmean"} and len(axes) == 1 and not node.keywords:
         for lower, upper in ((1, None), (None, -1), (None, 1)):
             first = ast.Call(ast.Attribute(inner, "movedim", ast.Load()), [axes[0], ast.Constant(0)], [])
-            cut = ast.Slice(lower and ast.Constant(lower), upper and ast.Constant(upper), None)
+            cut = ast.Slice(*(None if end is None else ast.Constant(end) for end in (lower, upper)))
             place = ast.Subscript(first, cut, ast.Load())
             yield "part", ast.Call(ast.Attribute(place, name, ast.Load()), [ast.Constant(0)], [])
     if name == "arange":
