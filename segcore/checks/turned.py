@@ -93,6 +93,14 @@ KINDS: dict[str, tuple[str, str]] = {
     "name": ("one argument stands in another's place", "Which of them is meant there?"),
 }  # fmt: skip
 
+# Kinds that may tell of one and the same thing, and the kind that is true of all of them.
+_SAME: tuple[tuple[set[str], str], ...] = (
+    ({"greater", "opposite"}, "opposite"),
+    ({"sum", "divisor"}, "divisor"),
+    ({"transpose", "pair", "shape"}, "pair"),
+    ({"first", "range", "final", "rounds"}, "range"),
+)
+
 _OF_NODE: dict[tuple[str, str], str] = {
     ("Compare", "sides exchanged"): "greater",
     ("Compare", "first limit gone"): "bound",
@@ -174,6 +182,8 @@ def turned(exercise: Exercise, trials: Sequence[Trial]) -> Other | None:
 def _common(found: Sequence[_Turn]) -> Other | None:
     """What all the changes have in common, in words."""
     kinds = list(dict.fromkeys(turn.kind for turn in found))
+    general = [kind for known, kind in _SAME if len(kinds) > 1 and known >= set(kinds)]
+    kinds = general or kinds
     abouts = {turn.about for turn in found}
     where = abouts.pop() if len(abouts) == 1 else ()
     names = " and ".join(f"`{name}`" for name in where)
@@ -564,6 +574,8 @@ def _of_step(node: ast.Call, what: str) -> str | None:
         return "number"
     if what.startswith("one round"):
         return "rounds"
+    if what == "arguments 2 and 3 exchanged" and name == "where":
+        return "opposite"
     if what.startswith("arguments"):
         return "arguments"
     if what.startswith("always"):
