@@ -103,8 +103,8 @@ def test_what_no_change_explains_is_not_named():
 @pytest.mark.parametrize(
     ("number", "source", "kind"),
     [
-        ("6.3", lambda dilations: right("6.3")(dilations[:-1]), "turned: final"),
-        ("6.3", lambda dilations: right("6.3")(dilations[1:]), "turned: first"),
+        ("6.3", lambda dilations: right("6.3")(dilations[:-1]), "turned: end"),
+        ("6.3", lambda dilations: right("6.3")(dilations[1:]), "turned: end"),
         (
             "18.5",
             lambda p, t, bins: torch.einsum("nqhw,qc->nchw", (p.log() / t).softmax(0), bins),

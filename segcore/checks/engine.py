@@ -231,7 +231,10 @@ def _sure(exercise: Exercise, trials: list[Trial]) -> Other | None:
         sizes = [sizes_of(exercise.reference, trial.case) for trial in trials]
         if text := rule(_pairs(trials), sizes, exercise.tolerance):
             return Other("", text)
-        return turned(exercise, trials)
+        if found := turned(exercise, trials):
+            seen = pattern(_pairs(trials), exercise.tolerance)  # where it is wrong, beside what is done
+            return Other(found.name, f"{seen} {found.hint}" if seen else found.hint)
+        return None
     except Exception:  # what a reader returns may be anything
         return None
 

@@ -53,15 +53,14 @@ KINDS: dict[str, tuple[str, str]] = {
     "number": ("a number is one too large or too small", "Where does counting begin, and where does it end?"),
     "power": ("a power is another one than the task's", "What is squared, and what is not?"),
     "axis": ("one step works along another axis", "Write down what each axis is, before that step."),
-    "place": ("another place of an axis is read", "Which place holds what you want?"),
+    "place": ("another place of a list or an axis is read", "Which place holds what you want?"),
     "switch": ("a step runs with the other of two settings", "Which of the two is asked for?"),
     "special": ("a special case is treated like all others", "For which case does the task say what to do?"),
     "always": ("the rule for a special case is used for all", "When does that rule hold?"),
     "step": ("a step is left out", "Which step of the task has no line in your function?"),
     "last": ("a result is overwritten where something should be added to it", "What must be kept?"),
     "range": ("a range begins or ends at another place", "Which is its first place, which its last?"),
-    "first": ("the first one of a series is left out", "Which one comes first?"),
-    "final": ("the last one of a series is left out", "Which one comes last?"),
+    "end": ("the first or the last one of a series is left out", "Which one does yours never come to?"),
     "every": ("a stride between places is left out", "Is every place asked for?"),
     "pair": ("two values or axes stand in each other's place", "In which order are they asked for?"),
     "transpose": ("a matrix is not transposed", "Which are its rows, which its columns?"),
@@ -98,7 +97,7 @@ _SAME: tuple[tuple[set[str], str], ...] = (
     ({"greater", "opposite"}, "opposite"),
     ({"sum", "divisor"}, "divisor"),
     ({"transpose", "pair", "shape"}, "pair"),
-    ({"first", "range", "final", "rounds"}, "range"),
+    ({"end", "range", "rounds"}, "range"),
 )
 
 _OF_NODE: dict[tuple[str, str], str] = {
@@ -508,7 +507,7 @@ def _is_axis(parent: ast.AST) -> bool:
 
 _FURTHER = {
     "sides of it exchanged": "order", "left twice": "double", "right twice": "double",
-    "size for square": "power", "without the first": "first", "without the last": "final",
+    "size for square": "power", "without the first": "end", "without the last": "end",
     "nearest or between": "nearest", "0 for nan": "undefined", "1 for nan": "undefined", "axis": "axis",
     "half aside": "half", "one aside": "aside", "amax instead": "largest", "equal": "equal", "name": "name",
     "first alone": "alone", "last alone": "alone", "part": "part", "start": "start", "both": "both",
