@@ -119,17 +119,8 @@ def alternatives(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     """What may stand in this node's place."""
     twin = copy.deepcopy(node)
     match twin:
-        case ast.Compare(ops=[op]) if type(op) in COMPARED:
-            yield "turned", ast.Compare(twin.left, [COMPARED[type(op)]()], twin.comparators)
-            if not isinstance(op, ast.Eq | ast.NotEq):
-                yield "sides exchanged", ast.Compare(twin.comparators[0], twin.ops, [twin.left])
-        case ast.Compare(ops=[first, second]):
-            yield "first limit gone", ast.Compare(twin.comparators[0], [second], twin.comparators[1:])
-            yield "second limit gone", ast.Compare(twin.left, [first], twin.comparators[:1])
-            for index, op in enumerate(twin.ops):
-                ops = list(twin.ops)
-                ops[index] = COMPARED.get(type(op), type(op))()
-                yield f"limit {index + 1} turned", ast.Compare(twin.left, ops, twin.comparators)
+        case ast.Compare():
+            yield from of_comparison(twin)
         case ast.BinOp(op=op):
             if type(op) in COMPUTED:
                 yield "computed otherwise", ast.BinOp(twin.left, COMPUTED[type(op)](), twin.right)
@@ -179,6 +170,21 @@ def alternatives(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
             return
         case ast.Call():
             yield from of_call(twin)
+
+
+def of_comparison(node: ast.Compare) -> Iterator[tuple[str, ast.AST]]:
+    match node:
+        case ast.Compare(ops=[op]) if type(op) in COMPARED:
+            yield "turned", ast.Compare(node.left, [COMPARED[type(op)]()], node.comparators)
+            if not isinstance(op, ast.Eq | ast.NotEq):
+                yield "sides exchanged", ast.Compare(node.comparators[0], node.ops, [node.left])
+        case ast.Compare(ops=[first, second]):
+            yield "first limit gone", ast.Compare(node.comparators[0], [second], node.comparators[1:])
+            yield "second limit gone", ast.Compare(node.left, [first], node.comparators[:1])
+            for index, op in enumerate(node.ops):
+                ops = list(node.ops)
+                ops[index] = COMPARED.get(type(op), type(op))()
+                yield f"limit {index + 1} turned", ast.Compare(node.left, ops, node.comparators)
 
 
 def of_call(node: ast.Call) -> Iterator[tuple[str, ast.AST]]:
