@@ -24,6 +24,7 @@ from segcore.checks.patterns import examples, pattern
 from segcore.checks.rules import rule
 from segcore.checks.sandbox import Outcome, call, guarded, sealed
 from segcore.checks.show import clean
+from segcore.checks.turned import turned
 
 __all__ = ["CheckFailed", "Report", "check", "judge"]
 
@@ -32,7 +33,7 @@ _PLAIN = {"value", "near", "raised"}
 # For these, what the numbers have in common over all cases may say more than a general hint.
 _NUMBERS = {"value", "shape"}
 # For these, something that explains every case is sought.
-_OF_NUMBERS = {"value", "near", "shape", "transposed", "ones", "nan", "infinite"}
+_OF_NUMBERS = {"value", "near", "shape", "length", "transposed", "ones", "nan", "infinite"}
 
 
 class CheckFailed(AssertionError):
@@ -221,17 +222,21 @@ def _explain(report: Report, trials: list[Trial], failed: Trial) -> None:
 
 
 def _sure(exercise: Exercise, trials: list[Trial]) -> Other | None:
-    """What holds in every case: another call of the reference, or one rule that leads from right to wrong."""
+    """What holds in every case: another call of the reference, a rule, or a small change of the reference."""
     if any(trial.outcome is None or trial.outcome.changed for trial in trials):
         return None
     try:
         if found := other_call(exercise, trials):
             return found
         sizes = [sizes_of(exercise.reference, trial.case) for trial in trials]
-        text = rule(_pairs(trials), sizes, exercise.tolerance)
+        if text := rule(_pairs(trials), sizes, exercise.tolerance):
+            return Other("", text)
+        if found := turned(exercise, trials):
+            seen = pattern(_pairs(trials), exercise.tolerance)  # where it is wrong, beside what is done
+            return Other(found.name, f"{seen} {found.hint}" if seen else found.hint)
+        return None
     except Exception:  # what a reader returns may be anything
         return None
-    return Other("", text) if text else None
 
 
 def _seen(exercise: Exercise, trials: list[Trial], kind: str) -> str:

@@ -487,6 +487,7 @@ IGNORING = Exercise(
     "Pixels and classes that do not count",
     mean_iou,
     _ignoring_cases,
+    any_float=True,
     plan=(
         "Mark the pixels that count. Only the truth decides, and the label to ignore is an argument: it "
         "may be 255, −1 or even a class.",

@@ -41,7 +41,8 @@ def rule(
         return None
     if any(one.shape != two.shape for one, two in found):
         return _reduced(found, tolerance) or _permuted(found, tolerance)
-    return _constant(found, tolerance) or _counted(found, sizes, tolerance) or _clamped(found, tolerance)
+    looks = (_constant(found, tolerance), _counted(found, sizes, tolerance), _clamped(found, tolerance))
+    return next((text for text in looks if text), None) or _applied(found, tolerance)
 
 
 def _tensors(pair: tuple[Any, Any]) -> tuple[Tensor, Tensor] | None:
@@ -118,11 +119,48 @@ def _clamped(pairs: Pairs, tolerance: float) -> str | None:
     return None
 
 
+_STEPS: dict[str, Callable[[Tensor], Tensor]] = {
+    "log": torch.log,
+    "exponential": torch.exp,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+}
+_ALONG: dict[str, Callable[..., Tensor]] = {
+    "softmax": torch.softmax,
+    "log of the softmax": torch.log_softmax,
+    "running sum": torch.cumsum,
+}
+
+
+def _applied(pairs: Pairs, tolerance: float) -> str | None:
+    """One step more than is asked: a softmax, a log, a question of each number."""
+    ask = "That is one step more than the task asks for. Which line takes it?"
+    for name, step in _STEPS.items():
+        if _everywhere(pairs, step, tolerance):
+            return f"Yours is the {name} of what is expected. {ask}"
+    for name, along in _ALONG.items():
+        for axis in range(min(one.ndim for one, _ in pairs)):
+            if _everywhere(pairs, partial(along, dim=axis), tolerance) and any(
+                one.shape[axis] > 1 for one, _ in pairs
+            ):
+                return f"Yours is the {name} of what is expected, along axis {axis}. {ask}"
+    for words, share in (
+        ("divided by their sum", lambda value: value / value.sum()),
+        ("divided by the largest one", lambda value: value / value.max()),
+        ("taken as 1 where they are 0, and as 0 elsewhere", lambda value: (value == 0).double()),
+        ("taken as 1 where they are above 0, and as 0 elsewhere", lambda value: (value > 0).double()),
+    ):
+        if _everywhere(pairs, share, tolerance):
+            return f"Yours are the expected numbers, {words}. Does the task ask for that?"
+    return None
+
+
 _WAYS: dict[str, Callable[..., Tensor]] = {
     "sum": torch.sum,
     "mean": torch.mean,
     "largest": torch.amax,
     "smallest": torch.amin,
+    "place of the largest": torch.argmax,
 }
 
 
