@@ -21,6 +21,7 @@ from sphinx.application import Sphinx
 _HOMES = {name[3:]: name for name in CHAPTERS} | {
     "scribbles": "02_grouping",
     "skip_paths": "07_skips",
+    "training": "08_upsampling",
     "bridges": "09_encoder_decoders",
     "pyramid": "11_deeplab",
     "instances": "14_mask_rcnn",

@@ -31,7 +31,7 @@ function floatsAt(bytes, at, count, kind) {
 }
 
 // A convolution of one group as the kernel does it; `shape` as in kernels.c, places count floats.
-function convolveTwin(floats, shape, source, weight, bias, target, outputs) {
+export function convolveTwin(floats, shape, source, weight, bias, target, outputs) {
   const [channels, height, width, kernelHeight, kernelWidth, strideY, strideX, dilationY, dilationX, outHeight, outWidth, relu] = shape;
   for (let k = 0; k < outputs; k += 1) {
     const to = target + k * outHeight * outWidth;
@@ -54,7 +54,7 @@ function convolveTwin(floats, shape, source, weight, bias, target, outputs) {
 }
 
 // A memory of so many floats and a convolution that works in it.
-function machine(count, kernels) {
+export function machine(count, kernels) {
   try {
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(kernels));
     const begin = exports.memory.buffer.byteLength; // below lies the kernel's own stack

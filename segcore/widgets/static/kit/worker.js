@@ -17,7 +17,12 @@ function serve(answer) {
   };
 }
 
-const textOf = ([name, each]) => `const ${name} = ${typeof each === "function" ? each : JSON.stringify(each)};`;
+function written(value) {
+  if (ArrayBuffer.isView(value)) return `new ${value.constructor.name}([${value}])`;
+  return typeof value === "function" ? String(value) : JSON.stringify(value);
+}
+
+const textOf = ([name, each]) => `const ${name} = ${written(each)};`;
 
 // `named` are the functions and values, of which `answer(held, given, asked)` answers what is posted; `finished(found)` hears it,
 // or `{ error }`. Where no worker may be made, the page computes by itself, between two frames.

@@ -144,6 +144,10 @@ export function renderScene(world, height, width) {
   return out;
 }
 
+// All that renders a scene, by name, for a worker.
+export const WORLD = { SPHERE, BOX, CYLINDER, SOFTNESS, REACH, neverZero, clip, span, spot, light, slab, cut, surfaceAt, wave, mixAt, lightAt, renderPixel,
+  renderScene };
+
 // Where a pixel's ray meets the floor, or a level `lift` metres above it: [x, z], or null above the horizon.
 export function floorUnder(world, x, y, height, width, lift = 0) {
   const [camera, cosine, sine] = world.camera;
