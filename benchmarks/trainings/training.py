@@ -1,8 +1,8 @@
-"""The small network of chapter 8's second widget with each of its switches, trained in PyTorch as the page trains it.
+"""The small network of chapter 8's second widget, trained in PyTorch with each of its switches.
 
-One run for each choice of down-sampling, skips and up-sampling, and two with a learning rate that is too large.
-Seed k is the widget's seed k: of the first weights and of the scenes. The score is the mean IoU on the held-out
-scenes after the last step.
+As in the page: one run for each choice of down-sampling, skips and up-sampling, and two with a learning rate
+that is too large. Seed k is the widget's seed k: of the first weights and of the scenes. The score is the
+mean IoU on the held-out scenes after the last step.
 """
 
 from __future__ import annotations

@@ -406,8 +406,8 @@ def test_things_to_try_set_the_switches(open_widget: Any):
     opened = open_widget(short(), **PHONE)
     for name, wanted in (
         ("2. With skips", {"skip": True, "up": "nearest"}),
-        ("3. Up-sampling", {"skip": False, "up": "nearest"}),
         ("3. Up-sampling", {"skip": False, "up": "bilinear"}),
+        ("3. Up-sampling", {"skip": False, "up": "transposed"}),
         ("4. Dilation", {"down": "dilation", "skip": False}),
         ("5. Too fast", {"skip": True, "rate": 4}),
     ):

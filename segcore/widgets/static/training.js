@@ -137,8 +137,8 @@ const TRIALS = [
     note: "Two halvings, two doublings, nothing that goes around them. Press Train: what will it find, and what will its edges look like?" },
   { label: "2. With skips", values: { ...plain, skip: true },
     note: "The same start and the same scenes, but the decoder also sees the maps of the encoder. Press Train: by how much does the second curve rise above the first?" },
-  { label: "3. Up-sampling", values: ["nearest", "bilinear", "transposed"].map((up) => ({ ...plain, up })),
-    note: ({ up }) => `Now ${NAMES[up]}, without skips. Train all three (press again for the next): what the halvings threw away, can any of them bring back?` },
+  { label: "3. Up-sampling", values: ["bilinear", "transposed"].map((up) => ({ ...plain, up })),
+    note: ({ up }) => `Now ${NAMES[up]}, without skips (press again for the other). What the halvings threw away, can any up-sampling bring it back?` },
   { label: "4. Dilation", values: { ...plain, down: "dilation" },
     note: "Nothing is halved, the taps are spread instead: the same weights, no skips. Press Train, and look at the milliseconds a step too." },
   { label: "5. Too fast", values: [{ ...plain, skip: true, rate: 4 }, { ...plain, skip: true, optimizer: "sgd", rate: 5 }],
@@ -184,8 +184,8 @@ function build(figure) {
     element("div", { class: "segcore-bar" }, parts.down.node, parts.skip.node, parts.up.node),
     element("div", { class: "segcore-bar training-go" }, parts.go, parts.step, parts.anew, parts.rate.node), parts.status,
     element("div", { class: "training-plots" }, parts.loss.node, parts.score.node), parts.lines,
-    element("div", { class: "training-pictures" }, ...parts.views.map((view) => view.node)));
-  figure.more("Optimizer, seed, scene", [element("div", { class: "segcore-bar" }, parts.optimizer.node, parts.scene.node), parts.seed.node, classKey()]);
+    element("div", { class: "training-pictures" }, ...parts.views.map((view) => view.node), classKey()));
+  figure.more("Optimizer, seed, scene", [element("div", { class: "segcore-bar" }, parts.optimizer.node, parts.scene.node), parts.seed.node]);
   parts.layers = element("table", { class: "training-layers" });
   figure.more("The network", [parts.layers, element("p", { class: "segcore-label", text: "The same in PyTorch, from the same weights and scenes:" }),
     element("pre", {}, parts.code = element("code"))]);
@@ -279,7 +279,7 @@ function drawPictures({ parts, run, state }, shown) {
     parts.views[n].show(pixels);
     parts.views[n].pen();
   });
-  setText(parts.views[2].head, labels ? "Prediction" : "Prediction: none yet");
+  setText(parts.views[2].head, labels ? "Prediction" : "None yet");
 }
 
 function drawNetwork(figure) {
