@@ -3,7 +3,7 @@
 The page draws and renders its scenes (``static/kit/draw.js``, ``static/kit/world.js``) and trains on them
 with our own arithmetic (``static/kit/training.js``). Here stands the same network in PyTorch, with the same
 start and the same scenes: :func:`train` gives the page's curves, up to rounding. What the switches are worth
-over three seeds was measured by ``python -m benchmarks.trainings training --write``.
+over three seeds, ``python -m benchmarks.trainings training --write`` measures.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class SwitchedNet(nn.Module):
 
     def _doubled(self, x: Tensor, layer: nn.Module) -> Tensor:
         if self.halved and self.up != "transposed":
-            smooth = {"align_corners": False} if self.up == "bilinear" else {}
-            x = F.interpolate(x, scale_factor=2, mode=self.up, **smooth)
+            corners = False if self.up == "bilinear" else None
+            x = F.interpolate(x, scale_factor=2, mode=self.up, align_corners=corners)
         return F.relu(layer(x))
 
     def forward(self, x: Tensor) -> Tensor:

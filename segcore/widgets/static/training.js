@@ -82,6 +82,7 @@ const scoreOf = ({ scores }) => (scores.length ? meanOf(scores.at(-1)[1]) : NaN)
 function answered(figure, found) {
   const { run } = figure;
   figure.busy = false;
+  figure.root.removeAttribute("data-busy");
   if (found.run === run.id) {
     run.losses.push(...found.losses);
     run.scores.push(...found.scores);
@@ -106,6 +107,7 @@ function pump(figure) {
     figure.mark("run");
   });
   figure.busy = true;
+  figure.root.toggleAttribute("data-busy", !training); // whoever waits for a picture can see that it is not there
   const settings = { steps: layersOf(state), optimizer: state.optimizer, rate: rateOf(figure), seed: state.seed };
   figure.worker.ask({ run: run.id, settings, until: training ? run.goal : 0, shown: state.scene, time: SLICE });
 }
@@ -163,7 +165,7 @@ function buildControls(figure) {
 }
 
 function build(figure) {
-  const { plan } = { plan: figure.model.get("plan") };
+  const plan = figure.model.get("plan");
   Object.assign(figure, { kept: [], run: null, training: false, busy: false, worker: null, tests: new Map() });
   newRun(figure);
   const parts = { ...buildControls(figure),
@@ -188,7 +190,7 @@ function build(figure) {
   figure.more("Optimizer, seed, scene", [element("div", { class: "segcore-bar" }, parts.optimizer.node, parts.scene.node), parts.seed.node]);
   parts.layers = element("table", { class: "training-layers" });
   figure.more("The network", [parts.layers, element("p", { class: "segcore-label", text: "The same in PyTorch, from the same weights and scenes:" }),
-    element("pre", {}, parts.code = element("code"))]);
+    element("pre", { tabindex: "0", role: "region", "aria-label": "The same run in PyTorch" }, parts.code = element("code"))]);
   const seen = () => pump(figure);
   document.addEventListener("visibilitychange", seen);
   figure.stops.push(() => document.removeEventListener("visibilitychange", seen), () => figure.worker?.stop());
