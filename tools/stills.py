@@ -81,6 +81,7 @@ def show(page: Any, widget: Any, folder: Path) -> None:
     page.goto(path.as_uri())
     page.wait_for_selector(".segcore-widget[data-ready=true]")
     page.wait_for_timeout(600)  # pictures that are decoded in their own time
+    page.wait_for_function("!document.querySelector('[data-busy]')")  # and what a worker computes
 
 
 def make(page: Any, slug: str, widget: Any, folder: Path) -> str:

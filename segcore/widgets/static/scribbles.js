@@ -271,6 +271,7 @@ function askRound(figure) {
   const begun = worker.job === job;
   const another = worker.photo === photo ? null : { data: photo.data, ...shape(photo) };
   figure.asked = job;
+  figure.root.setAttribute("data-busy", ""); // whoever waits for the picture can see that it is not there
   Object.assign(worker, { job, photo });
   worker.post(begun ? { strict } : { known, gamma, strict, photo: another });
 }
@@ -278,6 +279,7 @@ function askRound(figure) {
 function roundCame(figure, found) {
   const { asked: job } = figure;
   figure.asked = null;
+  figure.root.removeAttribute("data-busy");
   if (found.error) {
     figure.notice(found.error);
     return;
