@@ -135,8 +135,9 @@ def _score_cases(generator: torch.Generator) -> list[Case]:
         Case(
             (torch.tensor([[0.06, 30.0, 90.0, 0.5]]), torch.tensor([[0.05, 20.0, 100.0, 0.5]])), NEAR_AND_FAR
         ),
-        # the mean of seven squares of ln 1.5 less the square of the mean is below 0 in float32, in any order
-        Case((torch.full((1, 7), 1.5), torch.ones(1, 7)), "a wall: 1.5 for 1 at each of seven pixels"),
+        # the mean of nine squares of ln 6.75 less the square of the mean is not 0 in float32, in any order of
+        # adding, and if its logarithm is the next number up or down
+        Case((torch.full((1, 9), 6.75), torch.ones(1, 9)), "a wall: 6.75 for 1 at each of nine pixels"),
     ]
     for height, width in ((5, 7), (9, 4), (12, 12), (1, 30)):
         target = _with_holes(_depths(generator, height, width), generator, nan=0.4)
@@ -296,8 +297,9 @@ SCORES = Exercise(
         Mistake(
             "mean of squares less square of the mean",
             _scored(1, lambda y_hat, y: _less_the_square((y_hat / y).log())),
-            "SILog: on a wall, where one factor holds everywhere, your variance should be 0; rounding has "
-            "made it less, and that has no root. Does the formula subtract before it squares, or after?",
+            "SILog: on a wall, where one factor holds everywhere, your variance should be 0; rounding "
+            "leaves something else, and what is below 0 has no root. Does the formula subtract before it "
+            "squares, or after?",
         ),
         Mistake(
             "mean distance",
