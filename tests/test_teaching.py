@@ -100,7 +100,7 @@ def test_twelve_weeks_teach_every_chapter_and_add_up():
     everything = sum(lab_minutes(number) for number in PAGES)
     assert f"That is {total} minutes of labs" in part and f"take {everything:,} minutes" in part
     names = ", ".join(left[:-1]) + f" and {left[-1]}"
-    assert f"Labs {names} are left" in part
+    assert f"The labs of {names} are left" in part
 
 
 def test_six_weeks_name_every_chapter_and_add_up():
