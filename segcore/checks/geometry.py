@@ -135,9 +135,12 @@ def _score_cases(generator: torch.Generator) -> list[Case]:
         Case(
             (torch.tensor([[0.06, 30.0, 90.0, 0.5]]), torch.tensor([[0.05, 20.0, 100.0, 0.5]])), NEAR_AND_FAR
         ),
-        # the mean of nine squares of ln 6.75 less the square of the mean is not 0 in float32, in any order of
-        # adding, and if its logarithm is the next number up or down
-        Case((torch.full((1, 9), 6.75), torch.ones(1, 9)), "a wall: 6.75 for 1 at each of nine pixels"),
+        # The mean of the squares of ln less the square of the mean: in float32 it is 0 or below, in any order
+        # of adding, and below at one wall or another. That has no root; and what is clamped at 0 is right.
+        *(
+            Case((torch.full((1, n), factor), torch.ones(1, n)), f"a wall: {factor} for 1 at {n} pixels")
+            for factor, n in ((9.75, 15), (10.0, 11), (11.0, 15))
+        ),
     ]
     for height, width in ((5, 7), (9, 4), (12, 12), (1, 30)):
         target = _with_holes(_depths(generator, height, width), generator, nan=0.4)
@@ -297,9 +300,8 @@ SCORES = Exercise(
         Mistake(
             "mean of squares less square of the mean",
             _scored(1, lambda y_hat, y: _less_the_square((y_hat / y).log())),
-            "SILog: on a wall, where one factor holds everywhere, your variance should be 0; rounding "
-            "leaves something else, and what is below 0 has no root. Does the formula subtract before it "
-            "squares, or after?",
+            "SILog: on a wall, where one factor holds everywhere, your variance should be 0; rounding has "
+            "made it less, and that has no root. Does the formula subtract before it squares, or after?",
         ),
         Mistake(
             "mean distance",

@@ -563,6 +563,7 @@ def test_a_thumb_moves_the_line_and_scrolls_past(open_widget: Any):
     touch_drag(opened, on_screen(x2, y2), on_screen(x2, y2 + 20), on_screen(x2, y2 + 40))
     assert opened.get("line") == [x1, y1, pytest.approx(x2, abs=1), pytest.approx(y2 + 40, abs=1)]
     opened.root.locator(".layers label").nth(0).tap()
+    settle(opened)
     assert opened.get("layers") == [2, 32]
     opened.assert_quiet()
 
