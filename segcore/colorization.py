@@ -44,6 +44,7 @@ __all__ = [
 NEIGHBORS, SIGMA = 5, 5.0  # bins that share a pixel, and the width of what they share
 TEMPERATURE = 0.38  # the paper's, between mean and mode
 _PIXELS = 1 << 13  # whose distances to all bins are worked out at once: some 9 MB
+_NARROW = 1e-18  # as good as 0, and its square is still a number in float32
 _OFF = 1e-2  # that probabilities may be off 1, as in half precision
 
 
@@ -125,9 +126,8 @@ def encode_ab(
     pixels = ab.float().movedim(1, -1).reshape(-1, 2)
     found = [_nearest(part, bins, neighbors) for part in pixels.split(_PIXELS)]
     nearest, squared = (torch.cat(parts) for parts in zip(*found, strict=True))
-    shares = (-squared / (2 * sigma**2)).softmax(
-        1
-    )  # softmax, since far colours would all get exp(-large) = 0
+    # Softmax, since far colours would all get exp(-large) = 0; and 0 at the nearest, however small sigma is.
+    shares = ((squared[:, :1] - squared) / (2 * max(sigma, _NARROW) ** 2)).softmax(1)
 
     def as_maps(values: Tensor) -> Tensor:
         return values.reshape(count, height, width, neighbors).movedim(-1, 1)
@@ -179,7 +179,8 @@ def decode_ab(probabilities: Tensor, temperature: float = TEMPERATURE, bins: Ten
         )
     p = _probabilities(probabilities, "probabilities", 1, "take logits through softmax(1) first")
     logs = torch.where(p > 0, p, 1).log().masked_fill(p <= 0, -torch.inf)
-    return torch.einsum("nqhw,qk->nkhw", (logs / temperature).softmax(1), bins)
+    logs = logs - logs.amax(1, keepdim=True).detach()  # 0 at the mode, whatever it is divided by
+    return torch.einsum("nqhw,qk->nkhw", (logs / max(temperature, _NARROW)).softmax(1), bins)
 
 
 # --- Rare colours ---
@@ -211,10 +212,11 @@ def ab_prior(ab: Tensor, bins: Tensor | None = None, sigma: float = SIGMA) -> Te
     inputs.finite(inputs.floating(ab, "ab", "N 2 H W"), "ab", "mend those pixels first")
     bins = _known(bins, ab.device)
     sigma = inputs.number(sigma, "sigma", above=0)
-    pixels = ab.detach().float().movedim(1, -1).reshape(-1, 2)
+    pixels = inputs.filled(ab, "ab").detach().float().movedim(1, -1).reshape(-1, 2)
     nearest = torch.cat([_nearest(part, bins, 1)[0][:, 0] for part in pixels.split(_PIXELS)])
     counts = torch.bincount(nearest, minlength=len(bins)) / len(nearest)
-    kernel = (-torch.cdist(bins, bins).square() / (2 * sigma**2)).softmax(1)  # each row is spread out whole
+    spread = 2 * max(sigma, _NARROW) ** 2
+    kernel = (-torch.cdist(bins, bins).square() / spread).softmax(1)  # each row is spread out whole
     return counts @ kernel
 
 
@@ -328,6 +330,7 @@ def colorization_loss(logits: Tensor, target: Tensor, weights: Tensor | None = N
     """
     inputs.floating(logits, "logits", "N Q H W")
     inputs.same_shape(inputs.floating(target, "target", "N Q H W"), "target", logits, "logits")
+    inputs.same_place(target, "target", logits, "logits")
     losses = F.cross_entropy(logits.float(), target.float(), reduction="none")  # (N, H, W)
     if weights is not None:
         if inputs.floating(weights, "weights", "Q").shape != logits.shape[1:2]:
@@ -335,6 +338,7 @@ def colorization_loss(logits: Tensor, target: Tensor, weights: Tensor | None = N
                 f"expected one weight for each of {logits.shape[1]} bins, got {tuple(weights.shape)}; "
                 "make them by class_rebalancing of the same bins"
             )
+        inputs.same_place(weights, "weights", logits, "logits")
         losses = losses * weights.float()[target.argmax(1)]
     return losses.mean()
 
@@ -372,12 +376,13 @@ def _known(bins: Tensor | None, device: torch.device) -> Tensor:
     """The bins on a device, the usual ones where none are given."""
     if bins is None:
         return _bins(10.0).to(device)
-    return inputs.finite(inputs.floating(bins, "bins", "Q 2"), "bins", "drop those bins").float().to(device)
+    inputs.finite(inputs.floating(bins, "bins", "Q 2"), "bins", "drop those bins")
+    return (bins if device.type == "meta" else inputs.filled(bins, "bins")).float().to(device)
 
 
 def _probabilities(values: Tensor, name: str, dim: int, cure: str) -> Tensor:
     """The values in float32, once they are distributions along an axis."""
-    p = inputs.finite(values, name, "drop or mend those first").float()
+    p = inputs.finite(inputs.filled(values, name), name, "drop or mend those first").float()
     if (p < 0).any():
         raise ValueError(f"expected {name} of 0 or more, got {p.min().item():g}; {cure}")
     sums = p.detach().sum(dim)

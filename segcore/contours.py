@@ -66,7 +66,7 @@ def contour_probability(image: Tensor, orientations: int = 8) -> Tensor:
         True
     """
     image = inputs.color_image(image).detach().float()
-    inputs.whole(orientations, "orientations")
+    orientations = inputs.whole(orientations, "orientations")
     kernels = half_disc_kernels(orientations, _RADIUS).to(image.device)
     size = image.shape[1:]
     total = image.new_zeros(orientations, *size)
@@ -92,6 +92,14 @@ def half_disc_kernels(orientations: int, radius: float) -> Tensor:
 
     A pixel through which the cut runs belongs to both halves in part.
 
+    Args:
+        orientations: How many directions share the half circle evenly; at least 1.
+        radius: Of the disc in pixels, at least 0; the kernels are n = 2 ⌊radius⌋ + 1 wide.
+
+    Raises:
+        TypeError: `orientations` is not whole, or `radius` no number.
+        ValueError: One of them is too small.
+
     Example:
         >>> half_disc_kernels(2, 1.0)[:, 0]  # a horizontal cut, a vertical one, and the disc
         tensor([[[ 0., -1.,  0.],
@@ -106,6 +114,8 @@ def half_disc_kernels(orientations: int, radius: float) -> Tensor:
                  [ 1.,  1.,  1.],
                  [ 0.,  1.,  0.]]])
     """
+    orientations = inputs.whole(orientations, "orientations")
+    radius = inputs.number(radius, "radius", least=0)
     reach = math.floor(radius)
     y, x = torch.meshgrid(*[torch.arange(-reach, reach + 1.0)] * 2, indexing="ij")
     disc = (y.square() + x.square() <= radius**2).float()
@@ -213,7 +223,7 @@ def spectral_contours(contours: Tensor, vectors: int = 8) -> Tensor:
         tensor(4)
     """
     strength = contour_strength(checked(contours)).detach().float()
-    inputs.whole(vectors, "vectors")
+    vectors = inputs.whole(vectors, "vectors")
     shrink = max(max(strength.shape) / _LONGEST, 1)
     size = [max(round(n / shrink), 1) for n in strength.shape]
     small = F.adaptive_max_pool2d(strength[None], size)[0].numpy(force=True).astype(np.float64)
@@ -270,7 +280,8 @@ def _eigenvectors(affinity: coo_array, count: int) -> tuple[np.ndarray, np.ndarr
 
 def checked(contours: Tensor) -> Tensor:
     """Maps of strength ``(O, H, W)``, once they are finite and not negative."""
-    inputs.finite(inputs.floating(contours, "contours", "O H W"), "contours", "replace such pixels first")
+    inputs.filled(inputs.floating(contours, "contours", "O H W"), "contours")
+    inputs.finite(contours, "contours", "replace such pixels first")
     if contours.min() < 0:
         raise ValueError(
             f"expected contours of 0 or more, got {contours.min().item():g}; take the strength, as in abs()"

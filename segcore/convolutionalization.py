@@ -34,6 +34,8 @@ networks, and classifiers with branches.
 from __future__ import annotations
 
 import copy
+import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -252,7 +254,7 @@ def sliding_window(
         ``torch.no_grad()`` where no gradient is wanted, for there are many windows.
 
     Raises:
-        TypeError: ``image`` is no tensor.
+        TypeError: ``image`` is no tensor, or ``classifier`` cannot be called.
         ValueError: As in :func:`windows`; or the classifier gives no ``(B, K)``.
 
     Example:
@@ -261,7 +263,9 @@ def sliding_window(
         tensor([[[[2.5000, 3.5000, 4.5000],
                   [6.5000, 7.5000, 8.5000]]]])
     """
-    inputs.whole(batch_size, "batch_size")
+    batch_size = inputs.whole(batch_size, "batch_size")
+    if not callable(classifier):
+        raise TypeError(f"expected classifier as a function, got {classifier!r}; pass a network")
     view = windows(image, window, stride)
     count, rows, columns = view.shape[:3]
     numbers = torch.arange(count * rows * columns, device=image.device)
@@ -269,7 +273,8 @@ def sliding_window(
     for chunk in numbers.split(batch_size):
         n, i, j = chunk // (rows * columns), chunk // columns % rows, chunk % columns
         scores.append(_scores(classifier, view[n, i, j]))
-    return torch.cat(scores).reshape(count, rows, columns, -1).permute(0, 3, 1, 2)
+    found = torch.cat(scores)
+    return found.reshape(count, rows, columns, found.shape[1]).permute(0, 3, 1, 2)
 
 
 class PatchClassifier(nn.Module):
@@ -307,13 +312,13 @@ class PatchClassifier(nn.Module):
     def __init__(self, size: int = 25, in_channels: int = 1, num_classes: int = 2, width: int = 16) -> None:
         super().__init__()
         names = ("size", "in_channels", "num_classes", "width")
-        for name, value in zip(names, (size, in_channels, num_classes, width), strict=True):
-            inputs.whole(value, name)
+        given = zip((size, in_channels, num_classes, width), names, strict=True)
+        size, in_channels, num_classes, width = (inputs.whole(*each) for each in given)
         if size % 4 != 1 or size < 13:
             below, above = max(13, (size - 1) // 4 * 4 + 1), max(17, (size - 1) // 4 * 4 + 5)
             raise ValueError(
                 f"expected a size such as {below} or {above}, of which the poolings leave no row over, "
-                f"got {size}"
+                f"got {size}; take one of them"
             )
         self.size, side = size, (size - 9) // 4
         self.features = nn.Sequential(
@@ -363,7 +368,7 @@ def hard_negatives(
         ``(M, C, height, width)``, image after image, the worst false alarm of each first. M may be 0.
 
     Raises:
-        TypeError: ``dense`` has no window and stride, or an image is no tensor.
+        TypeError: ``dense`` has no window and stride, an image is no tensor, or a number is of another type.
         ValueError: An image has another rank or is smaller than the window; ``positive`` is no class;
             there is no image; ``limit`` is below 1.
 
@@ -374,7 +379,11 @@ def hard_negatives(
         torch.Size([10, 1, 25, 25])
     """
     inputs.instance(dense, "dense", DenseClassifier, "make it with convolutionalize(classifier, input_size)")
-    inputs.whole(limit, "limit")
+    limit = inputs.whole(limit, "limit")
+    if not isinstance(images, Iterable):
+        raise TypeError(f"expected images as a list of tensors, got {images!r}; give [image]")
+    if not (isinstance(threshold, float) and math.isinf(threshold)):
+        threshold = inputs.number(threshold, "threshold")
     found = []
     modes = [(module, module.training) for module in dense.modules()]
     dense.eval()
@@ -390,7 +399,7 @@ def hard_negatives(
         for module, mode in modes:
             module.training = mode
     if not found:
-        raise ValueError("expected at least one image, got none")
+        raise ValueError("expected at least one image, got none; give a list of them")
     return torch.cat(found)
 
 
@@ -734,8 +743,11 @@ def _scores(classifier: Callable[[Tensor], Tensor], patches: Tensor) -> Tensor:
 def _margin(scores: Tensor, positive: int) -> Tensor:
     """By how much the positive class leads, ``(h, w)``, of scores ``(K, h, w)``."""
     count = len(scores)
-    if isinstance(positive, bool) or not isinstance(positive, int) or not -count <= positive < count:
-        raise ValueError(f"expected positive as one of the {count} classes, got {positive!r}")
+    positive = inputs.whole(positive, "positive", least=-sys.maxsize)
+    if not -count <= positive < count:
+        raise ValueError(
+            f"expected positive as one of the {count} classes, got {positive}; they count from 0"
+        )
     if count == 1:
         return scores[0]
     others = torch.cat([scores[: positive % count], scores[positive % count + 1 :]])

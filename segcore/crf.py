@@ -85,7 +85,7 @@ def edge_weights(image: Tensor, weight: float = 1.0, color_sigma: float = 13.0) 
         tensor([[1., 0., 0.]])
     """
     inputs.color_image(image)
-    inputs.number(weight, "weight", least=0)
+    weight = inputs.number(weight, "weight", least=0)
     colors = image * (255 / inputs.number(color_sigma, "color_sigma", above=0))
     right = weight * torch.exp((colors[:, :, 1:] - colors[:, :, :-1]).square().sum(0) / -2)
     down = weight * torch.exp((colors[:, 1:] - colors[:, :-1]).square().sum(0) / -2)
@@ -120,6 +120,7 @@ def energy(labels: Tensor, unary: Tensor, weights: Tensor, compatibility: Tensor
     _field(unary, weights)
     inputs.label_map(labels, "labels", len(unary), ignore_index=None, form="H W")
     _same_size(labels.shape, "labels", unary)
+    inputs.same_place(labels, "labels", unary, "unary")
     mu = _compatibility(compatibility, unary)
     here = unary.gather(0, labels[None]).sum()
     right = weights[0, :, :-1] * mu[labels[:, :-1], labels[:, 1:]]
@@ -254,6 +255,7 @@ def free_energy(
     _field(unary, weights)
     inputs.floating(probabilities, "probabilities", "L H W")
     inputs.same_shape(probabilities, "probabilities", unary, "unary")
+    inputs.same_kind(probabilities, "probabilities", unary, "unary")
     mu, q = _compatibility(compatibility, unary), probabilities
     right = torch.einsum("ahw,ab,bhw->hw", q[:, :, :-1], mu, q[:, :, 1:]) * weights[0, :, :-1]
     down = torch.einsum("ahw,ab,bhw->hw", q[:, :-1], mu, q[:, 1:]) * weights[1, :-1]

@@ -120,9 +120,9 @@ class ASPP(nn.Module):
     ) -> None:
         super().__init__()
         self.in_channels = inputs.whole(in_channels, "in_channels")
-        inputs.whole(channels, "channels")
+        channels, given = inputs.whole(channels, "channels"), inputs.several(rates, "rates", "(6, 12, 18)")
         branches: list[nn.Module] = [_unit(in_channels, channels, 1)]
-        branches += [_unit(in_channels, channels, 3, inputs.whole(rate, "rates")) for rate in rates]
+        branches += [_unit(in_channels, channels, 3, inputs.whole(rate, "rates")) for rate in given]
         if image_pooling:
             branches.append(_Pooled(1, in_channels, channels))
         self.convs = nn.ModuleList(branches)
@@ -157,8 +157,11 @@ class PyramidPooling(nn.Module):
     def __init__(self, in_channels: int, bins: Sequence[int] = (1, 2, 3, 6)) -> None:
         super().__init__()
         self.in_channels = inputs.whole(in_channels, "in_channels")
+        bins = inputs.several(bins, "bins", "(1, 2, 3, 6)")
         if not 0 < len(bins) <= in_channels:
-            raise ValueError(f"expected 1 to {in_channels} bins, one channel each at least, got {len(bins)}")
+            raise ValueError(
+                f"expected 1 to {in_channels} bins, one channel each at least, got {len(bins)}; give others"
+            )
         share = in_channels // len(bins)
         self.stages = nn.ModuleList(_Pooled(inputs.whole(each, "bins"), in_channels, share) for each in bins)
         self.channels = in_channels + len(bins) * share
@@ -295,8 +298,8 @@ def small_backbone(in_channels: int = 3, width: int = 16) -> nn.Module:
         in_channels: Of the image.
         width: Channels of conv1 and layer1; layer2 to layer4 have 2, 4 and 8 times as many.
     """
-    inputs.whole(in_channels, "in_channels")
-    widths = [inputs.whole(width, "width") * times for times in (1, 1, 2, 4, 8)]
+    in_channels, width = inputs.whole(in_channels, "in_channels"), inputs.whole(width, "width")
+    widths = [width * times for times in (1, 1, 2, 4, 8)]
     stages: dict[str, nn.Module] = {
         "conv1": nn.Conv2d(in_channels, width, 3, stride=2, padding=1, bias=False),
         "bn1": nn.BatchNorm2d(width),
@@ -514,7 +517,7 @@ def with_auxiliary(
         >>> float(total((torch.tensor([3.0]), torch.tensor([6.0])), 1.0))
         4.0
     """
-    inputs.number(weight, "weight", least=0)
+    weight = inputs.number(weight, "weight", least=0)
 
     def total(outputs: Tensor | tuple[Tensor, Tensor], target: Any) -> Tensor:
         if isinstance(outputs, Tensor):
@@ -549,7 +552,7 @@ def multiscale(
         ``(N, K, H, W)``, without gradient.
 
     Raises:
-        TypeError: ``image`` is no tensor, or a scale no number.
+        TypeError: ``image`` is no tensor, a scale no number, or ``model`` cannot be called.
         ValueError: The model is in training mode, or there is no scale, or one that is not above 0.
 
     Example:
@@ -558,18 +561,20 @@ def multiscale(
         True
     """
     inputs.image(image)
+    if not callable(model):
+        raise TypeError(f"expected model as a function of images, got {model!r}; pass a network")
     if isinstance(model, nn.Module) and model.training:
         raise ValueError("expected model in eval mode, got training mode; call model.eval() first")
     sizes = [
         [max(1, round(inputs.number(scale, "scales", above=0) * side)) for side in image.shape[2:]]
-        for scale in scales
+        for scale in inputs.several(scales, "scales", "(0.5, 1.0)")
     ]
     if not sizes:
         raise ValueError("expected scales, at least one, got none; (1.0,) is the image as it is")
     found = []
     for size in sizes:
         resized = F.interpolate(image, size, mode="bilinear", align_corners=False)
-        for mirrored in (False, True)[: 1 + flip]:
+        for mirrored in (False, True) if flip else (False,):
             logits = model(resized.flip(3) if mirrored else resized)
             logits = _resized(logits.flip(3) if mirrored else logits, image)
             found.append(logits.softmax(1))

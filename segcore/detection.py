@@ -60,6 +60,7 @@ def make_anchors(
         and in a cell side by side, each with all ratios.
 
     Raises:
+        TypeError: A number of another type, or no lists.
         ValueError: A size, side or ratio that is not above 0, or none of them.
 
     Example:
@@ -68,8 +69,9 @@ def make_anchors(
                 [ 2., -2., 10.,  6.]])
     """
     height, width = inputs.pair(size, "size", axes="h, w")
-    inputs.whole(stride, "stride")
-    if not len(sides) or not len(ratios):
+    stride = inputs.whole(stride, "stride")
+    sides, ratios = inputs.several(sides, "sides", "[32]"), inputs.several(ratios, "ratios", "[1.0]")
+    if not sides or not ratios:
         raise ValueError("expected at least one of sides and one of ratios, got none; give [32] and [1.0]")
     side = torch.tensor([inputs.number(each, "sides", above=0) for each in sides])
     ratio = torch.tensor([inputs.number(each, "ratios", above=0) for each in ratios]).sqrt()
@@ -86,20 +88,22 @@ def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
     in units of 0.1 and 0.2.
 
     Args:
-        boxes: ``(N, 4)`` as x1, y1, x2, y2, of positive width and height.
+        boxes: ``(N, 4)`` as x1, y1, x2, y2, of positive width and height, of any real dtype.
         anchors: ``(N, 4)``, likewise.
 
     Returns:
-        ``(N, 4)``; :func:`decode` turns it back.
+        ``(N, 4)``, float32, or float64 if one of them is; :func:`decode` turns it back.
 
     Raises:
-        ValueError: Wrong shapes, or a box or anchor without area.
+        TypeError: What came is no tensor.
+        ValueError: Wrong shapes, other devices, or a box or anchor without area.
 
     Example:
         >>> encode(torch.tensor([[1.0, 0.0, 11.0, 20.0]]), torch.tensor([[0.0, 0.0, 10.0, 10.0]]))
         tensor([[1.0000, 5.0000, 0.0000, 3.4657]])
     """
     inputs.same_shape(inputs.boxes(boxes, "boxes"), "boxes", inputs.boxes(anchors, "anchors"), "anchors")
+    inputs.same_place(boxes, "boxes", anchors, "anchors")
     centre, extent = _centre_extent(boxes)
     base, size = _centre_extent(anchors)
     for name, value in (("boxes", extent), ("anchors", size)):
@@ -108,7 +112,7 @@ def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
             raise ValueError(
                 f"expected {name} with an area, got none in {name}[{row}]; drop such {name} first"
             )
-    return torch.cat([(centre - base) / size, (extent / size).log()], dim=1) / boxes.new_tensor(UNITS)
+    return torch.cat([(centre - base) / size, (extent / size).log()], dim=1) / size.new_tensor(UNITS)
 
 
 def decode(deltas: Tensor, anchors: Tensor) -> Tensor:
@@ -116,13 +120,14 @@ def decode(deltas: Tensor, anchors: Tensor) -> Tensor:
 
     Args:
         deltas: ``(N, 4)`` as dx, dy, dw, dh, in the units of :func:`encode`.
-        anchors: ``(N, 4)`` as x1, y1, x2, y2.
+        anchors: ``(N, 4)`` as x1, y1, x2, y2, of any real dtype.
 
     Returns:
-        Boxes ``(N, 4)``. No side grows more than 64 times.
+        Boxes ``(N, 4)``, float32, or float64 if one of them is. No side grows more than 64 times.
 
     Raises:
-        ValueError: Wrong shapes.
+        TypeError: What came is no tensor.
+        ValueError: Wrong shapes, other devices, or deltas in whole numbers.
 
     Example:
         >>> decode(torch.tensor([[1.0, 5.0, 0.0, 3.4657]]), torch.tensor([[0.0, 0.0, 10.0, 10.0]])).round()
@@ -131,8 +136,9 @@ def decode(deltas: Tensor, anchors: Tensor) -> Tensor:
     inputs.same_shape(
         inputs.floating(deltas, "deltas", "N 4"), "deltas", inputs.boxes(anchors, "anchors"), "anchors"
     )
+    inputs.same_place(deltas, "deltas", anchors, "anchors")
     base, size = _centre_extent(anchors)
-    step = deltas * deltas.new_tensor(UNITS)
+    step = _precise(deltas) * size.new_tensor(UNITS)
     centre = base + step[:, :2] * size
     half = size * step[:, 2:].clamp(max=LARGEST_STRETCH).exp() / 2
     return torch.cat([centre - half, centre + half], dim=1)
@@ -158,7 +164,8 @@ def match_boxes(
         int64 ``(N,)``: the number of the object, or `BACKGROUND` (-1), or `UNDECIDED` (-2).
 
     Raises:
-        ValueError: Wrong shapes, or thresholds out of order.
+        TypeError: What came is no tensor, or a threshold no number.
+        ValueError: Wrong shapes, other devices, or thresholds out of order.
 
     Example:
         >>> truths = torch.tensor([[0.0, 0.0, 4.0, 4.0]])
@@ -166,14 +173,16 @@ def match_boxes(
         >>> match_boxes(candidates, truths, above=0.7, below=0.3)
         tensor([ 0, -2, -1])
     """
-    inputs.boxes(candidates, "candidates"), inputs.boxes(truths, "truths")
+    inputs.boxes(candidates, "candidates")
+    inputs.same_place(inputs.boxes(truths, "truths"), "truths", candidates, "candidates")
+    above, below = inputs.number(above, "above"), inputs.number(below, "below")
     if not 0 <= below <= above <= 1:
         raise ValueError(
             f"expected 0 <= below <= above <= 1, got below={below} and above={above}; exchange them"
         )
     if not len(truths):
         return torch.full((len(candidates),), BACKGROUND, device=candidates.device)
-    iou = box_iou(truths, candidates)  # (K, N)
+    iou = box_iou(_precise(truths), _precise(candidates))  # (K, N)
     value, which = iou.max(dim=0)
     matched = which.masked_fill(value < above, UNDECIDED).masked_fill(value < below, BACKGROUND)
     if keep_best and len(candidates):
@@ -203,7 +212,7 @@ def draw_balanced(matched: Tensor, count: int, share: float) -> tuple[Tensor, Te
         >>> len(objects), len(background)
         (1, 3)
     """
-    inputs.whole(count, "count"), inputs.number(share, "share", least=0, most=1)
+    count, share = inputs.whole(count, "count"), inputs.number(share, "share", least=0, most=1)
     inputs.integer(matched, "matched", "N")
     objects, background = (matched >= 0).nonzero()[:, 0], (matched == BACKGROUND).nonzero()[:, 0]
     objects = _draw(objects, int(count * share))
@@ -313,6 +322,12 @@ def _draw(rows: Tensor, most: int) -> Tensor:
     return rows[torch.randperm(len(rows), device=rows.device)[:most]]
 
 
+def _precise(values: Tensor) -> Tensor:
+    """Float32 at least: halves cannot hold x1 + x2, and what is below 0 is large in uint8."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def _centre_extent(boxes: Tensor) -> tuple[Tensor, Tensor]:
     """Centres and sizes, each (N, 2) as x, y."""
+    boxes = _precise(boxes)
     return (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]

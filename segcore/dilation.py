@@ -256,7 +256,7 @@ class ContextModule(nn.Module):
         inputs.option(form, "form", self.WIDTHS)
         if noise is None:
             noise = 0.001 if form == "large" else 0.0
-        inputs.number(noise, "noise", least=0)
+        noise = inputs.number(noise, "noise", least=0)
         widths = [1, *self.WIDTHS[form]]
         layers = [
             nn.Conv2d(classes * a, classes * b, 3, dilation=d, padding=d if padding else 0)
@@ -299,7 +299,8 @@ def identity_(
         generator: Of the noise.
 
     Raises:
-        ValueError: The kernel has no centre, or a number of channels is no multiple of C.
+        TypeError: ``layer`` is no convolution, or a number is none.
+        ValueError: The kernel has no centre, a number of channels is no multiple of C, or noise is negative.
 
     Example:
         >>> layer = nn.Conv2d(2, 2, 3)
@@ -309,14 +310,17 @@ def identity_(
                 [0., 1., 0.],
                 [0., 0., 0.]], grad_fn=<SelectBackward0>), tensor(False))
     """
+    inputs.instance(layer, "layer", nn.Conv2d)
+    noise = inputs.number(noise, "noise", least=0)
     after, before, height, width = layer.weight.shape
     classes = inputs.whole(num_classes, "num_classes")
     if after % classes or before % classes:
         raise ValueError(
-            f"expected channels that are multiples of num_classes={classes}, got {before} to {after}"
+            f"expected channels that are multiples of num_classes={classes}, got {before} to {after}; make "
+            "them so"
         )
     if height % 2 == 0 or width % 2 == 0:
-        raise ValueError(f"expected a kernel with odd sides, got {height} × {width}: it has no centre")
+        raise ValueError(f"expected a kernel with odd sides, got {height} × {width}; this one has no centre")
     group_in = torch.arange(before) * classes // before
     group_out = torch.arange(after) * classes // after
     same = (group_out[:, None] == group_in).to(layer.weight)  # (after, before)
@@ -331,6 +335,8 @@ def identity_(
 
 def _run(network: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
     """The network's map; an image that is too small is said to be so."""
+    if not callable(network):
+        raise TypeError(f"expected network as a function of images, got {network!r}; pass a module")
     try:
         output = network(image)
     except RuntimeError as error:
@@ -507,7 +513,9 @@ def _choice(wanted: int | str | Sequence[str], places: Places) -> Callable[[str,
         return lambda name, own, grid: any(stride % now for now in _times(grid.now, own))
     names = [wanted] if isinstance(wanted, str) else wanted
     if not isinstance(names, list | tuple | set) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"expected names of layers or the output stride wanted (1 takes all), got {wanted!r}")
+        raise TypeError(
+            f"expected names of layers or the output stride wanted, got {wanted!r}; 1 takes every stride"
+        )
     if not names:
         raise ValueError("expected the name of at least one layer, got none; 1 takes every stride")
     strided = dict.fromkeys(place.name for place in places.values() if place.along("stride") != (1, 1))

@@ -20,6 +20,7 @@ deformations, and DeconvNet's proposals and its training in two stages.
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -200,7 +201,8 @@ def center_crop(x: Tensor, size: int | Sequence[int]) -> Tensor:
         ``(..., *size)``, a view.
 
     Raises:
-        ValueError: ``size`` is larger than the map.
+        TypeError: ``x`` is no tensor, or ``size`` not whole.
+        ValueError: ``size`` is below 1 or larger than the map, or ``x`` has no height and width.
 
     Example:
         >>> center_crop(torch.arange(25).reshape(5, 5), 3)
@@ -208,7 +210,8 @@ def center_crop(x: Tensor, size: int | Sequence[int]) -> Tensor:
                 [11, 12, 13],
                 [16, 17, 18]])
     """
-    height, width = size if isinstance(size, Sequence) else (size, size)
+    inputs.tensor(x, "x", "... H W")
+    height, width = inputs.pair(size, "size", axes="height, width")
     top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
     if top < 0 or left < 0:
         least, found = f"{height} by {width}", tuple(x.shape[-2:])
@@ -602,10 +605,15 @@ def lovasz_gradient(truth: Tensor) -> Tensor:
     Returns:
         ``(..., P)``, float32 or float64; it adds up to 1 (for P of 1 or more).
 
+    Raises:
+        TypeError: ``truth`` is no tensor.
+        ValueError: It has no axis.
+
     Example:
         >>> lovasz_gradient(torch.tensor([1.0, 0.0, 1.0]))
         tensor([0.5000, 0.1667, 0.3333])
     """
+    inputs.tensor(truth, "truth", "... P")
     truth = truth.to(torch.promote_types(truth.dtype, torch.float32))  # halves cannot count to 2,049
     total = truth.sum(-1, keepdim=True)
     intersection = total - truth.cumsum(-1)
@@ -621,7 +629,7 @@ def class_weights(labels: Tensor, num_classes: int, ignore_index: int = 255) -> 
     """Median frequency balancing (Eigen & Fergus 2015, used by SegNet): rare classes weigh more.
 
     The frequency of a class is the share of its pixels in the images where it occurs; its weight is the
-    median of all frequencies over its own.
+    median of all frequencies (of an even number, the lower of the two in the middle) over its own.
 
     Args:
         labels: int64 ``(N, H, W)`` or ``(H, W)``, of the training set.
@@ -639,7 +647,9 @@ def class_weights(labels: Tensor, num_classes: int, ignore_index: int = 255) -> 
         >>> class_weights(torch.tensor([[0, 0, 0, 0, 0, 0, 1, 1]]), 3)
         tensor([0.3333, 1.0000, 0.0000])
     """
-    inputs.label_map(labels, "labels", inputs.whole(num_classes, "num_classes"), ignore_index)
+    num_classes = inputs.whole(num_classes, "num_classes")
+    ignore_index = inputs.whole(ignore_index, "ignore_index", least=-sys.maxsize)
+    inputs.filled(inputs.label_map(labels, "labels", num_classes, ignore_index), "labels")
     images = labels.flatten(1) if labels.dim() == 3 else labels.flatten()[None]
     counted = images != ignore_index  # one of the classes, it may be
     counts = torch.stack([(counted & (images == c)).sum(1) for c in range(num_classes)], dim=1)  # (N, C)
@@ -684,7 +694,7 @@ def border_weights(
         >>> border_weights(torch.tensor([[1, 0, 0, 2]]), sigma=3.0)  # 1 + 10 exp(-(1 + 2)² / 18)
         tensor([[1.0000, 7.0653, 7.0653, 1.0000]])
     """
-    inputs.label_map(instances, "instances", ignore_index=None)
+    inputs.filled(inputs.label_map(instances, "instances", ignore_index=None), "instances")
     w0, sigma = inputs.number(w0, "w0", least=0), inputs.number(sigma, "sigma", above=0)
     if instances.dim() == 3:
         maps = [border_weights(each, w0, sigma, weights) for each in instances]
@@ -707,7 +717,9 @@ def border_weights(
 def _counted(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
     """The pixels that count: scores (P, C), in float32 at least, for sums outgrow halves; and labels (P,)."""
     inputs.floating(logits, "logits", "N C H W")
+    ignore_index = inputs.whole(ignore_index, "ignore_index", least=-sys.maxsize)
     inputs.label_map(target, "target", logits.shape[1], ignore_index, form="N H W")
+    inputs.same_place(target, "target", logits, "logits")
     wanted, got = (len(logits), *logits.shape[2:]), tuple(target.shape)
     if got != wanted:
         raise ValueError(

@@ -128,7 +128,7 @@ def scale_invariant_loss(prediction: Tensor, target: Tensor, weight: float = 0.5
         [0.4805, 0.2402, 0.0]
     """
     _two_depths(prediction, target, "... H W")
-    inputs.number(weight, "weight", least=0, most=1)
+    weight = inputs.number(weight, "weight", least=0, most=1)
     both = _present(prediction) & _present(target)
     g = torch.where(both, _precise(prediction), 1).log() - torch.where(both, _precise(target), 1).log()
     count = both.sum((-2, -1))
@@ -226,6 +226,7 @@ def normal_metrics(prediction: Tensor, target: Tensor, mask: Tensor | None = Non
     counts = (a.isfinite() & b.isfinite()).all(-3) & (a != 0).any(-3) & (b != 0).any(-3)
     if mask is not None:
         inputs.same_shape(inputs.masks(mask, "mask", "... H W"), "mask", counts, "the pixels")
+        inputs.same_place(mask, "mask", counts, "prediction")
         counts &= mask
     across, along = torch.linalg.cross(a, b, dim=-3).norm(dim=-3), (a * b).sum(-3)
     angles = torch.atan2(across, along).rad2deg()[counts].sort().values  # arccos is blind to small angles
@@ -269,7 +270,7 @@ class GeometryNet(nn.Module):
         self, num_classes: int = 4, width: int = 16, depth: int = 3, tasks: Sequence[str] = TASKS
     ) -> None:
         super().__init__()
-        tasks = (tasks,) if isinstance(tasks, str) else tuple(tasks)
+        tasks = (tasks,) if isinstance(tasks, str) else tuple(inputs.several(tasks, "tasks", str(TASKS)))
         for task in tasks:
             inputs.option(task, "each of tasks", TASKS)
         if not tasks or len(set(tasks)) < len(tasks):
@@ -314,6 +315,7 @@ def geometry_loss(
         A scalar.
 
     Raises:
+        TypeError: An argument is no mapping, or what stands in it no tensor.
         ValueError: A target or a weight is missing, or has another shape or dtype than its output wants.
 
     Example:
@@ -322,6 +324,8 @@ def geometry_loss(
         >>> 0 <= geometry_loss(network(torch.rand(1, 3, 16, 16)), {"normals": towards}).item() <= 6
         True
     """
+    for name, value in (("outputs", outputs), ("targets", targets), ("weights", weights)):
+        inputs.instance(value, name, Mapping, "name each task's, as in {'depth': ...}")
     losses = {"depth": scale_invariant_loss, "normals": _cosine_loss, "labels": _label_loss}
     for name, given in (("outputs", losses), ("targets", targets), ("weights", weights)):
         if unknown := [task for task in outputs if task not in given]:

@@ -77,6 +77,7 @@ def grid_cut(source: Tensor, sink: Tensor, links: Tensor) -> Tensor:
             f"{inputs.size_of(links.shape[1:])}; give each pixel its links, those that leave the grid too"
         )
     for value, name in ((source, "source"), (sink, "sink"), (links, "links")):
+        inputs.filled(value, name)
         inputs.finite(value, name, "use a large number in place of infinity")
     if links.numel() and links.min() < 0:
         raise ValueError(
@@ -158,7 +159,7 @@ def grabcut(image: Tensor, trimap: Tensor, iterations: int = 5) -> Tensor:
                 [0, 0, 0, 0, 0, 0, 0, 0]])
     """
     inputs.color_image(image)
-    inputs.whole(iterations, "iterations")
+    iterations = inputs.whole(iterations, "iterations")
     known = _trimap(image, trimap).numpy(force=True)
     pixels = image.detach().double().mul(255).movedim(0, -1).numpy(force=True)  # (H, W, 3)
     mask, free = known != BACKGROUND, known == UNKNOWN

@@ -75,6 +75,11 @@ class Hierarchy:
         leaves: int64 ``(H, W)``: the leaf of each pixel, 0 to K - 1.
         merges: int64 ``(K - 1, 2)``: the nodes that merge into node K + i.
         heights: float32 ``(K - 1,)``: the strength of the boundary that falls; it never decreases.
+
+    Raises:
+        TypeError: One of them is no tensor.
+        ValueError: Another shape, dtype or device; not a merge and a height for all leaves but one; a merge
+            of a node that is not there, or not any more; heights that fall, or are NaN.
     """
 
     leaves: Tensor
@@ -82,15 +87,22 @@ class Hierarchy:
     heights: Tensor
 
     def __post_init__(self) -> None:
-        inputs.label_map(self.leaves, "leaves", ignore_index=None, form="H W")
-        inputs.integer(self.merges, "merges", "M 2")
-        inputs.floating(self.heights, "heights", "M")
+        inputs.filled(inputs.label_map(self.leaves, "leaves", ignore_index=None, form="H W"), "leaves")
+        inputs.same_place(inputs.integer(self.merges, "merges", "M 2"), "merges", self.leaves, "leaves")
+        inputs.same_place(inputs.floating(self.heights, "heights", "M"), "heights", self.leaves, "leaves")
         if not len(self.merges) == len(self.heights) == int(self.leaves.max()):
             raise ValueError(
                 f"expected a merge and a height for all but one of {int(self.leaves.max()) + 1} leaves, got "
                 f"{len(self.merges)} and {len(self.heights)}; merge until one region is left"
             )
-        if (self.heights.diff() < 0).any():
+        count = len(self.merges)
+        there = torch.arange(count + 1, 2 * count + 1, device=self.leaves.device)[:, None]
+        if ((self.merges < 0) | (self.merges >= there)).any() or len(self.merges.unique()) < 2 * count:
+            raise ValueError(
+                "expected merges of two nodes that are there, and each of them once, got "
+                f"{self.merges.tolist()}; merge i makes node {count + 1} + i of two older ones"
+            )
+        if self.heights.isnan().any() or (self.heights.diff() < 0).any():
             raise ValueError("expected heights that never fall, got some that do; merge the weakest first")
 
     def cut(self, threshold: float) -> Tensor:
@@ -306,7 +318,8 @@ def multiscale_hierarchy(image: Tensor, scales: Sequence[float] = (0.5, 1.0, 2.0
         tensor([12, 12])
     """
     image = inputs.color_image(image).detach().float()
-    factors = [inputs.number(scale, "scales", above=0) for scale in scales]
+    given = inputs.several(scales, "scales", "(0.5, 1.0, 2.0)")
+    factors = [inputs.number(scale, "scales", above=0) for scale in given]
     if not factors:
         raise ValueError("expected at least one scale, got none; give scales such as (0.5, 1.0, 2.0)")
     trees = []
@@ -374,8 +387,10 @@ def object_proposals(hierarchies: Hierarchy | Sequence[Hierarchy], n: int) -> tu
                 [0, 1, 1, 0],
                 [0, 0, 0, 0]])
     """
-    trees = [hierarchies] if isinstance(hierarchies, Hierarchy) else list(hierarchies)
-    inputs.whole(n, "n")
+    if isinstance(hierarchies, Hierarchy):
+        hierarchies = [hierarchies]
+    trees = inputs.several(hierarchies, "hierarchies", "[hierarchy]")
+    n = inputs.whole(n, "n")
     if not trees:
         raise ValueError("expected at least one hierarchy, got none; make one with multiscale_hierarchy")
     for tree in trees:

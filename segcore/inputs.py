@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Collection, Sequence
+import sys
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor
 __all__ = [
     "boxes",
     "color_image",
+    "filled",
     "finite",
     "floating",
     "image",
@@ -36,6 +38,7 @@ __all__ = [
     "same_kind",
     "same_place",
     "same_shape",
+    "several",
     "size_of",
     "tensor",
     "whole",
@@ -58,7 +61,7 @@ def tensor(value: Any, name: str, form: str) -> Tensor:
 
     Raises:
         TypeError: if it is no tensor.
-        ValueError: if its axes are others, or one of them is empty.
+        ValueError: if its axes are others, one of them is empty, or it is sparse.
 
     Example:
         >>> tensor(torch.zeros(2, 3), "weights", "N C H W")
@@ -71,6 +74,8 @@ def tensor(value: Any, name: str, form: str) -> Tensor:
             f"expected {name} as a tensor {_text(form)}, got {type(value).__name__}; "
             f"use torch.as_tensor({name})"
         )
+    if value.layout != torch.strided:
+        raise ValueError(f"expected {name} as a dense tensor, got {value.layout}; use {name}.to_dense()")
     shape = tuple(value.shape)
     if not any(_fits(shape, each.split()) for each in form.split("|")):
         raise ValueError(f"expected {name} of shape {_text(form)}, got {shape}; {_cure(shape, name, form)}")
@@ -102,6 +107,22 @@ def integer(value: Any, name: str, form: str) -> Tensor:
     """
     if tensor(value, name, form).dtype != torch.int64:
         raise ValueError(f"expected {name} in int64, got {value.dtype}; convert with {name}.long()")
+    return value
+
+
+def filled(value: Tensor, name: str) -> Tensor:
+    """The tensor, once it holds numbers: one on the meta device has a shape and nothing else.
+
+    Example:
+        >>> filled(torch.zeros(2, device="meta"), "scores")
+        Traceback (most recent call last):
+        ...
+        ValueError: expected scores with numbers in it, got a tensor on the meta device; make it ...
+    """
+    if value.is_meta:
+        raise ValueError(
+            f"expected {name} with numbers in it, got a tensor on the meta device; make it on another device"
+        )
     return value
 
 
@@ -170,7 +191,7 @@ def color_image(value: Any, name: str = "image") -> Tensor:
         cure = f"drop alpha with {name}[:3]" if alpha else f"repeat grey with {name}.expand(3, -1, -1)"
         raise ValueError(f"expected {name} of shape (3, H, W), got {tuple(value.shape)}; {cure}")
     image(value, name, channels=3, form="C H W")
-    low, high = finite(value.detach(), name, "replace such pixels first").aminmax()
+    low, high = finite(filled(value, name).detach(), name, "replace such pixels first").aminmax()
     if low < 0 or high > 1:
         cure = "divide by 255" if low >= 0 and high > 2 else f"clamp it with {name}.clamp(0, 1)"
         raise ValueError(f"expected {name} from 0 to 1, got {low.item():g} to {high.item():g}; {cure}")
@@ -194,7 +215,7 @@ def label_map(
         form: its axes.
 
     Raises:
-        TypeError: if it is no tensor.
+        TypeError: if it is no tensor, or `ignore_index` is neither whole nor None.
         ValueError: if it has other axes or another dtype, or holds a label that is no class.
 
     Example:
@@ -209,7 +230,7 @@ def label_map(
     integer(value, name, form)
     wrong = value < 0 if num_classes is None else (value < 0) | (value >= num_classes)
     if ignore_index is not None:
-        wrong &= value != ignore_index
+        wrong &= value != whole(ignore_index, "ignore_index", least=-sys.maxsize)
     if not value.is_meta and bool(wrong.any()):
         place = _first(wrong)
         known = f"from 0 to {num_classes - 1}" if num_classes is not None else "of 0 or more"
@@ -323,6 +344,8 @@ def same_shape(
 def whole(value: Any, name: str, least: int = 1, most: int | None = None) -> int:
     """The value as an int of at least `least`, and of at most `most`; floats and booleans are refused.
 
+    Go on with what it returns: what came may be a tensor or a NumPy number. No limit means what int64 holds.
+
     Example:
         >>> whole(2.5, "stride")
         Traceback (most recent call last):
@@ -336,16 +359,17 @@ def whole(value: Any, name: str, least: int = 1, most: int | None = None) -> int
     if isinstance(value, torch.SymInt):  # a size that torch.export leaves open
         return value  # type: ignore[return-value]
     try:
-        if isinstance(value, bool):
+        if isinstance(value, bool) or (isinstance(value, Tensor) and value.dtype == torch.bool):
             raise TypeError
         found = operator.index(value)
-    except TypeError:
+    except (TypeError, RuntimeError):  # the latter from a tensor on the meta device
         raise TypeError(
             f"expected {name} as a whole number, got {value!r}; round it first if that is what you mean"
         ) from None
     if found < least:
         raise ValueError(f"expected {name} of at least {least}, got {found}; give {least} or more")
-    if most is not None and found > most:
+    most = sys.maxsize if most is None else most
+    if found > most:
         raise ValueError(f"expected {name} of at most {most}, got {found}; give {most} or less")
     return found
 
@@ -372,6 +396,8 @@ def number(
 ) -> float:
     """The value as a finite float of at least `least`, above `above` and at most `most`.
 
+    Strings and booleans are refused, as is a tensor of more than one number. Go on with what it returns.
+
     Example:
         >>> number(0, "spatial_scale", above=0)
         Traceback (most recent call last):
@@ -379,8 +405,12 @@ def number(
         ValueError: expected spatial_scale as a finite number above 0, got 0; give such a number
     """
     try:
+        if isinstance(value, (bool, str, bytes)):
+            raise TypeError
         found = float(value)
-    except (TypeError, ValueError):
+    except OverflowError:
+        found = math.inf
+    except (TypeError, ValueError, RuntimeError):  # the last from a tensor of several numbers, or of none
         raise TypeError(f"expected {name} as a number, got {value!r}; convert it with float(...)") from None
     if not (math.isfinite(found) and found >= least and found > above and found <= most):
         limits = [
@@ -404,10 +434,31 @@ def option(value: Any, name: str, known: Collection[Any]) -> Any:
         ...
         ValueError: expected padding as one of 'same', 'valid', got 'full'; choose one of them
     """
-    if value not in known:
+    try:
+        is_known = value in known
+    except (TypeError, ValueError, RuntimeError):  # what has no hash, and arrays, which compare one by one
+        is_known = False
+    if not is_known:
         names = ", ".join(repr(each) for each in known)
         raise ValueError(f"expected {name} as one of {names}, got {value!r}; choose one of them")
     return value
+
+
+def several(value: Any, name: str, example: str) -> list[Any]:
+    """What a list or another sequence holds; no string, no dict, no set, which has no order.
+
+    Example:
+        >>> several(0.5, "scales", "(0.5, 1.0)")
+        Traceback (most recent call last):
+        ...
+        TypeError: expected scales as a list, got 0.5; give such as (0.5, 1.0)
+    """
+    try:
+        if isinstance(value, (str, bytes, Mapping, Set)):
+            raise TypeError
+        return list(value)
+    except TypeError:  # what has no elements, a tensor without axes among it
+        raise TypeError(f"expected {name} as a list, got {value!r}; give such as {example}") from None
 
 
 def instance(value: Any, name: str, kind: type, cure: str = "pass an instance, not its class") -> Any:

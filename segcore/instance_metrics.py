@@ -602,6 +602,7 @@ class _Side:
             else:
                 inputs.tensor(shape, f"{where}['boxes']", "N 4")
             inputs.integer(label, f"{where}['labels']", "N")
+            inputs.filled(shape, f"{where}['{field}']"), inputs.filled(label, f"{where}['labels']")
             labels.append(_one_each(label, f"{where}['labels']", len(shape), f"{where}['{field}']").cpu())
             shapes.append(shape)
         many = torch.tensor([len(each) for each in shapes], dtype=torch.int64)
@@ -626,6 +627,7 @@ class _Side:
                 rows.append(torch.full((size[0],), math.nan, dtype=torch.float64))
                 continue
             value = inputs.tensor(_entry(entry, where, field), f"{where}['{field}']", "N")
+            inputs.filled(value, f"{where}['{field}']")
             if value.is_complex() or value.dtype == torch.bool:
                 raise ValueError(
                     f"expected {where}['{field}'] as real numbers, got {value.dtype}; convert it"
@@ -660,7 +662,7 @@ def _crowd_of(entry: Mapping[str, Any], where: str, count: int) -> Tensor:
     """Which truths of an image are crowds; none where the entry is missing."""
     if entry.get("crowd") is None:
         return torch.zeros(count, dtype=torch.bool)
-    crowd = inputs.masks(entry["crowd"], f"{where}['crowd']", "M")
+    crowd = inputs.filled(inputs.masks(entry["crowd"], f"{where}['crowd']", "M"), f"{where}['crowd']")
     return _one_each(crowd, f"{where}['crowd']", count, where).cpu()
 
 

@@ -54,6 +54,7 @@ elbows, wrists, hips, knees, ankles, left before right."""
 METHODS = ("parabola", "cell", "mean")
 NOWHERE = -1  # the target of a keypoint that has no cell: not labelled, or outside its box
 DETECTIONS = 20  # of an image, as many count
+_NARROW = 1e-18  # as good as 0, and its square is still a number in float32
 
 
 # --- What the network is trained on ---
@@ -111,10 +112,11 @@ def gaussian_targets(keypoints: Tensor, boxes: Tensor, size: int, sigma: float =
                 [0.0528, 0.0528, 0.0010]])
     """
     place, inside, cells = _in_cells(keypoints, boxes, size)
-    spread = inputs.number(sigma, "sigma", above=0)
+    spread = max(inputs.number(sigma, "sigma", above=0), _NARROW)
     centre = torch.arange(cells, device=place.device, dtype=place.dtype) + 0.5
     # Squared distances to the centres, for columns and rows; a softmax of their negatives has the sum 1.
-    x, y = (-((place[..., axis, None] - centre) ** 2) / (2 * spread**2) for axis in (0, 1))
+    far = [(place[..., axis, None] - centre) ** 2 for axis in (0, 1)]
+    x, y = ((each.amin(-1, keepdim=True) - each) / (2 * spread**2) for each in far)  # 0 at the nearest
     hill = y.softmax(-1)[..., :, None] * x.softmax(-1)[..., None, :]
     return torch.where(inside[..., None, None], hill, 0.0)
 
@@ -203,9 +205,11 @@ def decode_keypoints(heatmaps: Tensor, boxes: Tensor, method: str = "parabola") 
     """
     inputs.floating(heatmaps, "heatmaps", "N K h w"), inputs.option(method, "method", METHODS)
     inputs.finite(heatmaps, "heatmaps", "give logits, before the softmax")
-    extent = _with_area(inputs.same_place(inputs.boxes(boxes), "boxes", heatmaps, "heatmaps"), "boxes")
+    inputs.same_place(inputs.boxes(boxes), "boxes", heatmaps, "heatmaps")
     _as_many(boxes, "boxes", heatmaps, "heatmaps")
     maps = heatmaps.to(torch.promote_types(heatmaps.dtype, torch.float32))
+    boxes = boxes.to(maps.dtype)  # before widths are taken: in half precision they are rounded, or infinite
+    extent = _with_area(boxes, "boxes")
     height, width = maps.shape[2:]
     share = maps.flatten(2).softmax(-1)
     best, cell = share.max(-1)
@@ -222,8 +226,7 @@ def decode_keypoints(heatmaps: Tensor, boxes: Tensor, method: str = "parabola") 
             down = maps.gather(3, column[..., None, None].expand(-1, -1, height, 1))[..., 0]
             x, y = x + _top(across, column), y + _top(down, row)
     place = torch.stack([x, y], -1) / torch.tensor([width, height], device=maps.device)
-    corner = boxes[:, None, :2].to(maps.dtype)
-    return torch.cat([corner + place * extent[:, None].to(maps.dtype), best[..., None]], -1)
+    return torch.cat([boxes[:, None, :2] + place * extent[:, None], best[..., None]], -1)
 
 
 def _top(line: Tensor, at: Tensor) -> Tensor:
@@ -398,15 +401,14 @@ def evaluate_keypoints(
 def _in_cells(keypoints: Tensor, boxes: Tensor, size: int) -> tuple[Tensor, Tensor, int]:
     """Places (N, K, 2) in cells of the boxes' maps, which of them are labelled and inside, and the size."""
     _true(keypoints, "keypoints", None)
-    extent = _with_area(inputs.same_place(inputs.boxes(boxes), "boxes", keypoints, "keypoints"), "boxes")
+    inputs.same_place(inputs.boxes(boxes), "boxes", keypoints, "keypoints")
     _as_many(boxes, "boxes", keypoints, "keypoints")
     cells = inputs.whole(size, "size")
     dtype = torch.promote_types(torch.promote_types(keypoints.dtype, boxes.dtype), torch.float32)
-    points, corner = keypoints.detach().to(dtype), boxes.detach().to(dtype)[:, None, :2]
-    place = (points[..., :2] - corner) / extent.detach().to(dtype)[:, None] * cells
-    inside = ((points[..., :2] >= corner) & (points[..., :2] <= boxes.detach().to(dtype)[:, None, 2:])).all(
-        -1
-    )
+    points, boxes = keypoints.detach().to(dtype), boxes.detach().to(dtype)
+    low, high = boxes[:, None, :2], boxes[:, None, 2:]
+    place = (points[..., :2] - low) / _with_area(boxes, "boxes")[:, None] * cells
+    inside = ((points[..., :2] >= low) & (points[..., :2] <= high)).all(-1)
     return place, inside & (points[..., 2] > 0), cells
 
 
@@ -441,13 +443,14 @@ def _sigmas(sigmas: Sequence[float]) -> Tensor:
 
 def _found(value: Any, name: str, count: int) -> Tensor:
     """Detections, once there are as many keypoints as sigmas, all of them finite."""
-    inputs.points(inputs.tensor(value, name, "N K 2 | N K 3")[..., :2], name, "N K 2")
+    inputs.filled(inputs.tensor(value, name, "N K 2 | N K 3"), name)
+    inputs.points(value[..., :2], name, "N K 2")
     return _one_a_sigma(value, name, count)
 
 
 def _true(value: Any, name: str, count: int | None) -> Tensor:
     """Truths, once each visibility is 0, 1 or 2."""
-    inputs.points(value, name, "N K 3")
+    inputs.filled(inputs.points(value, name, "N K 3"), name)
     known = (value[..., 2] == 0) | (value[..., 2] == 1) | (value[..., 2] == 2)
     if not bool(known.all()):
         raise ValueError(
@@ -467,7 +470,7 @@ def _one_a_sigma(value: Tensor, name: str, count: int) -> Tensor:
 
 
 def _areas(value: Any, name: str, count: int, of: str) -> Tensor:
-    inputs.points(inputs.tensor(value, name, "M"), name, "M")
+    inputs.filled(inputs.points(inputs.tensor(value, name, "M"), name, "M"), name)
     if len(value) != count:
         raise ValueError(
             f"expected {name} one for each of the {count} in {of}, got {len(value)}; add or drop"
@@ -498,7 +501,10 @@ def _read_found(predictions: Any, count: int) -> tuple[list[Tensor], Tensor]:
     places, scores = [], [torch.zeros(0, dtype=torch.float64)]
     for where, entry in _entries(predictions, "predictions", ("keypoints", "scores")):
         points = _found(entry["keypoints"], f"{where}['keypoints']", count)
-        score = inputs.tensor(entry["scores"], f"{where}['scores']", "N").detach().cpu().double()
+        score = inputs.filled(inputs.tensor(entry["scores"], f"{where}['scores']", "N"), f"{where}['scores']")
+        if score.is_complex() or score.dtype == torch.bool:
+            raise ValueError(f"expected {where}['scores'] as real numbers, got {score.dtype}; convert them")
+        score = score.detach().cpu().double()
         if len(score) != len(points) or bool(score.isnan().any()):
             raise ValueError(
                 f"expected {where}['scores'] as {len(points)} numbers that can be ranked, "
@@ -515,14 +521,14 @@ def _read_true(truths: Any, count: int) -> tuple[list[Tensor], Tensor, Tensor, T
     crowds = [torch.zeros(0, dtype=torch.bool)]
     for where, entry in _entries(truths, "truths", ("keypoints", "boxes", "area")):
         points = _true(entry["keypoints"], f"{where}['keypoints']", count)
-        box = inputs.boxes(entry["boxes"], f"{where}['boxes']")
+        box = inputs.filled(inputs.boxes(entry["boxes"], f"{where}['boxes']"), f"{where}['boxes']")
         _as_many(box, f"{where}['boxes']", points, f"{where}['keypoints']")
         area = _areas(entry["area"], f"{where}['area']", len(points), f"{where}['keypoints']")
         crowd = entry.get("crowd")
         if crowd is None:
             crowd = torch.zeros(len(points), dtype=torch.bool)
         _as_many(
-            inputs.masks(crowd, f"{where}['crowd']", "M"),
+            inputs.filled(inputs.masks(crowd, f"{where}['crowd']", "M"), f"{where}['crowd']"),
             f"{where}['crowd']",
             points,
             f"{where}['keypoints']",

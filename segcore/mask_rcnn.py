@@ -127,13 +127,14 @@ def mask_loss(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
     inputs.floating(targets, "targets", "N h w")
     inputs.label_map(labels, "labels", logits.shape[1], None, "N")
     _as_many(logits, "logits", labels, "labels")
+    inputs.same_place(targets, "targets", logits, "logits")
     own = logits[torch.arange(len(labels), device=logits.device), labels]  # (N, M, M)
     cure = "make them with mask_targets"
     inputs.same_shape(targets, "targets", own, "the mask of one class", cure)
     if not len(logits):
         return logits.sum()
     if not targets.is_meta and not bool(((targets >= 0) & (targets <= 1)).all()):
-        raise ValueError("expected targets from 0 to 1, got others; they are shares")
+        raise ValueError("expected targets from 0 to 1, got others; make them with mask_targets")
     return F.binary_cross_entropy_with_logits(own, targets)
 
 
@@ -232,11 +233,13 @@ def _spans(index: Tensor, cells: int) -> list[slice]:
 
 
 def _as_many(value: Tensor, name: str, other: Tensor, other_name: str) -> None:
-    """Refuse two lists of different lengths."""
+    """Refuse two lists of different lengths, or on different devices."""
     if len(value) != len(other):
         raise ValueError(
             f"expected as many {other_name} as {name}, {len(value)}, got {len(other)}; give one for each"
         )
+    if isinstance(other, Tensor):
+        inputs.same_place(other, other_name, value, name)
 
 
 # --- The network ---
@@ -528,7 +531,7 @@ def instance_targets(instances: Tensor, classes: Tensor) -> list[dict[str, Tenso
         >>> instance_targets(torch.tensor([[[0, 2], [0, 2]]]), torch.tensor([[1, 3]]))[0]["boxes"]
         tensor([[1., 0., 2., 2.]])
     """
-    inputs.label_map(instances, "instances", ignore_index=None, form="N H W")
+    inputs.filled(inputs.label_map(instances, "instances", ignore_index=None, form="N H W"), "instances")
     inputs.label_map(classes, "classes", ignore_index=None, form="N M")
     _as_many(instances, "instances", classes, "classes")
     if instances.numel() and int(instances.max()) > classes.shape[1]:

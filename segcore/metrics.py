@@ -38,6 +38,7 @@ out: scores of instances (chapter 12) and of panoptic segments (chapter 15), sof
 from __future__ import annotations
 
 import math
+import sys
 
 import torch
 import torch.nn.functional as F
@@ -410,10 +411,13 @@ def boundary_f1(
         >>> boundary_f1(shifted, truth, tolerance=1)
         tensor([1., 1.], dtype=torch.float64)
     """
-    reach = math.inf if tolerance == math.inf else inputs.number(tolerance, "tolerance", least=0)
+    endless = isinstance(tolerance, float) and tolerance == math.inf
+    reach = math.inf if endless else inputs.number(tolerance, "tolerance", least=0)
     _check_maps(prediction, target)
     if target.ndim not in (2, 3):
-        raise ValueError(f"expected maps (H, W) or (N, H, W), got {_form(target)}")
+        raise ValueError(f"expected maps (H, W) or (N, H, W), got {_form(target)}; reshape them")
+    if ignore_index is not None:
+        ignore_index = inputs.whole(ignore_index, "ignore_index", least=-sys.maxsize)
     maps = [labels.long() if labels.ndim == 3 else labels.long()[None] for labels in (prediction, target)]
     counted = torch.ones_like(maps[1], dtype=torch.bool) if ignore_index is None else maps[1] != ignore_index
     classes = _check_classes(maps, counted, num_classes, ignore_index)
@@ -584,19 +588,23 @@ def _check_confusion(confusion: Tensor) -> None:
             f"expected a confusion matrix (..., C, C), got {_form(confusion)}: "
             "make it with confusion_matrix(prediction, target, num_classes)"
         )
-    if bool((confusion < 0).any()):
-        raise ValueError("expected counts of pixels, got a matrix with negative entries")
+    if bool((inputs.filled(confusion, "confusion") < 0).any()):
+        raise ValueError(
+            "expected counts of pixels, got a matrix with negative entries, such as "
+            f"{confusion.min().item():g}; count them with confusion_matrix"
+        )
 
 
 def _check_detections(scores: Tensor, correct: Tensor, num_positives: int) -> None:
-    inputs.tensor(scores, "scores", "K")
+    if inputs.filled(inputs.tensor(scores, "scores", "K"), "scores").is_complex():
+        raise ValueError(f"expected scores as real numbers, got {scores.dtype}; take scores.abs()")
     inputs.same_shape(inputs.masks(correct, "correct", "K"), "correct", scores, "scores")
     inputs.same_place(correct, "correct", scores, "scores")
     if bool(scores.isnan().any()):
-        raise ValueError("expected scores that can be ranked, got NaN")
+        raise ValueError("expected scores that can be ranked, got NaN; drop such detections")
     right = int(correct.sum())
-    if inputs.whole(num_positives, "num_positives", least=0) < right:
+    if (positives := inputs.whole(num_positives, "num_positives", least=0)) < right:
         raise ValueError(
-            f"expected num_positives of at least the {right} that are correct, got {num_positives}: "
+            f"expected num_positives of at least the {right} that are correct, got {positives}: "
             "each positive is found once"
         )

@@ -272,10 +272,12 @@ def from_segments(ids: Tensor, segments: Iterable[Mapping[str, int]], void: int 
         tensor([[255,   2,   2, 255],
                 [  0,   7,   7,   0]])
     """
-    _whole_map(ids, "ids", "H W")
+    inputs.filled(_whole_map(ids, "ids", "H W"), "ids")
+    void = inputs.whole(void, "void", -_LARGEST)
     found, place = ids.long().unique(return_inverse=True)
     named = {0: (void, 0)}
-    for n, segment in enumerate(segments):
+    for n, segment in enumerate(inputs.several(segments, "segments", "[{'id': 7, 'category_id': 2}]")):
+        inputs.instance(segment, f"segments[{n}]", Mapping, "give a dict for each segment")
         for field in ("id", "category_id"):
             if field not in segment:
                 raise ValueError(f"expected segments[{n}] with {field!r}, got {sorted(segment)}; add it")

@@ -211,11 +211,12 @@ def input_region(
         (-90, -90, 122, 122)
     """
     inputs.instance(field, "field", ReceptiveField, "receptive_field(...)[-1] is one")
-    if len(output_region) != 4:
+    corners = inputs.several(output_region, "output_region", "(0, 0, 1, 1)")
+    if len(corners) != 4:
         raise ValueError(
             f"expected output_region as x1, y1, x2, y2, got {output_region!r}; unit (0, 0) is (0, 0, 1, 1)"
         )
-    x1, y1, x2, y2 = (inputs.whole(value, "output_region", -sys.maxsize) for value in output_region)
+    x1, y1, x2, y2 = (inputs.whole(value, "output_region", -sys.maxsize) for value in corners)
     if x1 >= x2 or y1 >= y2:
         raise ValueError(
             f"expected x1 < x2 and y1 < y2, got {(x1, y1, x2, y2)}; a single unit at column x and row y is "
@@ -267,7 +268,7 @@ def effective_receptive_field(
     *batch, channels, height, width = tracing.image_shape(input_shape)
     like = tracing.example_parameter(module)
     network = tracing.sharing_copy(module).eval()
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(inputs.whole(seed, "seed", -sys.maxsize))
     heat = torch.zeros(height, width, dtype=like.dtype, device=like.device)
     with torch.enable_grad():
         for index in range(batch[0] if batch else inputs.whole(samples, "samples")):
@@ -464,7 +465,8 @@ def _checked_unit(unit: tuple[int, int] | None, found: Tensor) -> tuple[int, int
     row, column = inputs.pair(unit, "unit", -sys.maxsize, "row, column")
     if not (0 <= row < height and 0 <= column < width):
         raise ValueError(
-            f"expected unit within rows 0 to {height - 1} and columns 0 to {width - 1}, got {unit}"
+            f"expected unit within rows 0 to {height - 1} and columns 0 to {width - 1}, got {unit}; "
+            "leave it out for the one in the middle"
         )
     return row, column
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from segcore import inputs
 from segcore.superpixels import overlaps
 
 __all__ = ["probabilistic_rand_index", "segmentation_covering", "variation_of_information"]
@@ -114,7 +115,7 @@ def _information(segment: Tensor, region: Tensor, shared: Tensor) -> Tensor:
 
 def _mean(labels: Tensor, truths: Maps, score: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor:
     """A score's mean over one or several truths."""
-    each = [truths] if isinstance(truths, Tensor) else list(truths)
+    each = [truths] if isinstance(truths, Tensor) else inputs.several(truths, "truths", "[truth]")
     if not each:
         raise ValueError("expected at least one map of the truth, got none; give a map or a list of maps")
     return torch.stack([score(*overlaps(labels, truth)) for truth in each]).mean()

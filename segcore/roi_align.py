@@ -29,6 +29,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -124,6 +125,7 @@ def axis_weights(
         sums to 1 where all of its samples are inside.
 
     Raises:
+        TypeError: A number is of another type.
         ValueError: ``start`` or ``length`` is not finite or ``length`` is negative; ``bins``, ``samples`` or
             ``size`` is below 1.
 
@@ -616,6 +618,13 @@ def _new_maps(like: Tensor, size: Sequence[int], channels_last: bool) -> Tensor:
 def _interval(start: float | Tensor, length: float | Tensor) -> tuple[Tensor, Tensor, torch.dtype]:
     """One interval's start and length, (1,) in float32 or finer, and the dtype of what they give."""
     given = [each for each in (start, length) if isinstance(each, Tensor)]
+    for each, name in ((start, "start"), (length, "length")):
+        if isinstance(each, Tensor):
+            inputs.filled(each, name)
+        elif isinstance(each, bool) or not isinstance(each, Real):
+            raise TypeError(f"expected {name} as a number, got {each!r}; convert it with float(...)")
+        elif abs(each) > sys.float_info.max:
+            start = math.nan  # what does not fit a float is not finite
     if any(each.dim() for each in given) or not math.isfinite(start) or not 0 <= length < math.inf:
         raise ValueError(
             f"expected one finite start and one finite length of 0 or more, got start={start} and "

@@ -104,7 +104,7 @@ class _Scored(nn.Module):
         self, in_channels: int, num_classes: int, width: int = 16, backbone: Backbone | None = None
     ) -> None:
         super().__init__()
-        inputs.whole(num_classes, "num_classes")
+        num_classes = inputs.whole(num_classes, "num_classes")
         self.backbone = _backbone(in_channels, width, backbone)
         self.score_fr = nn.Conv2d(self.backbone.channels["fc7"], num_classes, 1)
 
@@ -228,12 +228,17 @@ class UpScore(nn.ConvTranspose2d):
         factor: f.
         learned: False keeps it bilinear, each channel by itself: weight ``(C, 1, 2 f, 2 f)``.
 
+    Raises:
+        TypeError: A number is not whole.
+        ValueError: It is too small, or the factor is odd.
+
     Example:
         >>> UpScore(1, 2)(torch.tensor([[[[0.0, 1.0]]]])).detach()[0, 0, 0]
         tensor([0.0000, 0.2500, 0.7500, 1.0000])
     """
 
     def __init__(self, channels: int, factor: int, learned: bool = True) -> None:
+        channels, factor = inputs.whole(channels, "channels"), inputs.whole(factor, "factor")
         tent = bilinear_kernel(factor, even=True)
         size, padding = 2 * factor, factor + factor // 2
         groups = 1 if learned else channels
@@ -241,7 +246,7 @@ class UpScore(nn.ConvTranspose2d):
         own = torch.eye(channels) if learned else torch.ones(channels, 1)
         with torch.no_grad():
             self.weight.copy_(own[:, :, None, None] * tent)
-        self.weight.requires_grad_(learned)
+        self.weight.requires_grad_(bool(learned))
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """``(N, C, H, W)`` to ``(N, C, f H, f W)``."""
@@ -306,8 +311,7 @@ def compact_backbone(in_channels: int = 3, width: int = 16) -> Backbone:
         width: Channels of the first stage; the stages have 1, 2, 4, 8 and 8 times as many, fc6 (3×3 here)
             and fc7 12 times. At 16: 16, 32, 64, 128, 128 and 192, half a million parameters in all.
     """
-    widths = [inputs.whole(in_channels, "in_channels")]
-    inputs.whole(width, "width")
+    widths, width = [inputs.whole(in_channels, "in_channels")], inputs.whole(width, "width")
     widths += [width * times for times in (1, 2, 4, 8, 8)]
     stages = [
         nn.Sequential(
@@ -395,7 +399,8 @@ def _backbone(in_channels: int, width: int, backbone: Backbone | None) -> Backbo
     """The backbone given, or a compact one."""
     if backbone is None:
         return compact_backbone(in_channels, width)
-    if backbone.in_channels != in_channels:
+    cure = "make one with compact_backbone or vgg_backbone"
+    if inputs.instance(backbone, "backbone", Backbone, cure).in_channels != in_channels:
         raise ValueError(
             f"expected a backbone for {in_channels} channels, got one for {backbone.in_channels}; give "
             f"in_channels={backbone.in_channels}"
@@ -454,6 +459,8 @@ def _check_features(features: Sequence[Tensor]) -> None:
     """Refuse maps that cannot be stacked."""
     if isinstance(features, Tensor):
         raise TypeError("expected a list of maps, got a single tensor; give [features]")
+    if not isinstance(features, Sequence) or isinstance(features, str):
+        raise TypeError(f"expected features as a list of maps, got {type(features).__name__}; give [map]")
     if len(features) == 0:
         raise ValueError("expected at least one map, got none; give [map]")
     for k, each in enumerate(features):

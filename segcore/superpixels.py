@@ -103,7 +103,7 @@ def felzenszwalb(image: Tensor, scale: float = 100.0, sigma: float = 0.8, min_si
     pixels = _checked(image).numpy(force=True)
     scale = inputs.number(scale, "scale", least=0)
     sigma = inputs.number(sigma, "sigma", least=0)
-    inputs.whole(min_size, "min_size")
+    min_size = inputs.whole(min_size, "min_size")
     if sigma > 0:
         pixels = ndimage.gaussian_filter(pixels, (0, sigma, sigma))
     return torch.from_numpy(graph_segments(pixels, scale / 255, min_size)).to(image.device)
@@ -151,7 +151,7 @@ def slic(
     lab = rgb_to_lab(_checked(image))
     wanted = inputs.whole(n_segments, "n_segments")
     compactness = inputs.number(compactness, "compactness", above=0)
-    inputs.whole(iterations, "iterations")
+    iterations = inputs.whole(iterations, "iterations")
     rows, columns = _grid(lab.shape[1], lab.shape[2], wanted)
     side = math.sqrt(lab[0].numel() / (rows * columns))
     labels = _cluster(lab / compactness, rows, columns, side, iterations)
@@ -315,15 +315,22 @@ def mosaic(image: Tensor, labels: Tensor) -> Tensor:
     Returns:
         Like the image.
 
+    Raises:
+        TypeError: An argument is no tensor.
+        ValueError: The image has no axis of channels or whole numbers, `labels` are not an int64 map of 0 or
+            more, or they differ in size or device.
+
     Example:
         >>> mosaic(torch.tensor([[[0.0, 1.0, 5.0]]]), torch.tensor([[0, 0, 1]]))
         tensor([[[0.5000, 0.5000, 5.0000]]])
     """
     inputs.image(image, form="C H W")
-    place = _numbers(inputs.label_map(labels, ignore_index=None, form="H W"))
+    inputs.label_map(labels, ignore_index=None, form="H W")
     _same_size(image, labels)
-    sums = image.new_zeros(len(image), int(place.max()) + 1).index_add_(1, place, image.flatten(1))
-    return (sums / torch.bincount(place).to(image))[:, place].reshape(image.shape)
+    place = _numbers(labels)
+    pixels = image.flatten(1).to(_real(image.device))  # half precision cannot count to 2,049
+    sums = pixels.new_zeros(len(image), int(place.max()) + 1).index_add(1, place, pixels)
+    return (sums / torch.bincount(place)).to(image.dtype)[:, place].reshape(image.shape)
 
 
 # --- Scores ---
@@ -496,7 +503,7 @@ def overlaps(labels: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _numbers(labels: Tensor) -> Tensor:
     """The labels of all pixels in numbers below the number of pixels."""
-    flat = labels.flatten()
+    flat = inputs.filled(labels, "labels").flatten()
     return flat if int(flat.max()) < len(flat) else flat.unique(return_inverse=True)[1]
 
 

@@ -128,7 +128,7 @@ def trace(
         TypeError: ``network`` is no module, or a window in ``leaves`` is no `Layer`.
     """
     inputs.instance(network, "network", nn.Module)
-    leaves = leaves or {}
+    leaves = {} if leaves is None else inputs.instance(leaves, "leaves", Mapping, "give {name: Layer(...)}")
     _check_leaves(network, leaves)
     module, originals = _followable(network, leaves)
     _check_arguments(module)
@@ -261,7 +261,8 @@ def example_parameter(module: nn.Module) -> Tensor:
 
 def image_shape(shape: Sequence[int]) -> tuple[int, ...]:
     """The shape as (C, H, W) or (N, C, H, W), each 1 or more."""
-    numbers = tuple(inputs.whole(value, "input_shape") for value in shape)
+    given = inputs.several(shape, "input_shape", "(3, 224, 224)")
+    numbers = tuple(inputs.whole(value, "input_shape") for value in given)
     if len(numbers) not in (3, 4):
         raise ValueError(
             f"expected input_shape as (C, H, W) or (N, C, H, W), got {numbers}; add the missing ones"

@@ -23,6 +23,7 @@ import itertools
 import math
 import os
 import signal
+import sys
 import threading
 import time
 import zlib
@@ -40,7 +41,10 @@ from torch.utils.data import RandomSampler, SequentialSampler
 from tqdm.auto import tqdm
 
 from segcore import checkpoints, inputs
-from segcore.inputs import whole  # by its name, since `inputs` is an argument of those that need it
+from segcore.inputs import (
+    instance,
+    whole,
+)  # by their names, since `inputs` is an argument of those that need it
 
 __all__ = ["Batches", "History", "batches", "cross_entropy", "fit", "load", "predict"]
 
@@ -156,7 +160,7 @@ def fit(
         >>> print(f"{line.weight.item():.2f} {line.bias.item():.2f}")
         3.00 1.00
     """
-    part = inputs.number(os.environ.get("SEGCORE_STEPS", "1"), "SEGCORE_STEPS", above=0, most=1)
+    part = inputs.number(_number_in(os.environ.get("SEGCORE_STEPS", "1")), "SEGCORE_STEPS", above=0, most=1)
     steps = max(1, round(whole(steps, "steps") * part))
     tenth = max(1, steps // 10)
     every = (
@@ -164,12 +168,19 @@ def fit(
         whole(tenth if checkpoint_every is None else checkpoint_every, "checkpoint_every"),
     )
     seconds = math.inf if seconds is None else inputs.number(seconds, "seconds", above=0)
-    inputs.number(lr, "lr", above=0)
+    lr = inputs.number(lr, "lr", above=0)
+    weight_decay = inputs.number(weight_decay, "weight_decay", least=0)
     inputs.option(precision, "precision", ("auto", *PRECISIONS))
     inputs.instance(model, "model", nn.Module)
+    _check_called(loss=loss, optimizer=optimizer, validate=validate)
+    if not (callable(data) or isinstance(data, Iterable) or hasattr(data, "__getitem__")):
+        raise TypeError(f"expected data that give batches, got {data!r:.40}; make them with batches(...)")
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
-        raise ValueError("the model has no parameter that requires a gradient, so there is nothing to train")
+        raise ValueError(
+            "expected a model to train, got one without a parameter that requires a gradient, so there is "
+            "nothing to train; call requires_grad_() on what is to learn"
+        )
     group = _join(device)
     with _lent(model, group.place):
         chosen = optimizer(parameters) if optimizer else AdamW(parameters, lr, weight_decay=weight_decay)
@@ -337,6 +348,21 @@ def _set_rate(optimizer: Optimizer, part: float) -> None:
         group["lr"] = group.setdefault("initial_lr", group["lr"]) * scale
 
 
+def _check_called(**functions: Any) -> None:
+    """Refuse what is neither a function nor None."""
+    for name, value in functions.items():
+        if value is not None and not callable(value):
+            raise TypeError(f"expected {name} as a function, got {value!r:.40}; pass it without calling it")
+
+
+def _number_in(text: str) -> float | str:
+    """The number that a text holds, or the text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 # --- Data ---
 
 
@@ -352,7 +378,9 @@ class Batches:
 
     def __post_init__(self) -> None:
         self.count = _examples(inputs=self.inputs, targets=self.targets)
-        whole(self.batch_size, "batch_size", most=self.count)
+        self.batch_size = whole(self.batch_size, "batch_size", most=self.count)
+        self.seed = whole(self.seed, "seed", least=-sys.maxsize)
+        _check_called(augment=self.augment)
         self._orders: dict[int, Tensor] = {}
 
     def order(self, epoch: int) -> Tensor:
@@ -401,6 +429,7 @@ def batches(
         A function from step to (inputs, targets).
 
     Raises:
+        TypeError: What came is no tensor, no whole number, or cannot be called.
         ValueError: No examples, numbers that differ, or a batch larger than what there is.
 
     Example:
@@ -480,16 +509,17 @@ def predict(model: nn.Module, inputs: Any, batch_size: int = 16) -> Any:
         keep their form.
 
     Raises:
+        TypeError: No module, or inputs that are no tensors.
         ValueError: No inputs, or a batch size below 1.
 
     Example:
         >>> predict(nn.Conv2d(3, 4, 1), torch.rand(5, 3, 8, 8), batch_size=2).shape
         torch.Size([5, 4, 8, 8])
     """
-    count = _examples(inputs=inputs)
+    instance(model, "model", nn.Module)
+    count, batch_size = _examples(inputs=inputs), whole(batch_size, "batch_size")
     place = next((p.device for p in model.parameters()), _leaves(inputs)[0].device)
     modes = [(module, module.training) for module in model.modules()]
-    whole(batch_size, "batch_size")
     parts = []
     model.eval()
     try:
@@ -519,7 +549,8 @@ def cross_entropy(
         A scalar; NaN where every pixel is ignored, at which :func:`fit` stops.
 
     Raises:
-        ValueError: Sizes that do not fit together, or a label that is neither a class nor ignored.
+        TypeError: An argument is no tensor, or `ignore_index` not whole.
+        ValueError: Sizes or devices that do not fit together, or a label that is neither a class nor ignored.
 
     Example:
         >>> labels = torch.tensor([[[0, 1, 255]]])
@@ -527,13 +558,20 @@ def cross_entropy(
         tensor(0.6931)
     """
     inputs.floating(logits, "logits", "N C H W")
+    inputs.tensor(labels, "labels", "...")
+    ignored = whole(ignore_index, "ignore_index", least=-sys.maxsize)
     if labels.shape != logits[:, 0].shape:
         raise ValueError(
             f"expected logits (N, C, H, W) and labels (N, H, W) of the same size, got {tuple(logits.shape)} "
             f"and {tuple(labels.shape)}; up-sample the logits to the labels' size, or crop the labels"
         )
-    inputs.label_map(labels, "labels", logits.shape[1], ignore_index)
-    return nn.functional.cross_entropy(logits, labels, weight, ignore_index=ignore_index)
+    inputs.label_map(labels, "labels", logits.shape[1], ignored)
+    inputs.same_place(labels, "labels", logits, "logits")
+    if weight is not None:
+        inputs.same_place(inputs.floating(weight, "weight", str(logits.shape[1])), "weight", logits, "logits")
+        if not torch.is_autocast_enabled(logits.device.type):  # else both are put in float32
+            weight = weight.to(logits.dtype)
+    return nn.functional.cross_entropy(logits, labels, weight, ignore_index=ignored)
 
 
 def load(model: nn.Module, checkpoint: str | Path) -> nn.Module:

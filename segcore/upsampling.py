@@ -562,7 +562,8 @@ def _unpooled_size(
     )
     if output_size is None:
         return max(height, 1), max(width, 1)
-    wanted = inputs.pair(output_size[2:] if len(output_size) == 4 else output_size, "output_size")
+    sizes = inputs.several(output_size, "output_size", "x.shape")
+    wanted = inputs.pair(sizes[2:] if len(sizes) == 4 else sizes, "output_size")
     if any(
         abs(new - usual) >= step for new, usual, step in zip(wanted, (height, width), strides, strict=True)
     ):

@@ -38,7 +38,8 @@ def basins(heights: Tensor, depth: float = 0.0) -> Tensor:
     from skimage.morphology import local_minima, reconstruction
     from skimage.segmentation import watershed
 
-    inputs.finite(inputs.floating(heights, "heights", "H W"), "heights", "replace such pixels first")
+    inputs.filled(inputs.floating(heights, "heights", "H W"), "heights")
+    inputs.finite(heights, "heights", "replace such pixels first")
     depth = inputs.number(depth, "depth", least=0)
     ground = heights.detach().double().numpy(force=True)
     filled = reconstruction(ground + depth, ground, method="erosion") if depth else ground
@@ -76,7 +77,7 @@ def split_touching(mask: Tensor, depth: float) -> Tensor:
     """
     from skimage.segmentation import watershed
 
-    inputs.masks(mask, "mask", "H W")
+    inputs.filled(inputs.masks(mask, "mask", "H W"), "mask")
     depth = inputs.number(depth, "depth", least=0)
     inside = mask.numpy(force=True)
     if inside.all():  # nothing is outside, so there is no distance

@@ -206,7 +206,7 @@ def test_steps_are_shortened_by_the_environment(monkeypatch):
     with pytest.raises(TypeError, match=r"SEGCORE_STEPS as a number.*'few'"):
         fit(network(), data(), cross_entropy, 50, **QUIET)
     monkeypatch.setenv("SEGCORE_STEPS", "2")
-    with pytest.raises(ValueError, match=r"SEGCORE_STEPS .* above 0 and of at most 1, got '2'"):
+    with pytest.raises(ValueError, match=r"SEGCORE_STEPS .* above 0 and of at most 1, got 2.0"):
         fit(network(), data(), cross_entropy, 50, **QUIET)
 
 

@@ -32,7 +32,8 @@ class RandomCrop:
         flip: How often it is mirrored, left to right.
 
     Raises:
-        ValueError: A number out of range.
+        TypeError: A number of another type.
+        ValueError: A number out of range, or a scale that is no pair.
 
     Example:
         >>> image, labels = torch.rand(3, 40, 60), torch.zeros(40, 60, dtype=torch.int64)
@@ -47,8 +48,10 @@ class RandomCrop:
 
     def __post_init__(self) -> None:
         inputs.whole(self.size, "size")
-        low, high = self.scale
-        inputs.number(low, "scale[0]", above=0), inputs.number(high, "scale[1]", least=low)
+        if not isinstance(self.scale, (tuple, list)) or len(self.scale) != 2:
+            raise ValueError(f"expected scale as (smallest, largest), got {self.scale!r}; give two numbers")
+        low = inputs.number(self.scale[0], "scale[0]", above=0)
+        inputs.number(self.scale[1], "scale[1]", least=low)
         inputs.number(self.flip, "flip", least=0, most=1)
 
     def __call__(self, image: Tensor, target: Any) -> tuple[Tensor, Any]:
@@ -89,12 +92,20 @@ class CenterCrop:
 
 
 def tight_boxes(masks: Tensor) -> Tensor:
-    """Boxes float32 (K, 4) around the pixels of masks bool (K, H, W), none of which is empty.
+    """Boxes float32 (K, 4) around the pixels of masks bool (K, H, W).
+
+    Raises:
+        TypeError: `masks` is no tensor.
+        ValueError: Another shape or dtype, or an empty mask, around which there is no box.
 
     Example:
         >>> tight_boxes(torch.tensor([[[False, True, True]]]))
         tensor([[1., 0., 3., 1.]])
     """
+    seen = inputs.filled(inputs.masks(masks, form="K H W"), "masks").flatten(1).any(1)
+    if not bool(seen.all()):
+        row = int((~seen).nonzero()[0])
+        raise ValueError(f"expected masks with a pixel at least, got none in masks[{row}]; drop such masks")
     edges = []
     for inside in (masks.any(1), masks.any(2)):  # (K, W), (K, H)
         edges.append(inside.int().argmax(1))

@@ -358,7 +358,9 @@ def _check(
     for name, value in (("count", count), ("seed", seed), ("start", start)):
         inputs.whole(value, name, 0, 2**32 - 1)
     if start + count > 2**32:
-        raise ValueError(f"expected scenes numbered to 2^32 - 1, got start={start} and count={count}")
+        raise ValueError(
+            f"expected scenes numbered to 2^32 - 1, got start={start} and count={count}; begin earlier"
+        )
     inputs.option(difficulty, "difficulty", DIFFICULTIES)
     least, most = inputs.pair(objects, "objects", 0, "least, greatest")
     if not isinstance(objects, tuple | list) or not least <= most <= 9:
