@@ -41,7 +41,8 @@ def rgb_to_lab(image: Tensor) -> Tensor:
         tensor([53.2406, 80.0923, 67.2027])
     """
     rgb = inputs.floating(image, "image", "... 3 H W").float()
-    linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055).pow(2.4), rgb / 12.92)
+    curved = ((rgb.clamp(min=0.04045) + 0.055) / 1.055).pow(2.4)  # of less, the root has no slope
+    linear = torch.where(rgb > 0.04045, curved, rgb / 12.92)
     to_xyz = linear.new_tensor(_TO_XYZ) / linear.new_tensor(_WHITE)[:, None]
     xyz = torch.einsum("ij,...jhw->...ihw", to_xyz, linear)
     f = torch.where(xyz > 0.008856, xyz.clamp(min=0.008856).pow(1 / 3), 7.787 * xyz + 16 / 116)

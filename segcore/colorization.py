@@ -45,6 +45,7 @@ NEIGHBORS, SIGMA = 5, 5.0  # bins that share a pixel, and the width of what they
 TEMPERATURE = 0.38  # the paper's, between mean and mode
 _PIXELS = 1 << 13  # whose distances to all bins are worked out at once: some 9 MB
 _NARROW = 1e-18  # as good as 0, and its square is still a number in float32
+_FAR = 1e6  # beyond all bins, and its square is still a number in float32
 _OFF = 1e-2  # that probabilities may be off 1, as in half precision
 
 
@@ -138,6 +139,7 @@ def encode_ab(
 
 def _nearest(pixels: Tensor, bins: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Of each pixel ``(P, 2)`` the nearest bins and their squared distances, both ``(P, count)``."""
+    pixels = pixels.clamp(-_FAR, _FAR)
     a, b = (pixels[:, None, k] - bins[:, k] for k in (0, 1))
     squared, nearest = (a.square() + b.square()).topk(count, largest=False)
     return nearest, squared

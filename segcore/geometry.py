@@ -182,7 +182,8 @@ def normals_from_depth(
     x = (torch.arange(width, device=z.device, dtype=z.dtype) + 0.5 - middle_x) / focal_length
     y = (torch.arange(height, device=z.device, dtype=z.dtype) + 0.5 - middle_y) / focal_length
     points = torch.stack([z * x, z * y[:, None], z], -3)  # (..., 3, H, W)
-    normals = torch.linalg.cross(_step(points, -2), _step(points, -1), dim=-3)
+    size = z.detach()[..., None, :, :]  # by which steps are divided, so that no product leaves float32
+    normals = torch.linalg.cross(_step(points, -2) / size, _step(points, -1) / size, dim=-3)
     return F.normalize(normals, dim=-3, eps=0).to(depth.dtype)
 
 

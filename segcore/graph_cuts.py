@@ -193,7 +193,7 @@ def grabcut(image: Tensor, trimap: Tensor, iterations: int = 5) -> Tensor:
 
 def _trimap(image: Tensor, trimap: Tensor) -> Tensor:
     """The trimap as a map ``(H, W)``, once there is something to learn from on both sides."""
-    inputs.tensor(trimap, "trimap", "H W | 4")
+    inputs.filled(inputs.tensor(trimap, "trimap", "H W | 4"), "trimap")
     if trimap.ndim == 1:
         x1, y1, x2, y2 = inputs.boxes(trimap[None], "trimap")[0].tolist()
         y, x = (torch.arange(n, device=image.device) + 0.5 for n in image.shape[1:])

@@ -75,3 +75,10 @@ def test_bad_input_is_refused(convert):
         convert(torch.zeros(3, 5, 5, dtype=torch.uint8))
     with pytest.raises(TypeError, match="tensor"):
         convert([0.0, 1.0, 0.5])
+
+
+def test_the_gradient_is_finite_outside_of_the_range():
+    """What a network draws may lie a little below 0, where the power that is not taken has no slope."""
+    image = torch.linspace(-0.2, 1.2, 12).reshape(3, 2, 2).requires_grad_()
+    rgb_to_lab(image).sum().backward()
+    assert image.grad.isfinite().all()

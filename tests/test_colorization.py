@@ -356,3 +356,19 @@ def test_bad_values_are_refused(call, words):
 def test_wrong_kinds_are_refused(call):
     with pytest.raises(TypeError):
         call()
+
+
+def test_the_ends_of_temperature_width_and_colour():
+    """Towards 0 a temperature gives the mode, a width the nearest bin; far colours have a nearest bin."""
+    bins = torch.tensor([[60.0, 0.0], [-40.0, 0.0]])
+    odds = torch.tensor([0.6, 0.4]).reshape(1, 2, 1, 1)
+    for temperature in (1e-30, 1e-300):
+        assert decode_ab(odds, temperature, bins).flatten().tolist() == [60.0, 0.0]
+    assert decode_ab(odds, 1e30, bins).flatten().tolist() == [10.0, 0.0]
+    near = torch.tensor([-30.0, 1.0]).reshape(1, 2, 1, 1)
+    for sigma in (1e-30, 1e-300):
+        assert encode_ab(near, bins, 2, sigma).flatten().tolist() == [0.0, 1.0]
+        assert ab_prior(near, bins, sigma).tolist() == [0.0, 1.0]
+    for far in (1e20, 1e30):
+        assert encode_ab(torch.full((1, 2, 1, 1), far), bins, 1).flatten().sum() == 1
+        assert encode_ab(torch.full((1, 2, 1, 1), far)).isfinite().all()

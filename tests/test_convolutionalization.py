@@ -587,3 +587,8 @@ def test_a_dense_classifier_is_a_sequential_that_can_be_cut():
     dense = convolutionalize(PatchClassifier(), 25)
     assert isinstance(dense, DenseClassifier) and isinstance(dense[0], nn.Sequential)
     assert dense[:1](torch.rand(1, 1, 25, 25)).shape == (1, 32, 4, 4)
+
+
+def test_no_image_has_no_windows_to_classify():
+    found = sliding_window(PatchClassifier(13, width=2).eval(), torch.zeros(0, 1, 20, 16), 13, 2)
+    assert found.shape == (0, 2, 4, 2)

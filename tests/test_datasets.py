@@ -848,3 +848,13 @@ def test_crops_follow_torchs_generator_and_refuse_nonsense():
         augment.RandomCrop(8, flip=2.0)
     with pytest.raises(ValueError, match="size"):
         augment.CenterCrop(0)
+
+
+def test_there_is_no_box_around_nothing():
+    masks = torch.zeros(2, 3, 4, dtype=torch.bool)
+    masks[0, 1, 2] = True
+    assert augment.tight_boxes(masks[:1]).tolist() == [[2, 1, 3, 2]]
+    with pytest.raises(ValueError, match=r"none in masks\[1\]; drop such masks"):
+        augment.tight_boxes(masks)
+    with pytest.raises(ValueError, match="masks in bool"):
+        augment.tight_boxes(masks.float())

@@ -229,3 +229,23 @@ def test_proposal_losses_are_the_loops():
                 off += float(torch.where(gap < 1, gap**2 / 2, gap - 0.5).sum())
     assert float(found["objectness"]) == pytest.approx(seen / count, rel=1e-5)
     assert float(found["proposals"]) == pytest.approx(off / count, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float16, torch.bfloat16])
+def test_boxes_of_any_real_dtype_are_those_in_double(dtype):
+    """Units of 0.1 are 0 in whole numbers, and 10 - 20 is 246 in uint8."""
+    boxes = torch.tensor([[0, 0, 10, 10], [20, 20, 40, 50]])
+    anchors = torch.tensor([[1, 1, 11, 11], [22, 20, 40, 44]])
+    moves = encode(boxes.to(dtype), anchors.to(dtype))
+    assert moves.dtype == torch.float32
+    torch.testing.assert_close(moves, encode(boxes.double(), anchors.double()).float())
+    torch.testing.assert_close(decode(moves, anchors.to(dtype)), boxes.float())
+    found = match_boxes(boxes.to(dtype), anchors.to(dtype), 0.7, 0.3)
+    assert found.tolist() == [UNDECIDED, 1]
+    assert match_boxes(boxes.to(dtype), boxes[1:].to(dtype), 0.7, 0.3).tolist() == [BACKGROUND, 0]
+
+
+def test_large_boxes_in_half_precision():
+    box = torch.tensor([[30000.0, 0.0, 40000.0, 100.0]], dtype=torch.float16)  # x1 + x2 is more than it holds
+    assert encode(box, box).tolist() == [[0.0, 0.0, 0.0, 0.0]]
+    torch.testing.assert_close(decode(torch.zeros(1, 4), box), box.float())

@@ -390,3 +390,12 @@ def test_normals_from_depth_err_where_a_step_crosses_an_outline_or_an_edge():
         everywhere += angle.sum().item()
         beside += angle[edge].sum().item()
     assert beside > 0.97 * everywhere
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-12, 1e12, 1e30])
+def test_normals_do_not_depend_on_the_unit_of_depth(unit):
+    """Products of four depths leave float32: the normals once were 0, infinite or NaN."""
+    depth = 1 + torch.rand(6, 7, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        normals_from_depth(depth * unit, 50.0), normals_from_depth(depth, 50.0), rtol=0, atol=1e-4
+    )

@@ -372,3 +372,18 @@ def test_a_photograph_falls_into_its_parts():
     coins = [each[:150, :190] for each in coin_masks() if each[:150, :190].sum() == each.sum()]
     best = [max(float((m & c).sum() / (m | c).sum()) for m in masks) for c in coins]
     assert len(coins) >= 5 and np.mean(np.array(best) > 0.7) >= 0.8
+
+
+@pytest.mark.parametrize(
+    ("merges", "heights", "words"),
+    [
+        ([[0, 1], [2, 255]], [1.0, 2.0], "nodes that are there"),
+        ([[0, 1], [2, -1]], [1.0, 2.0], "nodes that are there"),
+        ([[0, 3], [1, 2]], [1.0, 2.0], "nodes that are there"),  # node 3 is made by this very merge
+        ([[0, 1], [1, 2]], [1.0, 2.0], "each of them once"),
+        ([[0, 1], [2, 3]], [1.0, math.nan], "never fall"),
+    ],
+)
+def test_a_tree_that_is_none_is_refused(merges, heights, words):
+    with pytest.raises(ValueError, match=words):
+        Hierarchy(torch.tensor([[0, 1, 2]]), torch.tensor(merges), torch.tensor(heights))

@@ -185,3 +185,34 @@ def test_options_and_instances():
 
 def test_sizes_in_words():
     assert inputs.size_of((224, 224)) == "224 × 224" and inputs.size_of((1.5, 2)) == "1.5 × 2"
+
+
+def test_what_only_looks_like_a_tensor_of_numbers():
+    sparse, meta = torch.eye(2).to_sparse(), torch.zeros(2, device="meta")
+    refused(ValueError, lambda: inputs.tensor(sparse, "x", "H W"), "sparse_coo; use x.to_dense()")
+    refused(ValueError, lambda: inputs.filled(meta, "x"), "meta device")
+    refused(ValueError, lambda: inputs.color_image(torch.zeros(3, 2, 2, device="meta")), "numbers in it")
+    assert inputs.filled(sparse, "x") is sparse
+
+
+def test_what_only_looks_like_a_number():
+    several, meta = torch.ones(2), torch.ones((), device="meta")
+    for value in ("3", b"3", True, several, meta, torch.ones(0)):
+        refused(TypeError, lambda value=value: inputs.number(value, "x"), "x as a number")
+    for value in (torch.tensor(True), torch.ones((), dtype=torch.int64, device="meta")):
+        refused(TypeError, lambda value=value: inputs.whole(value, "n"), "a whole number")
+    refused(ValueError, lambda: inputs.number(10**400, "x"), "a finite number")
+    refused(ValueError, lambda: inputs.whole(2**63, "n"), f"at most {2**63 - 1}")
+    for value in (np.array(["same", "valid"]), several, {}, ["same"]):
+        refused(ValueError, lambda value=value: inputs.option(value, "padding", ("same", "valid")))
+    labels = torch.tensor([[0, 7]])
+    refused(TypeError, lambda: inputs.label_map(labels, ignore_index=7.0), "ignore_index as a whole number")
+
+
+def test_lists():
+    for value in ((1, 2), [1, 2], range(1, 3), torch.tensor([1, 2]), iter([1, 2])):
+        assert inputs.several(value, "sides", "(1, 2)") == [1, 2]
+    for value in (None, 3, "12", b"12", {1, 2}, {1: 2}, torch.tensor(1)):
+        refused(
+            TypeError, lambda value=value: inputs.several(value, "sides", "(1, 2)"), "give such as (1, 2)"
+        )

@@ -427,3 +427,19 @@ ONE = torch.tensor([4.0])
 def test_what_is_refused(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+def test_boxes_wider_than_half_precision_holds():
+    """60000 + 30000 is infinite in float16; every place in the box once was its first cell."""
+    box = torch.tensor([[-30000.0, 0.0, 60000.0, 10.0]], dtype=torch.float16)
+    point = torch.tensor([[[50000.0, 5.0, 2.0]]], dtype=torch.float16)
+    assert keypoint_targets(point, box, 4).tolist() == [[11]]
+    heat = torch.zeros(1, 1, 4, 4)
+    heat[..., 2, 3] = 1.0
+    assert decode_keypoints(heat, box, "cell")[0, 0, :2].tolist() == [48750.0, 6.25]
+
+
+def test_a_hill_of_no_width_is_its_cell():
+    point, box = torch.tensor([[[1.2, 1.5, 2.0]]]), torch.tensor([[0.0, 0.0, 3.0, 3.0]])
+    for sigma in (1e-30, 1e-300):
+        assert gaussian_targets(point, box, 3, sigma).flatten().tolist() == [0.0] * 4 + [1.0] + [0.0] * 4
