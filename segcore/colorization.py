@@ -219,7 +219,7 @@ def ab_prior(ab: Tensor, bins: Tensor | None = None, sigma: float = SIGMA) -> Te
     counts = torch.bincount(nearest, minlength=len(bins)) / len(nearest)
     spread = 2 * max(sigma, _NARROW) ** 2
     kernel = (-torch.cdist(bins, bins).square() / spread).softmax(1)  # each row is spread out whole
-    return counts @ kernel
+    return counts.to(kernel) @ kernel
 
 
 def class_rebalancing(prior: Tensor, uniform: float = 0.5) -> Tensor:

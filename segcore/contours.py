@@ -67,7 +67,7 @@ def contour_probability(image: Tensor, orientations: int = 8) -> Tensor:
     """
     image = inputs.color_image(image).detach().float()
     orientations = inputs.whole(orientations, "orientations")
-    kernels = half_disc_kernels(orientations, _RADIUS).to(image.device)
+    kernels = half_disc_kernels(orientations, _RADIUS).to(image)
     size = image.shape[1:]
     total = image.new_zeros(orientations, *size)
     texture = _textons(image)

@@ -321,8 +321,8 @@ def identity_(
         )
     if height % 2 == 0 or width % 2 == 0:
         raise ValueError(f"expected a kernel with odd sides, got {height} × {width}; this one has no centre")
-    group_in = torch.arange(before) * classes // before
-    group_out = torch.arange(after) * classes // after
+    group_in = torch.arange(before, device=layer.weight.device) * classes // before
+    group_out = torch.arange(after, device=layer.weight.device) * classes // after
     same = (group_out[:, None] == group_in).to(layer.weight)  # (after, before)
     layer.weight.normal_(0, noise, generator=generator) if noise else layer.weight.zero_()
     layer.weight[:, :, height // 2, width // 2] += same * (classes / after)

@@ -147,7 +147,7 @@ class Hierarchy:
         count = len(self.merges) + 1
         codes, back = np.unique(one.ravel() * count + other.ravel(), return_inverse=True)
         low, high = np.sort([codes // count, codes % count], axis=0)
-        parents, heights = self._parents(), np.pad(self.heights.numpy(force=True), (count, 0))
+        parents, heights = self._parents(), np.pad(self.heights.float().numpy(force=True), (count, 0))
         while (apart := low != high).any():  # the younger node climbs: numbers rise towards the root
             low[apart] = parents[low[apart]]
             low, high = np.minimum(low, high), np.maximum(low, high)
@@ -435,7 +435,7 @@ def _candidates(tree: Hierarchy) -> tuple[NDArray, NDArray]:
     nodes = np.eye(2 * count - 1, count, dtype=bool)
     for node, pair in enumerate(merges, count):
         nodes[node] = nodes[pair].any(0)
-    found, inner = [nodes], [np.pad(tree.heights.numpy(force=True), (count, 0))]
+    found, inner = [nodes], [np.pad(tree.heights.float().numpy(force=True), (count, 0))]
     one, other, lengths = _pairs(tree.leaves.numpy(force=True))
     falls = tree._falls(one, other)
     for level in _LEVELS:

@@ -264,8 +264,13 @@ def match(
     low = inputs.number(area[0], "area[0]", least=0)
     high = math.inf if area[1] == math.inf else inputs.number(area[1], "area[1]", least=low)
     limit = inputs.whole(max_detections, "max_detections")
-    both = Pairing.read([prediction], [truth], kind, limit)
-    ignored = both.outside(((low, high),))
+    with torch.device("cpu"):  # whatever the default device is
+        return _matches(Pairing.read([prediction], [truth], kind, limit), (low, high), least, limit)
+
+
+def _matches(both: Pairing, area: tuple[float, float], least: float, limit: int) -> Matches:
+    """What :func:`match` returns."""
+    ignored = both.outside((area,))
     taken = both.take(ignored[1], (least,))[:, 0, 0]
     right = taken >= 0
     ious = torch.full((len(taken),), math.nan, dtype=torch.float64)
@@ -348,8 +353,9 @@ def evaluate_instances(
         [0.6, 1.0, 1.0, 0.6]
     """
     limits = _limits(max_detections)
-    both = Pairing.read(predictions, truths, kind, limits[-1])
-    precision, recall = curves(both, tuple(AREAS.values()), limits)
+    with torch.device("cpu"):  # whatever the default device is
+        both = Pairing.read(predictions, truths, kind, limits[-1])
+        precision, recall = curves(both, tuple(AREAS.values()), limits)
     table = {f"AP{name}": precision[:, row] for row, name in enumerate(AREAS)}
     table["AP50"], table["AP75"] = precision[:, 0, 0], precision[:, 0, 5]
     table |= {f"AR{limit}": recall[row, :, 0] for row, limit in enumerate(limits)}

@@ -225,7 +225,7 @@ def decode_keypoints(heatmaps: Tensor, boxes: Tensor, method: str = "parabola") 
             across = maps.gather(2, row[..., None, None].expand(-1, -1, 1, width))[:, :, 0]
             down = maps.gather(3, column[..., None, None].expand(-1, -1, height, 1))[..., 0]
             x, y = x + _top(across, column), y + _top(down, row)
-    place = torch.stack([x, y], -1) / torch.tensor([width, height], device=maps.device)
+    place = torch.stack([x, y], -1).to(maps) / torch.tensor([width, height], device=maps.device)
     return torch.cat([boxes[:, None, :2] + place * extent[:, None], best[..., None]], -1)
 
 
@@ -357,7 +357,19 @@ def evaluate_keypoints(
         >>> [round(scores[name], 2) for name in ("AP", "AP50", "APm", "APl")]  # its OKS is 0.80
         [0.6, 1.0, 0.6, nan]
     """
-    spread = _sigmas(sigmas)
+    with torch.device("cpu"):  # whatever the default device is
+        precision, recall = _curves(predictions, truths, _sigmas(sigmas))
+    table = {}
+    for name, values in (("AP", precision), ("AR", recall[0])):
+        table[name], table[f"{name}50"], table[f"{name}75"] = values[:, 0], values[:, 0, 0], values[:, 0, 5]
+        table[f"{name}m"], table[f"{name}l"] = values[:, 1], values[:, 2]
+    return {name: values.nanmean().item() for name, values in table.items()}
+
+
+def _curves(
+    predictions: Sequence[Mapping[str, Any]], truths: Sequence[Mapping[str, Any]], spread: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Average precision (1, A, T) and recall (1, 1, A, T) in the ranges all, medium and large."""
     found, scores = _read_found(predictions, len(spread))
     true, boxes, area, crowd = _read_true(truths, len(spread))
     if len(predictions) != len(truths):
@@ -387,12 +399,7 @@ def evaluate_keypoints(
     extent = (points.amax(1) - points.amin(1)).prod(-1)
     labels = tuple(torch.zeros_like(each) for each in images)
     both = Pairing.of(images, labels, (extent, area), scores, (crowd, crowd | silent), overlap, DETECTIONS)  # type: ignore[arg-type]
-    precision, recall = curves(both, [AREAS[name] for name in ("", "m", "l")], [DETECTIONS])
-    table = {}
-    for name, values in (("AP", precision), ("AR", recall[0])):
-        table[name], table[f"{name}50"], table[f"{name}75"] = values[:, 0], values[:, 0, 0], values[:, 0, 5]
-        table[f"{name}m"], table[f"{name}l"] = values[:, 1], values[:, 2]
-    return {name: values.nanmean().item() for name, values in table.items()}
+    return curves(both, [AREAS[name] for name in ("", "m", "l")], [DETECTIONS])
 
 
 # --- What comes in ---

@@ -328,7 +328,7 @@ def mosaic(image: Tensor, labels: Tensor) -> Tensor:
     inputs.label_map(labels, ignore_index=None, form="H W")
     _same_size(image, labels)
     place = _numbers(labels)
-    pixels = image.flatten(1).to(_real(image.device))  # half precision cannot count to 2,049
+    pixels = image.flatten(1).to(_real(image.device))  # float16 ends at 65,504
     sums = pixels.new_zeros(len(image), int(place.max()) + 1).index_add(1, place, pixels)
     return (sums / torch.bincount(place)).to(image.dtype)[:, place].reshape(image.shape)
 

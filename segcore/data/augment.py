@@ -133,8 +133,8 @@ def _resized(image: Tensor, target: Any, shorter: float) -> tuple[Tensor, Any]:
     if size == (height, width):
         return image, target
     small = F.interpolate(image[None], size, mode="bilinear", antialias=by < 1)[0].clamp(0, 1)
-    rows = ((torch.arange(size[0]) + 0.5) * height / size[0]).long()  # the pixel in which each centre lies
-    columns = ((torch.arange(size[1]) + 0.5) * width / size[1]).long()
+    down, across = (torch.arange(n, device=image.device) + 0.5 for n in size)
+    rows, columns = (down * height / size[0]).long(), (across * width / size[1]).long()  # where centres lie
     return small, _each_map(target, lambda maps: maps[:, rows][:, :, columns])
 
 
