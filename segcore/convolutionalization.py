@@ -743,8 +743,8 @@ def _scores(classifier: Callable[[Tensor], Tensor], patches: Tensor) -> Tensor:
 def _margin(scores: Tensor, positive: int) -> Tensor:
     """By how much the positive class leads, ``(h, w)``, of scores ``(K, h, w)``."""
     count = len(scores)
-    positive = inputs.whole(positive, "positive", least=-sys.maxsize)
-    if not -count <= positive < count:
+    known = range(-count, count)
+    if isinstance(positive, bool) or inputs.whole(positive, "positive", least=-sys.maxsize) not in known:
         raise ValueError(
             f"expected positive as one of the {count} classes, got {positive}; they count from 0"
         )
