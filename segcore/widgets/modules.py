@@ -40,10 +40,10 @@ def _taken(names: dict[str, str], kit: str) -> str:
 
 
 def exported(source: str) -> dict[str, str]:
-    """What a module exports, and under which name it stands in it; the default export apart.
+    r"""What a module exports, and under which name it stands in it; the default export apart.
 
     Example:
-        >>> exported("export const one = 1;\\nexport { one as first };\\n")
+        >>> exported("export const one = 1;\nexport { one as first };\n")
         {'one': 'one', 'first': 'one'}
     """
     names = {name: name for name in _EXPORTED.findall(source)}
@@ -62,20 +62,20 @@ def _uncommented(source: str) -> str:
 
 
 def bound(source: str) -> str:
-    """The source with each import line replaced by names taken out of the module's scope.
+    r"""The source with each import line replaced by names taken out of the module's scope.
 
     Example:
-        >>> bound('import { two as pair } from "./kit/numbers.js";\\n')
-        'const { two: pair } = kit_numbers;\\n'
+        >>> bound('import { two as pair } from "./kit/numbers.js";\n')
+        'const { two: pair } = kit_numbers;\n'
     """
     return _IMPORT.sub(lambda match: _taken(_pairs(match[1]), match[2]), source)
 
 
 def closed(source: str) -> str:
-    """A widget's module as a constant ``module``: a page's script can hold it, and loads nothing.
+    r"""A widget's module as a constant ``module``: a page's script can hold it, and loads nothing.
 
     Example:
-        >>> print(closed("export const one = 1;\\nexport default one;\\n"), end="")
+        >>> print(closed("export const one = 1;\nexport default one;\n"), end="")
         const module = (() => {
         const one = 1;
         const made = one;
@@ -136,7 +136,8 @@ def kit(folder: Path, *slugs: str) -> dict[str, str]:
     def reach(name: str, there: str, who: str) -> None:
         module = _read(folder / "kit" / f"{there}.js")
         if who != f"kit/{there}.js" and name not in module.exports:
-            raise ValueError(f"{who} imports {name} from kit/{there}.js, which exports {list(module.exports)}")
+            offered = ", ".join(module.exports)
+            raise ValueError(f"{who} imports {name} from kit/{there}.js, which exports {offered}")
         if name in reached.setdefault(there, set()):
             return
         reached[there].add(name)

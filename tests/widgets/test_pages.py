@@ -45,7 +45,7 @@ def settle(opened):
         ".every(w => w.dataset.ready === 'true')",
     )
     opened.page.wait_for_function(
-        "() => !window.MathJax?.startup?.promise || window.MathJax.startup.promise.then(() => true)",
+        "() => !window.courseFormulas || window.courseFormulas.then(() => true)",
     )
 
 

@@ -116,7 +116,7 @@ def _wanted(files: Iterable[Any], needs: dict[str, bool]) -> list[Any]:
     return kept
 
 
-FORMULAS = "formulas"  # the type of MathJax's script: no browser loads it, but `frame.js` does when it is time
+FORMULAS = "formulas"  # the type of MathJax's script: a browser leaves it, `frame.js` loads it in time
 
 
 def _deferred(script: Any) -> Any:

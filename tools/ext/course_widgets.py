@@ -6,8 +6,8 @@
 course is tested, with the widget's own traits. On a page that has no widgets (`book/lecture`,
 an instructor's page) the link leads to the chapter that has the widget.
 
-And what the widgets of one page have in common stands in it once: each brings all that it needs, since it does
-not know what it will stand beside.
+And what the widgets of one page have in common stands in it once: each brings all that it needs, since it
+does not know what it will stand beside.
 """
 
 from __future__ import annotations
