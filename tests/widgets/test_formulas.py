@@ -40,7 +40,7 @@ def page(folder: Path, body: str) -> Path:
     path = folder / "page.html"
     path.write_text(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,">'
-        f"<script>window.MathJax = {{}};</script>{''.join(tags)}</head><body><main>{body}</main></body></html>"
+        f"<script>window.MathJax = {{}};</script>{''.join(tags)}</head><body>{body}</body></html>"
     )
     return path
 

@@ -12,6 +12,8 @@ from segcore.widgets import modules
 from segcore.widgets.base import KIT_ENDS, STATIC, module_source
 from segcore.widgets.bridges import BridgesWidget
 from segcore.widgets.encoder_decoders import EncoderDecoderWidget
+from segcore.widgets.grouping import HierarchyWidget
+from segcore.widgets.scribbles import ScribblesWidget
 
 from .conftest import wait_until_alive, write_page
 from .kit import settle, widget_classes
@@ -70,8 +72,10 @@ READ = """(declared) => {
   for (const [names, text] of declared) {
     if (!legal(text)) bad.push(["no declaration by itself", text.slice(0, 60)]);
     const words = new Set(text.match(/[A-Za-z_$][\\w$]*/g));
-    for (const word of words)
-      if (legal(`let ${word};`) && legal(`${text}\\nlet ${word};`) === names.includes(word)) bad.push([word, names]);
+    for (const word of words) {
+      const free = legal(`${text}\\nlet ${word};`);
+      if (legal(`let ${word};`) && free === names.includes(word)) bad.push([word, names]);
+    }
   }
   return bad;
 }"""
@@ -120,6 +124,22 @@ def test_a_page_holds_the_kit_once(open_path, tmp_path):
         pictures.append(opened.page.evaluate("document.querySelector('main').innerText"))
         opened.assert_quiet()
     assert pictures[0] == pictures[1]
+
+
+COLOURS = """() => [...document.querySelectorAll(".grouping .segcore-mark.scale")]
+  .map((mark) => getComputedStyle(mark).backgroundImage)"""
+
+
+def test_a_widget_s_own_styles_hold_beside_another(open_path, tmp_path):
+    """They stand behind those of the kit, also of the kit that the other brings."""
+    found = []
+    for name, widgets in (("alone", [HierarchyWidget()]), ("both", [HierarchyWidget(), ScribblesWidget()])):
+        path = write_page(tmp_path / f"{name}.html", *widgets)
+        path.write_text(course_widgets.kit_once(path.read_text(encoding="utf-8")), encoding="utf-8")
+        opened = open_path(path)
+        wait_until_alive(opened, len(widgets))
+        found.append(opened.page.evaluate(COLOURS))
+    assert found[0] == found[1] != []
 
 
 def test_a_page_with_one_widget_is_left_as_it_is():
