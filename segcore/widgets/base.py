@@ -9,8 +9,8 @@ script may run, and in print; ``tools/stills.py`` makes it.
 
 A subclass names its ``_slug`` and declares its synced traits. It brings ``static/<slug>.js`` and
 ``static/<slug>.css``. What widgets share is the kit, a folder of small modules: an anywidget takes a single
-module, so what a widget reaches by its import lines (``import { ... } from "./kit/figure.js";``) is put before
-it (``modules.py``). On a page of the book several widgets share it (``tools/ext/course_widgets.py``).
+module, so what a widget reaches by its import lines (``import { ... } from "./kit/figure.js";``) is put
+before it (``modules.py``). On a page of the book several widgets share it (``tools/ext/course_widgets.py``).
 """
 
 from __future__ import annotations
