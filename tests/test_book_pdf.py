@@ -106,6 +106,14 @@ def built(tmp_path):
     return tmp_path
 
 
+def test_formulas_wait_for_no_widget(built):
+    page = built / f"{NAMES[0]}.html"
+    script = '<script type="formulas" src="../_static/mathjax/tex-chtml.js"></script>'
+    page.write_text(page.read_text(encoding="utf-8").replace("</head>", f"{script}</head>"), encoding="utf-8")
+    soup = BeautifulSoup(pdf_book.document(built, GROUPS), "html.parser")
+    assert [each.attrs for each in soup.find_all("script")] == [{"src": "_static/mathjax/tex-chtml.js"}]
+
+
 def test_what_paper_cannot_do_is_left_out_and_links_lead_inside(built):
     soup = BeautifulSoup(pdf_book.document(built, GROUPS), "html.parser")
     assert soup.select("button, input, nav, .headerlink, .segcore-fallback, .course-figure style") == []

@@ -196,6 +196,34 @@
     });
   }
 
+  // ---- Formulas: MathJax comes when the widgets are alive, which would wait for it else ------------------------------
+  const PATIENCE = 5000; // milliseconds, should one of them never be
+
+  function widgetsAlive() {
+    return new Promise((done) => {
+      const look = () => {
+        if (all(".segcore-widget[data-widget]").every((widget) => widget.dataset.ready === "true")) done();
+      };
+      addEventListener("segcore-alive", look);
+      setTimeout(done, PATIENCE);
+      look();
+    });
+  }
+
+  // Resolved when the page's formulas are drawn, at once where there are none.
+  async function setUpFormulas() {
+    const waiting = one("script[type=formulas]");
+    if (!waiting) return;
+    await widgetsAlive();
+    const script = document.createElement("script");
+    script.src = waiting.src;
+    await new Promise((done) => {
+      script.onload = script.onerror = done;
+      waiting.after(script);
+    });
+    await window.MathJax.startup?.promise;
+  }
+
   // ---- What is wider than the page: equations shrink a little, then all of it scrolls, which is shown and works by key --
   const SMALLEST = 0.75; // of the size of the text
 
@@ -255,7 +283,7 @@
     article.addEventListener("toggle", look, true); // what was folded had no width
     addEventListener("load", () => {
       look();
-      window.MathJax?.startup?.promise?.then(look);
+      window.courseFormulas.then(look);
     });
   }
 
@@ -285,5 +313,6 @@
   showCurrentPage();
   setUpContents();
   setUpSearch();
+  window.courseFormulas = setUpFormulas();
   setUpScrollers();
 })();

@@ -9,8 +9,8 @@ script may run, and in print; ``tools/stills.py`` makes it.
 
 A subclass names its ``_slug`` and declares its synced traits. It brings ``static/<slug>.js`` and
 ``static/<slug>.css``. What widgets share is the kit, a folder of small modules: an anywidget takes a single
-module, so those that a widget names in its import lines (``import { ... } from "./kit/figure.js";``), and
-those that they import, are put before it, each in a scope of its own.
+module, so what a widget reaches by its import lines (``import { ... } from "./kit/figure.js";``) is put
+before it (``modules.py``). On a page of the book several widgets share it (``tools/ext/course_widgets.py``).
 """
 
 from __future__ import annotations
@@ -26,73 +26,35 @@ from typing import Any
 
 import anywidget
 
+from segcore.widgets import modules
+
 __all__ = ["CourseWidget"]
 
 STATIC = Path(__file__).parent / "static"
-_IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(?:kit/)?(\w+)\.js";$', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?:async )?(?:function\*?|const|let|class) (\w+)", re.MULTILINE)
-_EXPORT_WORD = re.compile(r"^export (?=(?:async )?(?:function|const|let|class)\b)", re.MULTILINE)
+KIT_ENDS = "/* the widget's own */\n"  # in a page's script, before this stands the kit
 NARROW = 600  # CSS pixels: below, the narrow still picture and the narrow height
 
 
-def _bound(source: str) -> str:
-    """The source with each import line replaced by names taken out of the module's scope."""
-
-    def names(match: re.Match[str]) -> str:
-        wanted = ", ".join(name.strip() for name in match[1].split(",") if name.strip())
-        return f"const {{ {wanted.replace(' as ', ': ')} }} = kit_{match[2]};"
-
-    return _IMPORT.sub(names, source)
-
-
-def _lean(source: str) -> str:
-    """Without whole-line comments and indentation, which no page needs to carry; every line stays a line."""
-    return re.sub(r"^[ ]+", "", re.sub(r"^ *//.*\n", "", source, flags=re.MULTILINE), flags=re.MULTILINE)
-
-
 def module_source(slug: str) -> str:
-    """The widget's ES module with the parts of the kit that it needs put before it.
+    """The widget's ES module with what it reaches of the kit put before it.
 
     Raises:
         ValueError: it imports a name that the kit's module does not export, or exports one that a notebook
             would call in place of the default export.
     """
     source = (STATIC / f"{slug}.js").read_text(encoding="utf-8")
-    if taken := sorted({"render", "initialize"} & set(_EXPORT.findall(source))):
+    if taken := sorted({"render", "initialize"} & set(modules.exported(source))):
         raise ValueError(
             f"{slug}.js exports {', '.join(taken)}, a name that anywidget calls; find another one"
         )
-    return "".join(_scopes(slug).values()) + _bound(source)
+    return "".join(modules.kit(STATIC, slug).values()) + modules.bound(source)
 
 
-def _scopes(slug: str) -> dict[str, str]:
-    """The modules of the kit that a widget needs, by name, each in a scope of its own."""
-    scopes: dict[str, str] = {}
-
-    def bring(source: str, who: str) -> None:
-        for match in _IMPORT.finditer(source):
-            wanted, kit = {name.split(" as ")[0].strip() for name in match[1].split(",")}, match[2]
-            code = (STATIC / "kit" / f"{kit}.js").read_text(encoding="utf-8")
-            offered = _EXPORT.findall(code)
-            if missing := sorted(wanted - {""} - set(offered)):
-                raise ValueError(
-                    f"{who} imports {', '.join(missing)} from kit/{kit}.js, which exports {offered}"
-                )
-            if kit not in scopes:
-                bring(code, f"kit/{kit}.js")
-                body = _EXPORT_WORD.sub("", _bound(code))
-                scopes[kit] = (
-                    f"const kit_{kit} = (() => {{\n{body}\nreturn {{ {', '.join(offered)} }};\n}})();\n"
-                )
-
-    bring((STATIC / f"{slug}.js").read_text(encoding="utf-8"), f"{slug}.js")
-    return scopes
-
-
-def style_source(slug: str) -> str:
+def _styles(slug: str) -> dict[str, str]:
     """The kit's styles, those of its modules that the widget needs and have some, and the widget's own."""
-    paths = [STATIC / "kit" / f"{name}.css" for name in ("kit", *_scopes(slug))] + [STATIC / f"{slug}.css"]
-    return "\n".join(path.read_text(encoding="utf-8") for path in paths if path.is_file())
+    kit = {name: STATIC / "kit" / f"{name}.css" for name in ("kit", *modules.kit(STATIC, slug))}
+    paths = {**kit, "": STATIC / f"{slug}.css"}
+    return {name: path.read_text(encoding="utf-8") for name, path in paths.items() if path.is_file()}
 
 
 @cache
@@ -122,7 +84,7 @@ class CourseWidget(anywidget.AnyWidget):
         """Read the static files of a subclass once, when it is defined."""
         if "_slug" in cls.__dict__:
             cls._esm = module_source(cls._slug)
-            cls._css = style_source(cls._slug)
+            cls._css = "\n".join(_styles(cls._slug).values())
         super().__init_subclass__(**kwargs)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -138,21 +100,28 @@ class CourseWidget(anywidget.AnyWidget):
 
     def to_html(self) -> str:
         """The self-contained form: deterministic, and as often on a page as one likes."""
-        state, source = self.public_state(), _lean(module_source(self._slug))
-        style = re.sub(r"^ +|^/\*.*\*/\n", "", style_source(self._slug), flags=re.MULTILINE)
+        state = self.public_state()
+        source = modules.closed((STATIC / f"{self._slug}.js").read_text(encoding="utf-8"))
+        source = modules.lean("".join(modules.kit(STATIC, self._slug).values()) + KIT_ENDS + source)
+        if re.search(r"</script|<!--", source, re.IGNORECASE):
+            raise ValueError(f"{self._slug}.js or its kit holds </script or <!--, which would end its script")
+        styles = {
+            name: re.sub(r"^ +|^/\*.*\*/\n", "", text, flags=re.MULTILINE)
+            for name, text in _styles(self._slug).items()
+        }
         digest = hashlib.sha256(
-            json.dumps([self._slug, state, source, style], sort_keys=True).encode()
+            json.dumps([self._slug, state, source, styles], sort_keys=True).encode()
         ).hexdigest()
         key = f"{self._slug}-{digest[:10]}"
-        runtime = (STATIC / "kit" / "runtime.js").read_text(encoding="utf-8")
-        runtime = runtime.replace("__KEY__", key).replace("__SOURCE__", _inline_json(source))
+        styles[""] += self._reserved(key)
+        runtime = (STATIC / "kit" / "runtime.js").read_text(encoding="utf-8").replace("__KEY__", key)
         return (
             f'<div class="segcore-widget" data-key="{key}" data-widget="{self._slug}" '
             f'role="group" aria-label="{html.escape(self._title)}">'
-            f"<style>{style}{self._reserved(key)}</style>"
-            f'<script type="application/json" class="segcore-state">{_inline_json(state)}</script>'
+            + "".join(f'<style data-kit="{name}">{text}</style>' for name, text in styles.items())
+            + f'<script type="application/json" class="segcore-state">{_inline_json(state)}</script>'
             f"{self._still_html()}"
-            f'<script type="module" async>{runtime}</script></div>'
+            f'<script type="module" async>{source}{modules.lean(runtime)}</script></div>'
         )
 
     def _sizes(self) -> dict[str, Any]:

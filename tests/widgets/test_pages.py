@@ -45,7 +45,7 @@ def settle(opened):
         ".every(w => w.dataset.ready === 'true')",
     )
     opened.page.wait_for_function(
-        "() => !window.MathJax?.startup?.promise || window.MathJax.startup.promise.then(() => true)",
+        "() => !window.courseFormulas || window.courseFormulas.then(() => true)",
     )
 
 
@@ -126,6 +126,7 @@ def test_page(name, open_path):
         opened.page.wait_for_url("**/book/index.html")
     settle(opened)
     opened.assert_quiet()
+    assert (HTML / name).read_text(encoding="utf-8").count("const kit_figure =") <= 1, "the kit stands twice"
     weights = loaded(opened)
     assert len(weights) > 3 or name == "404.html", "the weighing sees nothing"
     assert sum(weights.values()) <= LIGHT_ENOUGH, sorted(weights.items(), key=lambda item: -item[1])[:6]

@@ -4,7 +4,7 @@
   are left out: ``frame.js`` does what they did, and ``layout.html`` leaves out the hidden header whose menu
   buttons they bound.
 - What only some pages need (formulas, code to copy, tabs) is loaded by those alone, and no script holds a
-  page up.
+  page up. MathJax, which takes longest, is loaded by ``frame.js`` once the page's widgets are alive.
 - myst-nb writes the state of all ipywidgets, random ids included, into every page. Our widgets carry their
   own HTML, so it is dropped: pages become smaller, and two builds equal to the byte.
 - The theme's nested sidebar has ``<summary>`` elements with no name, and its bibliography lists a role whose
@@ -116,11 +116,16 @@ def _wanted(files: Iterable[Any], needs: dict[str, bool]) -> list[Any]:
     return kept
 
 
+FORMULAS = "formulas"  # the type of MathJax's script: a browser leaves it, `frame.js` loads it in time
+
+
 def _deferred(script: Any) -> Any:
     """The same script, run when the page has been read."""
     if not getattr(script, "filename", "") or "body" in script.attributes:
         return script
-    return _JavaScript(script.filename, priority=script.priority, **{**script.attributes, "defer": "defer"})
+    when = {"type": FORMULAS} if "mathjax" in Path(script.filename).as_posix() else {"defer": "defer"}
+    kept = {name: value for name, value in script.attributes.items() if name not in ("async", "defer")}
+    return _JavaScript(script.filename, priority=script.priority, **{**kept, **when})
 
 
 _FOLDED = re.compile(

@@ -5,6 +5,9 @@
 ``address.js`` says how it is written), and the address can be handed on. What it names is checked where the
 course is tested, with the widget's own traits. On a page that has no widgets (`book/lecture`,
 an instructor's page) the link leads to the chapter that has the widget.
+
+And what the widgets of one page have in common stands in it once: each brings all that it needs, since it
+does not know what it will stand beside.
 """
 
 from __future__ import annotations
@@ -17,6 +20,9 @@ from course_cards import CHAPTERS
 from docutils import nodes
 from docutils.parsers.rst.states import Inliner
 from sphinx.application import Sphinx
+
+from segcore.widgets import modules
+from segcore.widgets.base import KIT_ENDS, STATIC
 
 _HOMES = {name[3:]: name for name in CHAPTERS} | {
     "scribbles": "02_grouping",
@@ -83,7 +89,42 @@ def figure_state(
     return [link], []
 
 
+_WIDGET = re.compile(r'<div class="segcore-widget" data-key="[^"]*" data-widget="(?P<slug>\w+)"')
+_KIT = re.compile(rf'(?<=<script type="module" async>).*?(?={re.escape(KIT_ENDS)})', re.DOTALL)
+_STYLE = re.compile(r'<style data-kit="\w+">.*?</style>', re.DOTALL)
+
+
+def kit_once(body: str) -> str:
+    """A page whose widgets share one copy of the kit, in a script before the first, and of its styles."""
+    widgets = list(_WIDGET.finditer(body))
+    if len(widgets) < 2:
+        return body
+    slugs = [widget["slug"] for widget in widgets]
+    parts = [body[: widgets[0].start()]]
+    parts.append(f"<script>{modules.lean(modules.shared(modules.kit(STATIC, *slugs)))}</script>")
+    seen: set[str] = set()
+
+    def first(style: re.Match[str]) -> str:
+        if style[0] in seen:
+            return ""
+        seen.add(style[0])
+        return style[0]
+
+    ends = [*(widget.start() for widget in widgets[1:]), len(body)]
+    for slug, widget, end in zip(slugs, widgets, ends, strict=True):
+        names = ", ".join(f"kit_{name}" for name in modules.kit(STATIC, slug))
+        text = _STYLE.sub(first, body[widget.start() : end])
+        parts.append(_KIT.sub(f"const {{ {names} }} = segcoreKit;\n", text, count=1))
+    return "".join(parts)
+
+
+def _share(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    if body := context.get("body"):
+        context["body"] = kit_once(body)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the role."""
+    """Register the role, and the hook that makes pages lighter."""
     app.add_role("figure-state", figure_state)
+    app.connect("html-page-context", _share)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -8,7 +8,7 @@ import { clamp, fixed, grouped, plural } from "./kit/numbers.js";
 import { surface } from "./kit/photographs.js";
 import { edgePath, outlineRect, paintPixels, strokeAll } from "./kit/pictures.js";
 import { onArrows, pointIn } from "./kit/pointer.js";
-import { CLASS_NAMES, buildScene, classKey, drawScene, ownPhotograph, photograph, pictureOf, sceneChoice, sceneTraits, worldOf } from "./kit/scene.js";
+import { CLASS_NAMES, buildScene, classKey, drawScene, ownPhotograph, photograph, pictureOf, sceneChoice, sceneSettled, sceneTraits, worldOf } from "./kit/scene.js";
 import { renderScene } from "./kit/world.js";
 
 // A scene that the reader moves, and a Mask R-CNN that finds its objects as they move: proposals, boxes, soft masks, masks.
@@ -269,9 +269,7 @@ export default widget({
   slug: "instances",
   colours: ["page", "text", "low", "accent", "second"],
   traits: { ...sceneTraits, stage: oneOf(...STAGES.map(([name]) => name)), threshold: number(0.05, 0.95), picked: whole(0, 31) },
-  settled(figure, names) {
-    if (["scene", "objects", "lamp"].some((name) => names.includes(name))) figure.photograph = null;
-  },
+  settled: sceneSettled,
   build,
   draw,
 });

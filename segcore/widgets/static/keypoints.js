@@ -3,7 +3,7 @@ import { key, traitChoice, trials } from "./kit/controls.js";
 import { element, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, widget } from "./kit/figure.js";
 import { clamp, fixed } from "./kit/numbers.js";
-import { enlarge, picture, strokeLine } from "./kit/pictures.js";
+import { drawDisc, enlarge, picture, strokeAll, strokeLine } from "./kit/pictures.js";
 import { draggable, onArrows, pointIn } from "./kit/pointer.js";
 
 // A point, the map that a network should answer with, and the point that the map gives. Arithmetic first, as pure functions.
@@ -52,27 +52,13 @@ const FOUND = "#f16a01";
 const START = { point: [30, 21], size: 7, target: "cell", method: "cell" };
 const quarter = (value) => clamp(Math.round(4 * value) / 4, 0, SIDE);
 
-function ring(pen, [x, y], radius, { page, text }) {
-  for (const [ink, thick] of [[page, 4.5], [text, 2]]) {
-    pen.beginPath();
-    pen.arc(x, y, radius, 0, 2 * Math.PI);
-    pen.strokeStyle = ink;
-    pen.lineWidth = thick;
-    pen.stroke();
-  }
-}
-
 function cross(pen, [x, y], radius) {
-  for (const [ink, thick] of [["#1d232b", 5], [FOUND, 2.5]]) {
-    pen.beginPath();
-    pen.moveTo(x - radius, y - radius);
-    pen.lineTo(x + radius, y + radius);
-    pen.moveTo(x - radius, y + radius);
-    pen.lineTo(x + radius, y - radius);
-    pen.strokeStyle = ink;
-    pen.lineWidth = thick;
-    pen.stroke();
-  }
+  pen.beginPath();
+  pen.moveTo(x - radius, y - radius);
+  pen.lineTo(x + radius, y + radius);
+  pen.moveTo(x - radius, y + radius);
+  pen.lineTo(x + radius, y - radius);
+  strokeAll(pen, ["#1d232b", 5], [FOUND, 2.5]);
 }
 
 function buildMap(figure) {
@@ -94,7 +80,7 @@ function buildMap(figure) {
     const at = (place) => place.map((value) => value * unit());
     strokeLine(pen, [...at(point), ...at(found)], [FOUND, 2]);
     cross(pen, at(found), 6);
-    ring(pen, at(point), 9, figure.look);
+    drawDisc(pen, ...at(point), 9, null, [figure.look.page, 4.5], [figure.look.text, 2]);
     setText(head, `${size} \u00d7 ${size} cells over the box`);
     canvas.setAttribute("aria-label", `Map of ${size} by ${size} cells. The point lies at x ${fixed(point[0], 2)}, y ${fixed(point[1], 2)}; arrow keys move it by half a pixel.`);
   }

@@ -4,6 +4,7 @@ import { element, setText } from "./kit/elements.js";
 import { listOf, number, oneOf, whole, widget } from "./kit/figure.js";
 import { clamp, fixed, placeWords, plural } from "./kit/numbers.js";
 import { pasteIndex, pasteMask, taken } from "./kit/pasting.js";
+import { followPointer } from "./kit/photographs.js";
 import { edgePath, enlarge, frameCells, outlineRect, picture, strokeAll, unpackBytes, unpackMask } from "./kit/pictures.js";
 import { draggable, onArrows, pointIn } from "./kit/pointer.js";
 
@@ -106,12 +107,7 @@ function buildImage(figure) {
   const side = () => figure.scene.side;
   const unit = () => node.clientWidth / side();
   const place = (event) => pointIn(canvas, event, unit()).map((at) => clamp(Math.floor(at), 0, side() - 1));
-  const hover = (at) => {
-    figure.hover = at;
-    figure.mark("at");
-  };
-  room.addEventListener("pointermove", (event) => hover(place(event)));
-  room.addEventListener("pointerleave", () => hover(null));
+  followPointer(figure, room, place);
   room.addEventListener("click", (event) => figure.set({ at: place(event) }));
   onArrows(canvas, ([dx, dy]) => {
     const [x, y] = pointed(figure);

@@ -4,7 +4,7 @@ import { oneOf, widget } from "./kit/figure.js";
 import { startWorker } from "./kit/live.js";
 import { insideOf, loadNetwork } from "./kit/network.js";
 import { fixed } from "./kit/numbers.js";
-import { MOST, PATTERNS, answerSurface, buildScene, change, chosenNow, classKey, drawScene, labelsOf, objectsNow, objectsOf, ownPhotograph, pictureOf, sceneChoice, sceneTraits, storedNow, worldOf } from "./kit/scene.js";
+import { MOST, PATTERNS, answerSurface, buildScene, change, chosenNow, classKey, drawScene, labelsOf, objectsNow, objectsOf, ownPhotograph, pictureOf, sceneChoice, sceneSettled, sceneTraits, storedNow, worldOf } from "./kit/scene.js";
 import { meanIou } from "./kit/scores.js";
 import { fieldsOf, pixelTrait } from "./kit/fields.js";
 import { unfolding } from "./kit/unfold.js";
@@ -122,9 +122,7 @@ export default widget({
   slug: "networks",
   colours: ["page", "text", "low", "accent", "second"],
   traits: { ...sceneTraits, view: oneOf("labels", "mistakes"), pixel: pixelTrait },
-  settled(figure, names) {
-    if (["scene", "objects", "lamp"].some((name) => names.includes(name))) figure.photograph = null;
-  },
+  settled: sceneSettled,
   build,
   draw,
 });

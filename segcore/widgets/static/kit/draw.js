@@ -98,7 +98,7 @@ function objectOf(own, breadth, standing) {
 }
 
 // A square scene as it is drawn, before the objects of which too little is seen are taken out.
-export function drawWorld(seed, index) {
+function drawWorld(seed, index) {
   const numbers = uniform(seed, index, SCENE_NUMBERS + MOST * OBJECT_NUMBERS);
   let at = 0;
   const next = () => numbers[at++];

@@ -20,7 +20,7 @@ import { announcer, element, setText, stage } from "./elements.js";
 import { same } from "./numbers.js";
 
 // Draw at most once per frame, whatever asks for it, and remember how long the last drawings took (milliseconds).
-export function frameLoop(draw) {
+function frameLoop(draw) {
   const loop = { times: [], request, stop };
   let pending = 0;
   function request() {
@@ -40,7 +40,7 @@ export function frameLoop(draw) {
 }
 
 // Call back when the page changes between light and dark: the book's attribute, JupyterLab's, or the system's.
-export function onTheme(callback) {
+function onTheme(callback) {
   const observer = new MutationObserver(callback);
   const filter = { attributes: true, attributeFilter: ["data-theme", "data-jp-theme-light", "class"] };
   observer.observe(document.documentElement, filter);
@@ -54,7 +54,7 @@ export function onTheme(callback) {
 }
 
 // Call back when an element becomes wider or narrower, or is shown at last; its height is its own affair.
-export function onResize(el, callback) {
+function onResize(el, callback) {
   let width = -1;
   const observer = new ResizeObserver(() => {
     if (el.clientWidth === width) return;
@@ -66,7 +66,7 @@ export function onResize(el, callback) {
 }
 
 // Call back when the page comes to a screen of another density, or is zoomed: canvases must be drawn again.
-export function onDensity(callback) {
+function onDensity(callback) {
   let media = null;
   const wait = () => {
     media?.removeEventListener("change", changed);
@@ -85,7 +85,7 @@ export function prefersStillness() {
   return matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
 
-export class Figure {
+class Figure {
   constructor({ model, el }, spec) {
     this.model = model;
     this.spec = spec;

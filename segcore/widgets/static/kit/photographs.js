@@ -36,6 +36,13 @@ export async function openSquare(file, side) {
   return laid(bitmap, side, side, [scale, scale]);
 }
 
+// What `opening` gives, or null and a word to the reader where their file is none that the browser can read.
+export async function readable(figure, opening) {
+  const pixels = await opening.catch(() => null);
+  figure.notice(pixels ? "" : "This file cannot be read as a picture. A JPEG, PNG or WebP can.");
+  return pixels;
+}
+
 // `packed` holds the pictures as WebP in base64, `options` their names and labels; `opened` is what to do, and say, when
 // the reader has opened one of their own, which has `area` pixels at most. Gives the controls, `now()`, the pixels to show (undefined until they are
 // decoded), and `takeDrops(node)`.
@@ -49,14 +56,9 @@ export function photographs(figure, { packed, options, area, opened }) {
     });
   }
   async function open(file) {
-    if (!file) return;
-    try {
-      own = await openFile(file, area);
-    } catch {
-      figure.notice("This file cannot be read as a picture. A JPEG, PNG or WebP can.");
-      return;
-    }
-    figure.notice("");
+    const pixels = file && await readable(figure, openFile(file, area));
+    if (!pixels) return;
+    own = pixels;
     figure.set({ photo: "" });
     figure.mark("photo");
     opened();
@@ -108,6 +110,16 @@ export function surface(name, attributes = {}, ratio = 0.75) {
   return view;
 }
 
+// `figure.hover` is what `place(event)` says of the pointer above a node, null where it is elsewhere.
+export function followPointer(figure, node, place) {
+  const hover = (at) => {
+    figure.hover = at;
+    figure.mark("at");
+  };
+  node.addEventListener("pointermove", (event) => hover(place(event)));
+  node.addEventListener("pointerleave", () => hover(null));
+}
+
 // Point at a pixel of a surface: `figure.hover` follows the pointer, the trait `at` is what was clicked or walked to by keys.
 // `pointed(figure, size)` is the pixel that counts.
 export function pointable(figure, { canvas, small }) {
@@ -118,12 +130,7 @@ export function pointable(figure, { canvas, small }) {
     const [x, y] = pointIn(canvas, event, canvas.clientWidth / small.width).map(Math.floor);
     return [clamp(x, 0, small.width - 1), clamp(y, 0, small.height - 1)];
   };
-  const hover = (at) => {
-    figure.hover = at;
-    figure.mark("at");
-  };
-  canvas.addEventListener("pointermove", (event) => hover(place(event)));
-  canvas.addEventListener("pointerleave", () => hover(null));
+  followPointer(figure, canvas, place);
   canvas.addEventListener("pointerdown", (event) => figure.set({ at: place(event) }));
   onArrows(canvas, ([dx, dy]) => {
     const [x, y] = pointed(figure, small);

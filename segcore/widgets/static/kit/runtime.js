@@ -1,5 +1,5 @@
 // Runs once per widget in a static page, as soon as the widget stands there. `model` answers like anywidget's, with no
-// kernel behind it. The base class puts in the widget's key and its module's source.
+// kernel behind it. The base class puts in the widget's key, and before all this the widget's `module`.
 const root = [...document.querySelectorAll('.segcore-widget[data-key="__KEY__"]')].find((each) => !each.dataset.started);
 root.dataset.started = "true";
 const state = JSON.parse(root.querySelector(".segcore-state").textContent);
@@ -21,9 +21,6 @@ const model = {
   },
   save_changes() {},
 };
-const url = URL.createObjectURL(new Blob([__SOURCE__], { type: "text/javascript" }));
-const module = await import(url);
-URL.revokeObjectURL(url);
 const el = document.createElement("div");
 el.className = "segcore-stage";
 const still = root.querySelector(".segcore-still");
@@ -32,3 +29,4 @@ root.dataset.ready = "almost";
 await module.default.render({ model, el });
 root.segcore = { module, model };
 root.dataset.ready = "true";
+root.dispatchEvent(new Event("segcore-alive", { bubbles: true }));

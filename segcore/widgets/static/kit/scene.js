@@ -7,7 +7,7 @@ import { key, traitChoice } from "./controls.js";
 import { element, setText } from "./elements.js";
 import { listOf, number, whole } from "./figure.js";
 import { clamp } from "./numbers.js";
-import { fileButton, openSquare, surface, takeDrops } from "./photographs.js";
+import { fileButton, openSquare, readable, surface, takeDrops } from "./photographs.js";
 import { outlineRect } from "./pictures.js";
 import { draggable, onArrows, onPress, pointIn } from "./pointer.js";
 import { floorUnder, inHue, renderScene } from "./world.js";
@@ -30,7 +30,7 @@ export const PATTERNS = [[-1, "Own"], [0, "Plain"], [1, "Upright", "Upright stri
 const WAVES = [null, [2.2, 0, 2.2, 0, 0, 0], [0, 3, 0, 0, 0, 0], [2.2, 0, 2.2, 0, 3, 0]]; // three stripes a metre, upright ones on all sides
 
 // A surface with one of these patterns, or as it is for -1: in its own two colours, the second darker where they are one.
-export function patterned(surface, pattern) {
+function patterned(surface, pattern) {
   if (pattern < 0) return surface;
   const [first, second] = [surface.slice(0, 3), surface.slice(3, 6)];
   if (pattern === 0) return [...first, ...first, ...surface.slice(6)];
@@ -133,18 +133,17 @@ export function ownPhotograph(figure, node) {
   return fileButton("Your own photograph \u2026", take);
 }
 
+// A change of the scene takes the reader's photograph away: the `settled` of a widget that shows one.
+export function sceneSettled(figure, names) {
+  if (["scene", "objects", "lamp"].some((name) => names.includes(name))) figure.photograph = null;
+}
+
 // A photograph of the reader's, cut to a square, in place of the scene: it stays in this page, and nobody knows its truth.
 async function takePhotograph(figure, file) {
   if (!file) return;
   const size = figure.model.get("data").size;
-  let pixels;
-  try {
-    pixels = await openSquare(file, size);
-  } catch {
-    figure.notice("This file cannot be read as a picture. A JPEG, PNG or WebP can.");
-    return;
-  }
-  figure.notice("");
+  const pixels = await readable(figure, openSquare(file, size));
+  if (!pixels) return;
   const plane = size * size;
   const image = Float32Array.from({ length: 3 * plane }, (_, n) => pixels.data[4 * (n % plane) + Math.floor(n / plane)] / 255);
   figure.photograph = { image, height: size, width: size, labels: new Uint8Array(plane), instances: new Uint8Array(plane), unknown: true };
