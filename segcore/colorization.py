@@ -213,7 +213,7 @@ def ab_prior(ab: Tensor, bins: Tensor | None = None, sigma: float = SIGMA) -> Te
     sigma = inputs.number(sigma, "sigma", above=0)
     pixels = ab.detach().float().movedim(1, -1).reshape(-1, 2)
     nearest = torch.cat([_nearest(part, bins, 1)[0][:, 0] for part in pixels.split(_PIXELS)])
-    counts = torch.bincount(nearest, minlength=len(bins)) / len(nearest)
+    counts = torch.bincount(nearest, minlength=len(bins)).float() / len(nearest)
     kernel = (-torch.cdist(bins, bins).square() / (2 * sigma**2)).softmax(1)  # each row is spread out whole
     return counts @ kernel
 
