@@ -225,7 +225,8 @@ class Matches(NamedTuple):
     missed: Tensor
 
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def on_the_cpu(function: Callable[P, R]) -> Callable[P, R]:
