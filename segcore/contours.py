@@ -71,15 +71,16 @@ def contour_probability(image: Tensor, orientations: int = 8) -> Tensor:
         kernels = half_disc_kernels(orientations, _RADIUS)
     size = image.shape[1:]
     total = image.new_zeros(orientations, *size)
-    texture = _textons(image)
-    for shrink in _SHRUNK:
-        small = [max(round(n / shrink), 1) for n in size]
-        lab = rgb_to_lab(_resized(image, small).clamp(0, 1))
-        shares = [(_soft_bins(lab[:1], _RANGES[:1]), _CUES["brightness"])]
-        shares += [(_soft_bins(lab[k : k + 1], _RANGES[k : k + 1]), _CUES["color"] / 2) for k in (1, 2)]
-        shares += [(_resized(texture, small), _CUES["texture"])]
-        for histogram, weight in shares:
-            total += weight * _resized(_distances(histogram, kernels), size)
+    with torch.autocast(image.device.type, enabled=False):  # histograms need float32
+        texture = _textons(image)
+        for shrink in _SHRUNK:
+            small = [max(round(n / shrink), 1) for n in size]
+            lab = rgb_to_lab(_resized(image, small).clamp(0, 1))
+            shares = [(_soft_bins(lab[:1], _RANGES[:1]), _CUES["brightness"])]
+            shares += [(_soft_bins(lab[k : k + 1], _RANGES[k : k + 1]), _CUES["color"] / 2) for k in (1, 2)]
+            shares += [(_resized(texture, small), _CUES["texture"])]
+            for histogram, weight in shares:
+                total += weight * _resized(_distances(histogram, kernels), size)
     return total / (len(_SHRUNK) * sum(_CUES.values()))
 
 

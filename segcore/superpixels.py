@@ -148,15 +148,17 @@ def slic(
         >>> slic(image, n_segments=2)[0]
         tensor([0, 0, 0, 0, 0, 1, 1, 1])
     """
-    lab = rgb_to_lab(_checked(image))
+    image = _checked(image)
     wanted = inputs.whole(n_segments, "n_segments")
     compactness = inputs.number(compactness, "compactness", above=0)
     inputs.whole(iterations, "iterations")
-    rows, columns = _grid(lab.shape[1], lab.shape[2], wanted)
-    side = math.sqrt(lab[0].numel() / (rows * columns))
-    labels = _cluster(lab / compactness, rows, columns, side, iterations)
-    if enforce_connectivity:
-        return _connected(labels, lab, smallest=side**2 / 4)
+    with torch.autocast(image.device.type, enabled=False):  # colours and places need float32
+        lab = rgb_to_lab(image)
+        rows, columns = _grid(lab.shape[1], lab.shape[2], wanted)
+        side = math.sqrt(lab[0].numel() / (rows * columns))
+        labels = _cluster(lab / compactness, rows, columns, side, iterations)
+        if enforce_connectivity:
+            return _connected(labels, lab, smallest=side**2 / 4)
     occurs = torch.bincount(labels.flatten()) > 0
     return (occurs.cumsum(0) - 1)[labels]
 

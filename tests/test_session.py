@@ -305,6 +305,15 @@ def test_a_default_changes_no_result(name: str, setting: str) -> None:
             assert one == other or (one != one and other != other)
 
 
+@pytest.mark.parametrize("name", ["contours.contour_probability", "superpixels.slic"])
+def test_what_needs_float32_keeps_it_under_autocast(name: str) -> None:
+    """Both raised there: their colours came back as bfloat16, which no histogram takes and no NumPy."""
+    function, args = CASES[name]
+    with torch.autocast("cpu", torch.bfloat16):
+        got = function(*args)
+    torch.testing.assert_close(got, function(*args), rtol=0, atol=0)
+
+
 def test_no_function_is_forgotten() -> None:
     public = set()
     for room in pkgutil.iter_modules(segcore.__path__):
