@@ -67,18 +67,20 @@ def contour_probability(image: Tensor, orientations: int = 8) -> Tensor:
     """
     image = inputs.color_image(image).detach().float()
     orientations = inputs.whole(orientations, "orientations")
-    kernels = half_disc_kernels(orientations, _RADIUS).to(image)
+    with image.device:
+        kernels = half_disc_kernels(orientations, _RADIUS)
     size = image.shape[1:]
     total = image.new_zeros(orientations, *size)
-    texture = _textons(image)
-    for shrink in _SHRUNK:
-        small = [max(round(n / shrink), 1) for n in size]
-        lab = rgb_to_lab(_resized(image, small).clamp(0, 1))
-        shares = [(_soft_bins(lab[:1], _RANGES[:1]), _CUES["brightness"])]
-        shares += [(_soft_bins(lab[k : k + 1], _RANGES[k : k + 1]), _CUES["color"] / 2) for k in (1, 2)]
-        shares += [(_resized(texture, small), _CUES["texture"])]
-        for histogram, weight in shares:
-            total += weight * _resized(_distances(histogram, kernels), size)
+    with torch.autocast(image.device.type, enabled=False):  # histograms need float32
+        texture = _textons(image)
+        for shrink in _SHRUNK:
+            small = [max(round(n / shrink), 1) for n in size]
+            lab = rgb_to_lab(_resized(image, small).clamp(0, 1))
+            shares = [(_soft_bins(lab[:1], _RANGES[:1]), _CUES["brightness"])]
+            shares += [(_soft_bins(lab[k : k + 1], _RANGES[k : k + 1]), _CUES["color"] / 2) for k in (1, 2)]
+            shares += [(_resized(texture, small), _CUES["texture"])]
+            for histogram, weight in shares:
+                total += weight * _resized(_distances(histogram, kernels), size)
     return total / (len(_SHRUNK) * sum(_CUES.values()))
 
 
@@ -117,7 +119,7 @@ def half_disc_kernels(orientations: int, radius: float) -> Tensor:
     orientations = inputs.whole(orientations, "orientations")
     radius = inputs.number(radius, "radius", least=0)
     reach = math.floor(radius)
-    y, x = torch.meshgrid(*[torch.arange(-reach, reach + 1.0)] * 2, indexing="ij")
+    y, x = torch.meshgrid(*[torch.arange(-reach, reach + 1.0, dtype=torch.float32)] * 2, indexing="ij")
     disc = (y.square() + x.square() <= radius**2).float()
     angles = [math.pi * k / orientations for k in range(orientations)]
     sides = [(2 * (math.cos(a) * y - math.sin(a) * x)).clamp(-1, 1).round(decimals=6) for a in angles]
@@ -161,7 +163,8 @@ def _textons(image: Tensor) -> Tensor:
 def _filtered(lightness: Tensor) -> Tensor:
     """First and second derivatives in six directions, and a centre less its surround: ``(13, H, W)``."""
     reach, sigma = 6, 1.6
-    y, x = torch.meshgrid(*[torch.arange(-reach, reach + 1.0)] * 2, indexing="ij")
+    place = torch.arange(-reach, reach + 1.0, dtype=torch.float32, device=lightness.device)
+    y, x = torch.meshgrid(place, place, indexing="ij")
     filters = []
     for k in range(6):
         angle = math.pi * k / 6
@@ -179,7 +182,8 @@ def _filtered(lightness: Tensor) -> Tensor:
 def _typical(features: Tensor, count: int, rounds: int = 8) -> Tensor:
     """The centres of k-means, without chance: they begin spread along the sorted norms."""
     order = features.norm(dim=1).argsort(stable=True)
-    centers = features[order[torch.linspace(0, len(order) - 1, count).long()]].unique(dim=0)
+    spread = torch.linspace(0, len(order) - 1, count, dtype=torch.float32, device=order.device).long()
+    centers = features[order[spread]].unique(dim=0)
     for _ in range(rounds):
         nearest = torch.cdist(features, centers).argmin(1)
         inside = F.one_hot(nearest, len(centers)).to(features)

@@ -73,11 +73,13 @@ def make_anchors(
     sides, ratios = inputs.several(sides, "sides", "[32]"), inputs.several(ratios, "ratios", "[1.0]")
     if not sides or not ratios:
         raise ValueError("expected at least one of sides and one of ratios, got none; give [32] and [1.0]")
-    side = torch.tensor([inputs.number(each, "sides", above=0) for each in sides])
-    ratio = torch.tensor([inputs.number(each, "ratios", above=0) for each in ratios]).sqrt()
+    side = torch.tensor([inputs.number(each, "sides", above=0) for each in sides], dtype=torch.float32)
+    ratio = torch.tensor(
+        [inputs.number(each, "ratios", above=0) for each in ratios], dtype=torch.float32
+    ).sqrt()
     half = torch.stack([side[:, None] / ratio, side[:, None] * ratio], dim=-1).reshape(-1, 2) / 2  # (A, 2)
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    centre = (torch.stack([x, y], dim=-1).reshape(-1, 1, 2) + 0.5) * stride  # (h w, 1, 2)
+    centre = (torch.stack([x, y], dim=-1).reshape(-1, 1, 2).float() + 0.5) * stride  # (h w, 1, 2)
     return torch.cat([centre - half, centre + half], dim=-1).reshape(-1, 4)
 
 

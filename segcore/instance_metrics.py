@@ -39,10 +39,11 @@ tensor([ 0, -1])
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -224,6 +225,24 @@ class Matches(NamedTuple):
     missed: Tensor
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def on_the_cpu(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, made to keep what it makes for itself on the CPU, whatever the default device is."""
+
+    @functools.wraps(function)
+    def there(*args: P.args, **kwargs: P.kwargs) -> R:
+        if torch.get_default_device().type == "cpu":
+            return function(*args, **kwargs)  # the other way costs each operation a little
+        with torch.device("cpu"):
+            return function(*args, **kwargs)
+
+    return there
+
+
+@on_the_cpu
 def match(
     prediction: Mapping[str, Any],
     truth: Mapping[str, Any],
@@ -316,6 +335,7 @@ def _take(iou: Tensor, ignored: Tensor, crowd: Tensor, thresholds: Tensor) -> Te
 # --- COCO's twelve numbers ---
 
 
+@on_the_cpu
 def evaluate_instances(
     predictions: Sequence[Mapping[str, Any]],
     truths: Sequence[Mapping[str, Any]],

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from segcore import inputs
-from segcore.instance_metrics import AREAS, Pairing, curves
+from segcore.instance_metrics import AREAS, Pairing, curves, on_the_cpu
 from segcore.mask_rcnn import STRIDE, MaskHead, MergedPyramid
 from segcore.roi_align import roi_align
 
@@ -220,13 +220,14 @@ def decode_keypoints(heatmaps: Tensor, boxes: Tensor, method: str = "parabola") 
         x = grid.sum(2) @ _centres(width, grid)
         y = grid.sum(3) @ _centres(height, grid)
     else:
-        x, y = column + 0.5, row + 0.5
+        x, y = column.to(maps.dtype) + 0.5, row.to(maps.dtype) + 0.5
         if method == "parabola":
             across = maps.gather(2, row[..., None, None].expand(-1, -1, 1, width))[:, :, 0]
             down = maps.gather(3, column[..., None, None].expand(-1, -1, height, 1))[..., 0]
             x, y = x + _top(across, column), y + _top(down, row)
-    place = torch.stack([x, y], -1).to(maps) / torch.tensor([width, height], device=maps.device)
-    return torch.cat([boxes[:, None, :2] + place * extent[:, None], best[..., None]], -1)
+    place = torch.stack([x, y], -1) / torch.tensor([width, height], dtype=maps.dtype, device=maps.device)
+    corner = boxes[:, None, :2].to(maps.dtype)
+    return torch.cat([corner + place * extent[:, None].to(maps.dtype), best[..., None]], -1)
 
 
 def _top(line: Tensor, at: Tensor) -> Tensor:
@@ -323,6 +324,7 @@ def _similarity(offset: Tensor, asked: Tensor, area: Tensor, sigmas: Tensor) -> 
     return torch.where(asked, (-far).exp(), 0.0).sum(-1) / asked.sum(-1)
 
 
+@on_the_cpu
 def evaluate_keypoints(
     predictions: Sequence[Mapping[str, Any]],
     truths: Sequence[Mapping[str, Any]],
@@ -445,7 +447,7 @@ def _sigmas(sigmas: Sequence[float]) -> Tensor:
     if isinstance(sigmas, str) or not isinstance(sigmas, Sequence) or not sigmas:
         raise ValueError(f"expected sigmas as a few numbers, one a keypoint, got {sigmas!r}; give a tuple")
     each = [inputs.number(value, f"sigmas[{at}]", above=0) for at, value in enumerate(sigmas)]
-    return torch.tensor(each, dtype=torch.float64)
+    return torch.tensor(each, dtype=torch.float64, device="cpu")
 
 
 def _found(value: Any, name: str, count: int) -> Tensor:

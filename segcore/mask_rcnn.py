@@ -217,9 +217,7 @@ def _paste_windows(masks: Tensor, down: Tensor, across: Tensor) -> Tensor:
     """The two products, taken only where a mask reaches; elsewhere the zeros are left as they were made."""
     # NumPy asks the system for zeros, which it gives at the first touch: an untouched page costs nothing.
     shape = (len(masks), down.shape[1], across.shape[1])
-    image = torch.from_numpy(
-        np.zeros(shape, dtype=torch.empty(0, dtype=masks.dtype, device="cpu").numpy().dtype)
-    )
+    image = torch.from_numpy(np.zeros(shape, dtype=masks.new_empty(0).numpy().dtype))
     spans = zip(_spans(down, masks.shape[1]), _spans(across, masks.shape[2]), strict=True)
     for n, (rows, columns) in enumerate(spans):
         w_y, w_x = _hats(down[n, rows], masks.shape[1]), _hats(across[n, columns], masks.shape[2])
@@ -385,7 +383,8 @@ class MaskRCNN(nn.Module):
         features = self.backbone(images)
         objectness, deltas = self.proposal_head(features)
         cells = (features.shape[2], features.shape[3])
-        anchors = make_anchors(cells, STRIDE, self.anchor_sides, self.anchor_ratios).to(images.device)
+        with images.device:
+            anchors = make_anchors(cells, STRIDE, self.anchor_sides, self.anchor_ratios)
         proposals = self._propose(objectness.detach().float(), deltas.detach().float(), anchors, size)
         if self.training:
             first = proposal_losses(objectness.float(), deltas.float(), anchors, targets)

@@ -270,15 +270,16 @@ def effective_receptive_field(
     network = tracing.sharing_copy(module).eval()
     generator = torch.Generator().manual_seed(inputs.whole(seed, "seed", -sys.maxsize))
     heat = torch.zeros(height, width, dtype=like.dtype, device=like.device)
+    plain: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # the same numbers in every session
     with torch.enable_grad():
         for index in range(batch[0] if batch else inputs.whole(samples, "samples")):
-            noise = torch.randn(1, channels, height, width, generator=generator, device="cpu").to(like)
+            noise = torch.randn(1, channels, height, width, generator=generator, **plain).to(like)
             noise.requires_grad_()
             if index == 0:
                 _check_room(module, noise)
             found = _map_of(network(noise))
             row, column = _checked_unit(unit, found)
-            mixture = torch.randn(found.shape[1], generator=generator, device="cpu").to(found)
+            mixture = torch.randn(found.shape[1], generator=generator, **plain).to(found)
             (gradient,) = torch.autograd.grad(found[0, :, row, column] @ mixture, noise)
             heat += gradient[0].abs().sum(dim=0)
     if not heat.any():

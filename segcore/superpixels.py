@@ -148,15 +148,17 @@ def slic(
         >>> slic(image, n_segments=2)[0]
         tensor([0, 0, 0, 0, 0, 1, 1, 1])
     """
-    lab = rgb_to_lab(_checked(image))
+    image = _checked(image)
     wanted = inputs.whole(n_segments, "n_segments")
     compactness = inputs.number(compactness, "compactness", above=0)
     iterations = inputs.whole(iterations, "iterations")
-    rows, columns = _grid(lab.shape[1], lab.shape[2], wanted)
-    side = math.sqrt(lab[0].numel() / (rows * columns))
-    labels = _cluster(lab / compactness, rows, columns, side, iterations)
-    if enforce_connectivity:
-        return _connected(labels, lab, smallest=side**2 / 4)
+    with torch.autocast(image.device.type, enabled=False):  # colours and places need float32
+        lab = rgb_to_lab(image)
+        rows, columns = _grid(lab.shape[1], lab.shape[2], wanted)
+        side = math.sqrt(lab[0].numel() / (rows * columns))
+        labels = _cluster(lab / compactness, rows, columns, side, iterations)
+        if enforce_connectivity:
+            return _connected(labels, lab, smallest=side**2 / 4)
     occurs = torch.bincount(labels.flatten()) > 0
     return (occurs.cumsum(0) - 1)[labels]
 
@@ -174,7 +176,8 @@ def _cluster(color: Tensor, rows: int, columns: int, side: float, iterations: in
     height, width = color.shape[1:]
     tile_of_y, y, y_inside = _tiles(height, rows, color.device)
     tile_of_x, x, x_inside = _tiles(width, columns, color.device)
-    place = torch.stack(torch.meshgrid(*(torch.arange(n).to(color) for n in (height, width)), indexing="ij"))
+    axes = [torch.arange(n, device=color.device).to(color) for n in (height, width)]
+    place = torch.stack(torch.meshgrid(*axes, indexing="ij"))
     features = torch.cat([color, place / side])[:, y][..., x]  # (5, rows, h, columns, w)
     features = features.permute(1, 3, 0, 2, 4).reshape(rows * columns, 5, -1)  # (T, 5, P)
     inside = (y_inside[:, None, :, None] & x_inside[:, None]).reshape(rows * columns, 1, -1).to(color)
@@ -186,8 +189,8 @@ def _cluster(color: Tensor, rows: int, columns: int, side: float, iterations: in
         centers = _moved(centers, features, origin, tiles)
     choice = _chosen(_factors(centers, origin, tiles), features, tiles)  # (T, P)
     tile = tile_of_y[:, None] * columns + tile_of_x
-    within = (torch.arange(height).to(y) - y[tile_of_y, 0])[:, None] * y.new_tensor(x.shape[1])
-    return choice[tile, within + torch.arange(width).to(x) - x[tile_of_x, 0]]
+    within = (torch.arange(height, device=y.device) - y[tile_of_y, 0])[:, None] * y.new_tensor(x.shape[1])
+    return choice[tile, within + torch.arange(width, device=x.device) - x[tile_of_x, 0]]
 
 
 def _tiles(length: int, count: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

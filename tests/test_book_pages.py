@@ -6,6 +6,7 @@ import ast
 import functools
 import http.client
 import http.server
+import json
 import re
 import sys
 import threading
@@ -284,6 +285,45 @@ def test_what_a_page_lists_stands_and_is_short(page, module, name, limit):
     assert ast.dump(ast.parse(shown)) == ast.dump(ast.parse(source))
     wide = [line for line in shown.splitlines() if len(line) > 88 and "raise" not in line]
     assert wide == [], "cut in a window of 1280 pixels: break what the formatter does not"
+
+
+# What stands between two fences: the first one's length, its kind and title, and the lines.
+_FENCED = re.compile(r"^(`{3,})\{([\w-]+)\}([^\n]*)\n(.*?)^\1\n", re.M | re.S)
+CHAPTERS = sorted(page.stem for page in BOOK.glob("[0-9]*.md"))
+
+
+def given_away(text, names):
+    """Those of the functions that a page lists or writes where a reader need open nothing to see them."""
+    seen = []
+    for _, kind, title, lines in _FENCED.findall(text):
+        if kind == "segcore-source":
+            seen.append(title.split(".")[-1])
+        elif kind == "code-cell":
+            hidden = re.search(r"^:?tags: \[.*\b(?:hide-input|remove-input|remove-cell)\b", lines, re.M)
+            seen += [] if hidden else re.findall(r"^def (\w+)", lines, re.M)
+        elif ":class: dropdown\n" not in lines:
+            seen += given_away(lines, names)
+    return sorted(names & set(seen))
+
+
+def test_what_is_given_away_is_found():
+    listing = "```{segcore-source} skips.decode\n```\n"
+    cell = "```{code-cell} ipython3\n%s\ndef unet(image):\n    return image\n```\n"
+    page = f"# A\n\n{listing}\n{cell % ''}\n````{{admonition}} Code\n{listing}````\n"
+    assert given_away(page, {"decode", "unet", "poster"}) == ["decode", "unet"]
+    folded = f"````{{admonition}} Code\n:class: dropdown\n\n{listing}````\n{cell % ':tags: [hide-input]'}"
+    assert given_away(folded, {"decode", "unet"}) == []
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_no_chapter_shows_unasked_what_its_lab_asks_for(chapter):
+    cells = json.loads((BOOK.parent / f"solutions/{chapter}.ipynb").read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    asked = {
+        name for text in code if "BEGIN SOLUTION" in text for name in re.findall(r"^def (\w+)", text, re.M)
+    }
+    assert len(asked) >= 3
+    assert given_away((BOOK / f"{chapter}.md").read_text(encoding="utf-8"), asked) == []
 
 
 SMALL = {

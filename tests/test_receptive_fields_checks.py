@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -249,3 +251,12 @@ def test_another_design_is_told_that_it_sees_as_much():
 
     report = judge(BY_ID["5.5"], otherwise)
     assert report.state == "failed" and "sees 67 pixels without a hole as well" in report.text, report.card
+
+
+def test_lab_5_prints_sizes_whose_ratio_is_the_one_beside_them():
+    """Rounded to whole pixels, 10 of 11 stood beside a ratio of 0.95."""
+    text = (Path(__file__).parents[1] / "solutions/05_receptive_fields.ipynb").read_text(encoding="utf-8")
+    rows = re.findall(r"layers: theoretical +(\d+), effective +([\d.]+), ratio ([\d.]+)", text)
+    assert len(rows) == 5
+    for theoretical, effective, ratio in rows:
+        assert f"{float(effective) / int(theoretical):.2f}" == ratio

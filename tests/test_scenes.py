@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import colorsys
 import math
+import re
 import time
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +15,8 @@ import torch
 from segcore.color import lab_to_rgb, rgb_to_lab
 from segcore.data import _raycast, _world
 from segcore.data.scenes import CLASSES, KEYPOINTS, Scene, Scenes, ambiguous_colors, arrange, make_scenes
+
+README = Path(__file__).parents[1] / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -320,6 +324,12 @@ def test_speed():
         make_scenes(250)
         spent.append(time.process_time() - before)
     assert min(spent) < 1.5
+
+
+def test_the_readme_promises_no_more_than_that():
+    """It said that a thousand take a second: they take two or three, and by the test above at most six."""
+    said = re.search(r"make_scenes\(1000\) .*, computed in (.*)", README.read_text(encoding="utf-8"))
+    assert said[1] == "a few seconds"
 
 
 @pytest.mark.parametrize(
