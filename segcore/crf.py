@@ -61,7 +61,7 @@ def potts(num_labels: int) -> Tensor:
         tensor([[0., 1.],
                 [1., 0.]])
     """
-    return 1 - torch.eye(inputs.whole(num_labels, "num_labels"))
+    return 1 - torch.eye(inputs.whole(num_labels, "num_labels"), dtype=torch.float32)
 
 
 def edge_weights(image: Tensor, weight: float = 1.0, color_sigma: float = 13.0) -> Tensor:
@@ -512,7 +512,8 @@ def _same_size(size: tuple[int, ...], name: str, unary: Tensor) -> None:
 def _compatibility(value: Tensor | None, unary: Tensor) -> Tensor:
     """Potts' compatibility, or the one that was given, in unary's dtype."""
     if value is None:
-        return potts(len(unary)).to(unary)
+        with unary.device:  # whatever the default device
+            return potts(len(unary)).to(unary)
     inputs.floating(value, "compatibility", f"{len(unary)} {len(unary)}")
     return inputs.finite(value, "compatibility", "use a large number in place of infinity").to(unary)
 

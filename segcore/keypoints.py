@@ -226,8 +226,7 @@ def decode_keypoints(heatmaps: Tensor, boxes: Tensor, method: str = "parabola") 
             down = maps.gather(3, column[..., None, None].expand(-1, -1, height, 1))[..., 0]
             x, y = x + _top(across, column), y + _top(down, row)
     place = torch.stack([x, y], -1) / torch.tensor([width, height], dtype=maps.dtype, device=maps.device)
-    corner = boxes[:, None, :2].to(maps.dtype)
-    return torch.cat([corner + place * extent[:, None].to(maps.dtype), best[..., None]], -1)
+    return torch.cat([boxes[:, None, :2] + place * extent[:, None], best[..., None]], -1)
 
 
 def _top(line: Tensor, at: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -602,7 +603,8 @@ def test_progress_is_the_same_everywhere_once_all_is_passed(tmp_path, capsys, mo
 
 def test_a_broken_progress_file_is_set_aside(tmp_path, capsys):
     path = tmp_path / "progress.json"
-    for number, text in enumerate(["{not json", "[]", '{"exercises": 3}'], 1):
+    deep = "[" * 100_000 + "]" * 100_000
+    for number, text in enumerate(["{not json", "[]", '{"exercises": 3}', deep], 1):
         path.write_text(text)
         check("13.9", double)
         assert (tmp_path / f"progress.unreadable-{number}.json").read_text() == text
@@ -620,6 +622,48 @@ def test_progress_that_cannot_be_written_is_said_once_and_harmless(tmp_path, mon
     capsys.readouterr()
     progress("13")
     assert capsys.readouterr().out.count("Progress cannot be") in (1, 2)
+
+
+def test_a_home_folder_that_is_none_is_said_and_harmless(monkeypatch, capsys):
+    monkeypatch.setenv("SEGCORE_PROGRESS", "~nosuchuser/progress.json")
+    assert check("13.9", double) is double
+    capsys.readouterr()
+    progress("13")
+    assert "no home folder for ~nosuchuser" in capsys.readouterr().out
+
+
+WRITER = """
+import sys
+import segcore.checks
+record = sys.modules["segcore.checks.progress"].record
+print("ready", flush=True)
+sys.stdin.readline()
+for each in range(20):
+    record(f"{sys.argv[1]}.{each}", "passed")
+"""
+
+
+def test_notebooks_that_run_at_once_lose_nothing_of_each_other(tmp_path):
+    """Each reads, adds its own and writes: without a lock a second one writes over what the first added."""
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(4)
+    ]
+    for each in writers:
+        assert each.stdout.readline() == "ready\n"
+    for each in writers:
+        each.stdin.write("go\n")
+        each.stdin.flush()
+    for each in writers:
+        each.communicate()
+        assert each.returncode == 0
+    kept = json.loads((tmp_path / "progress.json").read_text())["exercises"]
+    assert kept == {f"{number}.{each}": "passed" for number in range(4) for each in range(20)}
 
 
 def test_no_file_where_none_is_wanted(tmp_path, monkeypatch):

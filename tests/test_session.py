@@ -240,11 +240,6 @@ FREE = {
     "contours.half_disc_kernels", "crf.potts", "deeplab.valid_weights", "detection.make_anchors",
     "upsampling.bilinear_kernel", "upsampling.overlap_count",
 }  # fmt: skip
-# To be mended: `potts` follows the default dtype, and the others make one on the default device.
-WAITING = {("dtype", "crf.potts")} | {
-    ("device", f"crf.{name}")
-    for name in ("brute_force", "energy", "free_energy", "graph_cut", "grid_mean_field", "icm")
-}
 # Public, but not asked here: they train, read files or weights, draw pictures or at random, or serve others.
 OTHERS = {
     "checkpoints", "figures", "inputs", "pixel_graph", "recipes", "report", "tracing", "viz", "windows",
@@ -290,7 +285,7 @@ def session(setting: str) -> Iterator[None]:
 @pytest.mark.parametrize("setting", ["dtype", "device"])
 @pytest.mark.parametrize("name", CASES)
 def test_a_default_changes_no_result(name: str, setting: str) -> None:
-    if (setting, name) in WAITING or (setting == "device" and name in FREE):
+    if setting == "device" and name in FREE:
         return
     function, args = CASES[name]
     with torch.no_grad():

@@ -421,3 +421,53 @@ def test_what_meets_nothing_is_told_so(act):
     with pytest.raises((RuntimeError, ValueError, IndexError)) as caught:
         act()
     assert "meets nothing" in error_hint(caught.value)
+
+
+ZEROS = torch.zeros(2, 3)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda: torch.einsum("ij,jk->ik", ZEROS, ZEROS),
+        lambda: torch.mv(ZEROS, torch.zeros(2)),
+        lambda: torch.dot(torch.zeros(2), torch.zeros(3)),
+        lambda: ZEROS.index_add(0, torch.tensor([0]), ZEROS),
+        lambda: ZEROS.scatter(0, torch.zeros(3, 4, dtype=torch.int64), ZEROS),
+        lambda: ZEROS.gather(0, torch.zeros(4, 5, dtype=torch.int64)),
+        lambda: ZEROS.unfold(0, 7, 1),
+        lambda: F.pad(torch.zeros(1, 3, 3), (4, 4, 4, 4), mode="reflect"),
+        lambda: F.cross_entropy(torch.zeros(1, 2, 4, 4), torch.zeros(1, 3, 4, dtype=torch.int64)),
+        lambda: F.grid_sample(torch.zeros(1, 1, 3, 3), torch.zeros(2, 3, 3, 2), align_corners=False),
+        lambda: torch.linalg.solve(torch.zeros(3, 3), torch.zeros(4)),
+        lambda: torch.searchsorted(ZEROS, torch.zeros(3, 2)),
+        lambda: nn.BatchNorm2d(3)(torch.zeros(1, 4, 2, 2)),
+        lambda: torch.tensor([[1, 2], [3]]),
+        lambda: np.zeros((2, 3)) @ np.zeros((2, 3)),
+        lambda: np.zeros(2) + np.zeros(3),
+        lambda: np.zeros(6).reshape(4),
+        lambda: np.concatenate([np.zeros((2, 3)), np.zeros((3, 4))]),
+    ],
+)
+def test_two_shapes_that_do_not_fit_are_told_so(act):
+    with pytest.raises((RuntimeError, ValueError, IndexError)) as caught:
+        act()
+    assert "Two shapes do not fit" in error_hint(caught.value), caught.value
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda: F.conv2d(ZEROS, torch.zeros(1, 1, 3, 3)),
+        lambda: torch.outer(ZEROS, torch.zeros(2)),
+        lambda: ZEROS.repeat(2),
+        lambda: torch.bincount(torch.zeros(2, 3, dtype=torch.int64)),
+        lambda: torch.meshgrid(ZEROS, indexing="ij"),
+        lambda: torch.dot(ZEROS, torch.zeros(2)),
+        lambda: ZEROS.permute(0, 1, 2),
+    ],
+)
+def test_another_number_of_axes_is_told_so(act):
+    with pytest.raises((RuntimeError, ValueError, IndexError)) as caught:
+        act()
+    assert "another number of axes" in error_hint(caught.value), caught.value

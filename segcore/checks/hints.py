@@ -78,6 +78,37 @@ _SHAPES = (
     "kernel size can't be greater",
     "length must be non-negative",
     "shape of the mask",
+    "does not broadcast with",
+    "could not be broadcast",
+    "size mismatch",
+    "sizes do not match",
+    "size does not match",
+    "inconsistent tensor size",
+    "incompatible shapes",
+    "mismatch in its core dimension",
+    "dimensions except for the concatenation axis",
+    "should be equal to source.size",
+    "to be no larger than self",
+    "padding size should be less",
+    "to have same batch size",
+    "maximum size for tensor at dimension",
+    "first n-1 dimensions",
+    "running_mean should contain",
+    "expected sequence of length",
+    "cannot reshape array of size",
+    "matching dimension sizes",
+)
+# What they say of a tensor with another number of axes.
+_AXES = (
+    "(unbatched) or",
+    "Expected 1-D argument",
+    "Expected 0D or 1D tensor",
+    "only supports 1-d",
+    "can not be smaller than number of dimensions of tensor",
+    "1D tensors expected",
+    "must be a matrix",
+    "must be 3D",
+    "number of dimensions in the tensor input does not match",
 )
 # What Python, torch and NumPy say of something empty.
 _NOTHING = (
@@ -98,6 +129,11 @@ _LIBRARIES = tuple({os.path.abspath(_PATHS[name]) for name in ("stdlib", "platst
 def error_hint(error: BaseException) -> str:
     """A hint for an exception that the reader's function raised."""
     text = str(error) if type(error).__module__ == "builtins" else ""
+    if any(words in text for words in _AXES):
+        return (
+            "A tensor has another number of axes than that line takes. Print its shape there: is the axis of "
+            "the batch missing, or that of the channels, or is one too many?"
+        )
     if isinstance(error, IndexError) and any(
         words in text for words in ("Dimension out of range", "too many ind")
     ):

@@ -13,7 +13,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from segcore.checks.card import Card, display
@@ -31,11 +33,11 @@ def location() -> Path | None:
     chosen = os.environ.get("SEGCORE_PROGRESS", "").strip()
     if chosen.lower() == "off" or (os.environ.get("SEGCORE_STATIC") and not chosen):
         return None
-    if chosen:
-        return Path(chosen).expanduser()
     try:
-        return Path.home() / ".segcore" / "progress.json"
+        return Path(chosen).expanduser() if chosen else Path.home() / ".segcore" / "progress.json"
     except RuntimeError:  # no home folder
+        if chosen:
+            _note(f"Progress is not kept: there is no home folder for {chosen}.")
         return None
 
 
@@ -63,7 +65,7 @@ def _load() -> tuple[dict[str, str], dict[str, int]]:
     except OSError as error:
         _note(f"Progress cannot be read ({error.strerror}).")
         return {}, {}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         number = 1
         while (aside := path.with_name(f"{path.stem}.unreadable-{number}{path.suffix}")).exists():
             number += 1
@@ -79,7 +81,6 @@ def _note(line: str) -> None:
 
 
 def _write(path: Path, states: dict[str, str], deepest: dict[str, int]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".progress-", suffix=".tmp")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -90,21 +91,57 @@ def _write(path: Path, states: dict[str, str], deepest: dict[str, int]) -> None:
         Path(temporary).unlink(missing_ok=True)
 
 
+if sys.platform == "win32":
+    import msvcrt
+
+    @contextlib.contextmanager
+    def _alone(folder: Path) -> Iterator[None]:
+        """Whoever else keeps progress in this folder waits until this one is done."""
+        with open(folder / ".progress.lock", "a+", encoding="utf-8") as lock:
+            lock.seek(0)
+            msvcrt.locking(lock.fileno(), msvcrt.LK_LOCK, 1)
+            try:
+                yield
+            finally:
+                lock.seek(0)
+                msvcrt.locking(lock.fileno(), msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    @contextlib.contextmanager
+    def _alone(folder: Path) -> Iterator[None]:
+        """Whoever else keeps progress in this folder waits until this one is done."""
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):  # some network folders know no locks
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
 def record(exercise: str, state: str, rung: int = 0) -> None:
     """Remember an exercise's state and the rung asked for; a pass and the deepest rung stay. Never raises."""
     _session[exercise] = state
     path = location()
     if path is None or state == "not attempted":
         return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path.parent):  # several notebooks may run at once
+            _keep(path, exercise, state, rung)
+    except OSError as error:
+        _note(f"Progress cannot be saved ({error.strerror}); the lab works without.")
+
+
+def _keep(path: Path, exercise: str, state: str, rung: int) -> None:
     states, deepest = _load()
     new = "passed" if "passed" in (state, states.get(exercise)) else "tried"
     rung = max(rung, deepest.get(exercise, 0))
     if states.get(exercise) == new and deepest.get(exercise, 0) == rung:
         return
-    try:
-        _write(path, {**states, exercise: new}, {**deepest, exercise: rung} if rung else deepest)
-    except OSError as error:
-        _note(f"Progress cannot be saved ({error.strerror}); the lab works without.")
+    _write(path, {**states, exercise: new}, {**deepest, exercise: rung} if rung else deepest)
 
 
 def recall() -> None:
