@@ -116,6 +116,26 @@ def torchs_transposed_convolution(x, weight, stride, padding=0):
 
 
 @wrong("8.2")
+def the_gradient_of_a_convolution(x, weight, stride, padding=0):
+    size = [(n - 1) * stride + k - 2 * padding for n, k in zip(x.shape, weight.shape, strict=True)]
+    given = (1, 1, *size), weight[None, None], x[None, None]
+    return torch.nn.grad.conv2d_input(*given, stride=stride, padding=padding)[0, 0]
+
+
+@wrong("8.2")
+def a_convolution_by_another_name(x, weight, stride, padding=0):
+    pair = [stride] * 2, [padding] * 2, [1, 1]
+    return torch.convolution(x[None, None], weight[None, None], None, *pair, True, [0, 0], 1)[0, 0]
+
+
+@wrong("8.2")
+def an_operator_below_torch(x, weight, stride, padding=0):
+    pair = [stride] * 2, [padding] * 2, [1, 1]
+    given = x[None, None], weight[None, None], None, *pair
+    return torch.ops.aten.convolution(*given, True, [0, 0], 1)[0, 0]
+
+
+@wrong("8.2")
 def folds(x, weight, stride, padding=0):
     (rows, columns), (h, w) = x.shape, weight.shape
     size = ((rows - 1) * stride + h, (columns - 1) * stride + w)

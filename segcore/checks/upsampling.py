@@ -296,23 +296,28 @@ def _slide_padded(pad: Callable[[int, int], tuple[int, ...]], step: int = 0) -> 
     return wrong
 
 
-class _Calls(torch.overrides.TorchFunctionMode):
-    """Notes the names of torch's functions that are called."""
+class _Painting(torch.overrides.TorchFunctionMode):
+    """Notes those of torch's functions that paint: each name under which a transposed convolution goes."""
+
+    NAMES = ("conv_transpose", "convolution_backward", "fold", "col2im")
 
     def __init__(self) -> None:
         super().__init__()
         self.names: set[str] = set()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.names.add(getattr(func, "__name__", ""))
+        name = getattr(func, "__name__", "").split(".")[0]
+        transposed = name == "convolution" and True in (*args[6:7], (kwargs or {}).get("transposed"))
+        if name.startswith(self.NAMES) or transposed:
+            self.names.add(name)
         return func(*args, **(kwargs or {}))
 
 
 def _slides(function: Callable[..., Any]) -> str | None:
     """Whether it does without torch's own transposed convolutions."""
-    with _Calls() as calls:
+    with _Painting() as painting:
         function(*_up_inputs())
-    found = sorted(name for name in calls.names if name.startswith("conv_transpose") or name == "fold")
+    found = sorted(painting.names)
     return f"The values are right, but {found[0]} has painted them." if found else None
 
 
