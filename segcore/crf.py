@@ -463,16 +463,16 @@ def mean_field(
 def _steps(
     alone: Tensor, smooth: Filter, gather: Filter, weights: tuple[float, float], iterations: int
 ) -> Tensor:
-    """Probabilities ``(H, W, L)`` after so many steps, for all pixels at once."""
+    """Probabilities ``(H, W, L)`` after so many steps, for all pixels at once; `alone` is minus the costs."""
     q = alone.softmax(2)
-    free = not q.requires_grad  # of gradients: then in place, as a system takes its time to give out memory
+    # In place, unless a gradient is to flow back: the system takes its time to hand out so much memory.
+    room, into = (None, None) if q.requires_grad else (torch.empty_like(q), q)
     for _ in range(iterations):
         # Numbers this small change nothing but make the processor slow.
-        q = F.threshold(q, 1e-12, 0.0, inplace=free)
-        logits = smooth(q)
-        logits = torch.add(alone, logits, alpha=weights[0], out=logits if free else None)
+        q = F.threshold(q, 1e-12, 0.0, inplace=into is not None)
+        logits = torch.add(alone, smooth(q), alpha=weights[0], out=room)
         logits.add_(gather(q), alpha=weights[1])
-        q = torch.softmax(logits, 2, out=q if free else None)
+        q = torch.softmax(logits, 2, out=into)
     return q
 
 

@@ -58,15 +58,15 @@ class _Grid(NamedTuple):
 # Tried on photographs of 72 × 96 to 120 × 160 beside all pairs: `benchmarks.trainings.crf` says how near.
 _FINE, _COARSE = _Grid(0.4, 0.0, 0.8, 3.0), _Grid(0.5, 0.1, 1.0, 2.5, 1.06)
 _SMALL = 19_200  # up to so many pixels the fine one takes little time
-_CUT = 3.3  # how far pixels are followed, in widths
-_LIMIT = 4_000_000  # points of the grid, each with as many numbers as there are labels
+_CUT = 3.6  # how far pixels are followed, in widths
+_LIMIT = 4_000_000  # points of the grid: so many numbers are computed for each label
 _COLORS = 1 << 25  # places that colours may fill
 
 
 def spatial_filter(size: tuple[int, int], sigma: float, like: Tensor) -> Filter:
     r"""A blur of ``(H, W, L)``: the kernel :math:`e^{-d^2 / 2 \sigma^2}` of d pixels, normalised.
 
-    Small images and those that the kernel fills are multiplied by all of it. For others it is cut at 3.3 σ,
+    Small images and those that the kernel fills are multiplied by all of it. For others it is cut at 3.6 σ,
     and if σ is 3 or more, passed through points that lie farther apart than pixels.
 
     Args:
@@ -88,7 +88,7 @@ def spatial_filter(size: tuple[int, int], sigma: float, like: Tensor) -> Filter:
         down, across = (torch.from_numpy(_normal(_gaussians(n, sigma))).to(like) for n in size)
         return lambda x: across @ (down @ x.flatten(1)).view_as(x)
     rows, pixels = _narrow(height, sigma), _narrow(width, sigma)
-    pixels = [_repeated(each, len(rows[0].indptr) - 1) for each in pixels]
+    pixels = [_repeated(each, rows[0].shape[0]) for each in pixels]
     steps = [_bags(each, like) for each in (rows[0], *pixels, *rows[1:])]
 
     def apply(x: Tensor) -> Tensor:
@@ -163,14 +163,9 @@ def bilateral_filter(
     near = [_gaussians(n, math.sqrt(variance) / spacing.places).astype(np.float32) for n in grid]
     steps, occupied = _steps(places, grid[1], colors)
     size = grid[1] * colors.size  # of a line of the grid
-    ends = np.searchsorted(occupied, np.arange(1, grid[0]) * size)
-    lines = list(
-        zip(
-            _along(near[0], occupied, size),
-            [_between(colors, each % size, grid[1]) for each in np.split(occupied, ends)],
-            strict=True,
-        )
-    )
+    parts = np.split(occupied, np.searchsorted(occupied, np.arange(1, grid[0]) * size))
+    reach = (_between(colors, each % size, grid[1]) for each in parts)
+    lines = list(zip(_along(near[0], occupied, size), reach, strict=True))
     written = steps[1].T @ (steps[0].T @ np.ones(steps[0].shape[0], np.float32))
     sums = [to @ (near[1] @ (at @ written).reshape(grid[1], -1)).ravel() for at, to in lines]
     scale = (steps[0] @ (steps[1] @ np.concatenate(sums))) ** -0.5
@@ -181,7 +176,7 @@ def bilateral_filter(
     bags = [(_bags(at, image), _bags(to, image)) for at, to in lines]
 
     def spread(rows: Tensor) -> Tensor:
-        """Over all places and colours; for one line of the grid after the other, which a cache holds."""
+        """Over all places and colours: for one line of the grid after the other, which a cache holds."""
         return torch.cat([to(across @ at(rows).view(grid[1], -1)) for at, to in bags])
 
     def apply(x: Tensor) -> Tensor:
@@ -234,10 +229,10 @@ def _normal(kernel: NDArray) -> NDArray:
 
 
 def _narrow(count: int, sigma: float) -> list[sparse.csr_matrix]:
-    """The same, cut where it no longer matters: as one matrix, or two of which each has fewer entries.
+    """The same, cut where it no longer matters: one matrix, or two in turn that have fewer entries.
 
-    A Gaussian is a sum of products of two narrower ones over points between them; it hardly matters how
-    far apart these points are, up to their width: here σ / 1.5 and σ / √2.
+    The two are Gaussians too, of σ / √2, to points up to σ / 1.5 apart and back. The sum of their products
+    over such points is the kernel, but for some hundred-thousandths and the cut.
     """
     every = int(sigma / 1.5)
     if every < 2:
@@ -396,7 +391,7 @@ def _four(index: NDArray, weight: NDArray, size: int) -> sparse.csr_matrix:
 
 
 def _along(kernel: NDArray, occupied: NDArray, size: int) -> list[sparse.csr_matrix]:
-    """From the points that are occupied to each line of the grid: in the same column, of the same colour."""
+    """From the points that are occupied to each line of the grid, in the same column and colour."""
     line, at = np.divmod(occupied, size)
     order = np.argsort(at, kind="stable")
     starts = np.concatenate([[0], np.bincount(at, minlength=size).cumsum()])
