@@ -449,30 +449,32 @@ def mean_field(
     inputs.number(spatial_weight, "spatial_weight", least=0)
     inputs.number(bilateral_weight, "bilateral_weight", least=0)
     inputs.whole(iterations, "iterations", least=0)
-    costs = unary.movedim(0, 2).contiguous()  # (H, W, L): a pixel's labels side by side
+    alone = -unary.movedim(0, 2).contiguous()  # (H, W, L): a pixel's labels side by side
     if exact is None:
         exact = image[0].numel() <= _EXACT
     image = image.to(unary.dtype)
-    smooth = spatial_filter((image.shape[1], image.shape[2]), widths[0], costs)
+    smooth = spatial_filter((image.shape[1], image.shape[2]), widths[0], alone)
     wide, color = widths[1:]
     gather = (
         exact_bilateral_filter(image, wide, color) if exact else bilateral_filter(image, wide, color, fine)
     )
-    q = _steps(costs, smooth, gather, (spatial_weight, bilateral_weight), iterations)
-    return q.movedim(2, 0).contiguous()
+    q = _steps(alone, smooth, gather, (spatial_weight, bilateral_weight), iterations)
+    return q.flatten(0, 1).T.contiguous().view_as(unary)
 
 
 def _steps(
-    costs: Tensor, smooth: Filter, gather: Filter, weights: tuple[float, float], iterations: int
+    alone: Tensor, smooth: Filter, gather: Filter, weights: tuple[float, float], iterations: int
 ) -> Tensor:
-    """Probabilities ``(H, W, L)`` after so many steps, for all pixels at once."""
-    alone = -costs
+    """Probabilities ``(H, W, L)`` after so many steps, for all pixels at once; `alone` is minus the costs."""
     q = alone.softmax(2)
+    # In place, unless a gradient is to flow back: the system takes its time to hand out so much memory.
+    room, into = (None, None) if q.requires_grad else (torch.empty_like(q), q)
     for _ in range(iterations):
         # Numbers this small change nothing but make the processor slow.
-        q = F.threshold(q, 1e-12, 0.0)
-        logits = torch.add(alone, smooth(q), alpha=weights[0])
-        q = logits.add_(gather(q), alpha=weights[1]).softmax(2)
+        q = F.threshold(q, 1e-12, 0.0, inplace=into is not None)
+        logits = torch.add(alone, smooth(q), alpha=weights[0], out=room)
+        logits.add_(gather(q), alpha=weights[1])
+        q = torch.softmax(logits, 2, out=into)
     return q
 
 

@@ -25,6 +25,7 @@ and ten with its wider spacing. The grid is laid out on the processor, whatever 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -57,16 +58,16 @@ class _Grid(NamedTuple):
 # Tried on photographs of 72 × 96 to 120 × 160 beside all pairs: `benchmarks.trainings.crf` says how near.
 _FINE, _COARSE = _Grid(0.4, 0.0, 0.8, 3.0), _Grid(0.5, 0.1, 1.0, 2.5, 1.06)
 _SMALL = 19_200  # up to so many pixels the fine one takes little time
-_CUT = 3.0  # how far pixels are followed, in widths
-_LIMIT = 4_000_000  # points of the grid, each with as many numbers as there are labels
-_PART = 1 << 14  # columns that are multiplied at once
+_CUT = 3.6  # how far pixels are followed, in widths
+_LIMIT = 4_000_000  # points of the grid: so many numbers are computed for each label
 _COLORS = 1 << 25  # places that colours may fill
 
 
 def spatial_filter(size: tuple[int, int], sigma: float, like: Tensor) -> Filter:
     r"""A blur of ``(H, W, L)``: the kernel :math:`e^{-d^2 / 2 \sigma^2}` of d pixels, normalised.
 
-    Small images and those that the kernel fills are multiplied by all of it; for others it is cut at 3 σ.
+    Small images and those that the kernel fills are multiplied by all of it. For others it is cut at 3.6 σ,
+    and if σ is 3 or more, passed through points that lie farther apart than pixels.
 
     Args:
         size: H and W.
@@ -86,8 +87,14 @@ def spatial_filter(size: tuple[int, int], sigma: float, like: Tensor) -> Filter:
     if height * width <= 4096 or 20 * sigma > max(size):
         down, across = (torch.from_numpy(_normal(_gaussians(n, sigma))).to(like) for n in size)
         return lambda x: across @ (down @ x.flatten(1)).view_as(x)
-    rows, pixels = _bags(_band(height, sigma), like), _bags(_band(width, sigma, height), like)
-    return lambda x: pixels(rows(x.flatten(1)).view(height * width, -1)).view_as(x)
+    rows, pixels = _narrow(height, sigma), _narrow(width, sigma)
+    pixels = [_repeated(each, rows[0].shape[0]) for each in pixels]
+    steps = [_bags(each, like) for each in (rows[0], *pixels, *rows[1:])]
+
+    def apply(x: Tensor) -> Tensor:
+        return functools.reduce(lambda y, step: step(y), steps, x).view_as(x)
+
+    return lambda x: _Symmetric.apply(x, apply)
 
 
 def exact_bilateral_filter(image: Tensor, spatial_sigma: float, color_sigma: float) -> Filter:
@@ -151,38 +158,30 @@ def bilateral_filter(
     spacing = _FINE if (image[0].numel() <= _SMALL if fine is None else fine) else _COARSE
     colors, places = _lattices(image, spatial_sigma, color_sigma, spacing)
     grid = (int(places[0].points.max()) + 1, int(places[1].points.max()) + 1)
-    points = grid[0] * grid[1] * colors.size
     variance = 1 - spacing.places**2 / 3  # writing and reading add a sixth of the spacing's square each
     variance -= spacing.bins**2 / 6  # and a twelfth of the bin's
     near = [_gaussians(n, math.sqrt(variance) / spacing.places).astype(np.float32) for n in grid]
     steps, occupied = _steps(places, grid[1], colors)
-    colored = _between(colors, occupied, grid[0] * grid[1])
-    down, across = (torch.from_numpy(each).to(image) for each in near)
-    room = list[Tensor]()
-
-    def spread(rows: Tensor) -> Tensor:
-        """Over all places, each colour by itself; in place, and in parts that a cache holds."""
-        if not room or room[0].shape[1] != rows.shape[1]:
-            # Kept from call to call: the system takes its time to hand out so much memory.
-            room[:] = [rows.new_empty(points, rows.shape[1])]
-        whole = room[0].zero_().index_copy_(0, place, rows).view(*grid, -1)
-        for kernel, lines in ((down, whole.flatten(1)[None]), (across, whole)):
-            for line in lines:
-                for part in line.split(_PART, 1):
-                    part.copy_(kernel @ part)
-        return room[0]
-
-    place = torch.from_numpy(occupied).to(image.device)
+    size = grid[1] * colors.size  # of a line of the grid
+    parts = np.split(occupied, np.searchsorted(occupied, np.arange(1, grid[0]) * size))
+    reach = (_between(colors, each % size, grid[1]) for each in parts)
+    lines = list(zip(_along(near[0], occupied, size), reach, strict=True))
     written = steps[1].T @ (steps[0].T @ np.ones(steps[0].shape[0], np.float32))
-    sums = spread(torch.from_numpy(written).to(image)[:, None]).numpy(force=True)
-    scale = (steps[0] @ (steps[1] @ (colored @ sums))) ** -0.5
+    sums = [to @ (near[1] @ (at @ written).reshape(grid[1], -1)).ravel() for at, to in lines]
+    scale = (steps[0] @ (steps[1] @ np.concatenate(sums))) ** -0.5
     steps[0].data *= scale.repeat(4)
     write = [_bags(each.T.tocsr(), image) for each in steps]
-    read = [_bags(each, image) for each in (colored, steps[1], steps[0])]
+    read = [_bags(each, image) for each in (steps[1], steps[0])]
+    across = torch.from_numpy(near[1]).to(image)
+    bags = [(_bags(at, image), _bags(to, image)) for at, to in lines]
+
+    def spread(rows: Tensor) -> Tensor:
+        """Over all places and colours: for one line of the grid after the other, which a cache holds."""
+        return torch.cat([to(across @ at(rows).view(grid[1], -1)) for at, to in bags])
 
     def apply(x: Tensor) -> Tensor:
         rows = write[1](write[0](x.flatten(0, 1)))  # (occupied, L)
-        return read[2](read[1](read[0](spread(rows)))).view_as(x)
+        return read[1](read[0](spread(rows))).view_as(x)
 
     return lambda x: _Symmetric.apply(x, apply)
 
@@ -229,14 +228,33 @@ def _normal(kernel: NDArray) -> NDArray:
     return scale[:, None] * kernel * scale
 
 
-def _band(count: int, sigma: float, lines: int = 1) -> sparse.csr_matrix:
-    """The same for many lines one after the other, cut where the kernel no longer matters."""
-    kernel = _gaussians(count, sigma)
-    kernel[kernel < math.exp(-0.5 * _CUT**2)] = 0
-    one = sparse.csr_matrix(_normal(kernel).astype(np.float32))
+def _narrow(count: int, sigma: float) -> list[sparse.csr_matrix]:
+    """The same, cut where it no longer matters: one matrix, or two in turn that have fewer entries.
+
+    The two are Gaussians too, of σ / √2, to points up to σ / 1.5 apart and back. The sum of their products
+    over such points is the kernel, but for some hundred-thousandths and the cut.
+    """
+    every = int(sigma / 1.5)
+    if every < 2:
+        kernel = _gaussians(count, sigma)
+        kernel[kernel < math.exp(-0.5 * _CUT**2)] = 0
+        return [sparse.csr_matrix(_normal(kernel).astype(np.float32))]
+    reach = _CUT * sigma / math.sqrt(2)
+    points = every * (np.arange(-(reach // every), (count + reach) // every) + 0.5) - 0.5
+    away = np.arange(count)[:, None] - points
+    half = np.exp(-((away / sigma) ** 2)) * (abs(away) <= reach)
+    half *= (half @ half.sum(0))[:, None] ** -0.5
+    read = sparse.csr_matrix(half.astype(np.float32))
+    return [read.T.tocsr(), read]
+
+
+def _repeated(one: sparse.csr_matrix, lines: int) -> sparse.csr_matrix:
+    """The same for many lines, one after the other."""
     starts = np.concatenate([[0], np.tile(np.diff(one.indptr), lines).cumsum()])
-    index = (np.arange(lines, dtype=np.int32)[:, None] * count + one.indices).ravel()
-    return sparse.csr_matrix((np.tile(one.data, lines), index, starts), (lines * count,) * 2)
+    index = (np.arange(lines, dtype=np.int32)[:, None] * one.shape[1] + one.indices).ravel()
+    return sparse.csr_matrix(
+        (np.tile(one.data, lines), index, starts), (lines * one.shape[0], lines * one.shape[1])
+    )
 
 
 def _lattices(
@@ -372,20 +390,33 @@ def _four(index: NDArray, weight: NDArray, size: int) -> sparse.csr_matrix:
     return sparse.csr_matrix((weight.ravel(), index.ravel().astype(np.int32), starts), (len(index), size))
 
 
-def _between(colors: _Colors, occupied: NDArray, places: int) -> sparse.csr_matrix:
-    """From the whole grid to the points that are occupied: along colours, at the same place."""
+def _along(kernel: NDArray, occupied: NDArray, size: int) -> list[sparse.csr_matrix]:
+    """From the points that are occupied to each line of the grid, in the same column and colour."""
+    line, at = np.divmod(occupied, size)
+    order = np.argsort(at, kind="stable")
+    starts = np.concatenate([[0], np.bincount(at, minlength=size).cumsum()])
+    return [sparse.csr_matrix((row[line[order]], order, starts), (size, len(occupied))) for row in kernel]
+
+
+def _between(colors: _Colors, occupied: NDArray, columns: int) -> sparse.csr_matrix:
+    """From a line of the grid to its points that are occupied: along colours, at the same place."""
     rows = colors.near[occupied % colors.size]
-    bounds = rows.indptr[np.searchsorted(occupied, np.arange(places + 1) * colors.size)]
-    for place in range(places):
-        rows.indices[bounds[place] : bounds[place + 1]] += place * colors.size
-    return sparse.csr_matrix((rows.data, rows.indices, rows.indptr), (len(occupied), places * colors.size))
+    starts = rows.indptr[np.searchsorted(occupied, np.arange(columns + 1) * colors.size)]
+    for column in range(columns):
+        rows.indices[starts[column] : starts[column + 1]] += column * colors.size
+    return sparse.csr_matrix((rows.data, rows.indices, rows.indptr), (len(occupied), columns * colors.size))
 
 
 def _bags(matrix: sparse.csr_matrix, like: Tensor) -> Filter:
-    """The product of a sparse matrix with ``(n, L)``, by the routine that sums rows of a table."""
+    """The product of a sparse matrix with so many rows, by the routine that sums rows of a table."""
     both = (matrix.indices, matrix.indptr)
     index, starts = (torch.from_numpy(each).int().to(like.device) for each in both)
     weight = torch.from_numpy(matrix.data).to(like)
     return lambda x: F.embedding_bag(
-        index, x, starts, mode="sum", per_sample_weights=weight, include_last_offset=True
+        index,
+        x.reshape(matrix.shape[1], -1),
+        starts,
+        mode="sum",
+        per_sample_weights=weight,
+        include_last_offset=True,
     )

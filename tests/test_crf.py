@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from segcore import gaussian_filters as filters
 from segcore.crf import (
@@ -243,6 +244,67 @@ def test_filters_leave_what_is_their_scale_and_are_symmetric():
     whole = filters._normal(filters._gaussians(70, 3.0)), filters._normal(filters._gaussians(80, 3.0))
     wanted = torch.einsum("ij,kl,jlc->ikc", *(torch.from_numpy(k).float() for k in whole), x)
     assert torch.allclose(filters.spatial_filter((70, 80), 3.0, x)(x), wanted, atol=0.006)
+
+
+@pytest.mark.parametrize("sigma", [2.0, 3.0, 4.6, 7.0])
+def test_a_blur_through_fewer_points_is_near_the_whole_kernel(sigma):
+    """Borders included; a kernel cut at 3 σ is farther away."""
+    size = (131, 150)
+    x = torch.rand(*size, 2, generator=torch.Generator().manual_seed(0))
+    x[::16, ::16] = 5  # and spots
+    whole = (torch.from_numpy(filters._normal(filters._gaussians(n, sigma))).float() for n in size)
+    wanted = torch.einsum("ij,kl,jlc->ikc", *whole, x)
+    assert (filters.spatial_filter(size, sigma, x)(x) - wanted).abs().max() < 0.0005
+    for each in filters._narrow(500, sigma):
+        assert each.nnz < 500 * (10 if sigma >= 3 else 16)
+
+
+class Sizes(TorchDispatchMode):
+    """The numbers of new tensors: not of those that an operation writes to or looks at."""
+
+    def __init__(self):
+        super().__init__()
+        self.new = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        given = [a for a in (*args, *(kwargs or {}).values()) if isinstance(a, torch.Tensor)]
+        old = {a.untyped_storage().data_ptr() for a in given}
+        result = func(*args, **(kwargs or {}))
+        for each in result if isinstance(result, tuple) else (result,):
+            if isinstance(each, torch.Tensor) and each.untyped_storage().data_ptr() not in old:
+                self.new.append(each.numel())
+        return result
+
+
+def test_no_memory_is_taken_for_the_whole_grid_and_little_for_a_step():
+    """Each new tensor as large as the image costs as much time as the sums that fill it."""
+    image, unary = scene(height=150, width=200)
+    image = torch.rand(3, 150, 200, generator=torch.Generator().manual_seed(0)) / 4 + image / 2
+    grid, x = filters.bilateral_filter(image, 20.0, 13.0), unary.movedim(0, 2).contiguous()
+    with Sizes() as sizes:
+        grid(x)
+    assert max(sizes.new) < 10 * x.numel()  # 34 times as many are in the grid
+    taken = []
+    for iterations in (1, 2):
+        with Sizes() as sizes:
+            mean_field(unary, image, bilateral_sigma=20, iterations=iterations)
+        taken.append(sizes.new.count(x.numel()))
+    assert taken[1] - taken[0] == 2  # what each filter returns
+
+
+def test_gradients_are_those_of_the_grid():
+    """Steps that keep what gradients need give the same numbers, and the slope that differences have."""
+    image, unary = scene(height=64, width=72)
+    unary, direction = unary.double(), torch.randn(3, 64, 72, generator=torch.Generator().manual_seed(0))
+    costs = unary.clone().requires_grad_()
+    q = mean_field(costs, image, bilateral_sigma=20, iterations=2)
+    assert torch.allclose(q, mean_field(unary, image, bilateral_sigma=20, iterations=2), atol=1e-12)
+    (slope,) = torch.autograd.grad(q[0].square().sum(), costs)
+    ahead, behind = (
+        mean_field(unary + step * direction, image, bilateral_sigma=20, iterations=2)[0].square().sum()
+        for step in (1e-5, -1e-5)
+    )
+    assert (slope * direction).sum().item() == pytest.approx(float(ahead - behind) / 2e-5, rel=1e-5)
 
 
 # What pydensecrf2 1.1 gives for `made_up`: sxy=3, compat=3 and sxy=80, srgb=13, compat=10, each with kernel=1
