@@ -267,8 +267,8 @@ def _of_tensor(name: str, place: int, column: Values) -> Iterator[_Change]:
     for axis in range(depth - 1):
         yield plain(
             "reshaped",
-            f"Your results are right for a `{name}` whose axis {axis} was brought to the end by reshape or view. "
-            "These read the same numbers in the same order; permute and movedim move an axis.",
+            f"Your results are right for a `{name}` whose axis {axis} was brought to the end by reshape or "
+            "view. These read the same numbers in the same order; permute and movedim move an axis.",
             partial(_reshaped, axis),
         )
     if depth >= 1 and floats and {value.shape[-1] for value in column} <= {2, 3, 4}:

@@ -47,7 +47,7 @@ def apart(exercise: Exercise, trials: Sequence[Trial]) -> str | None:
             found.append(name[1])
     if len(found) != 1:
         return None
-    return f"Your results are wrong in every case where {found[0]}, and right in all others. What is other there?"
+    return f"Wrong is every case where {found[0]}, and right are all others. What is other there?"
 
 
 def _facts(exercise: Exercise, case: Case) -> Iterator[tuple[tuple[str, str], bool]]:
@@ -109,7 +109,7 @@ def axes(exercise: Exercise, trials: Sequence[Trial]) -> str | None:
         places = [k for k in range(min(len(two) for _, two in shapes))
                   if all(two[:k] + two[k + 1 :] == one for one, two in shapes)]  # fmt: skip
         lengths = [[two[k] for _, two in shapes] for k in places]
-        told = "has an axis too many, axis {k}: it is as long as {name}. Over what is still to be summed or chosen?"
+        told = "has an axis too many, axis {k}: it is as long as {name}. What is still to be summed?"
     elif all(len(one) == len(two) + 1 for one, two in shapes):
         places = [k for k in range(min(len(one) for one, _ in shapes))
                   if all(one[:k] + one[k + 1 :] == two for one, two in shapes)]  # fmt: skip

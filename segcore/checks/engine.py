@@ -226,7 +226,7 @@ def _explain(report: Report, trials: list[Trial], failed: Trial) -> None:
 
 
 def _sure(exercise: Exercise, trials: list[Trial], known: list[list[Attempt]]) -> Other | None:
-    """What holds in every case: another call of the reference, a rule, a change of the reference, two faults."""
+    """What holds in every case: another call of the reference, a rule, a change of it, or two faults."""
     if any(trial.outcome is None or trial.outcome.changed for trial in trials):
         return None
     try:

@@ -211,8 +211,8 @@ def _permuted(pairs: Pairs, tolerance: float) -> str | None:
         for order in permutations(range(depth)):
             if _everywhere(pairs, partial(_reshaped, order=order), tolerance):
                 return (
-                    "The right numbers in the right shape, but laid down in the order of other axes: reshape and "
-                    "view do not move an axis, permute does. Which axes stand last before you reshape?"
+                    "The right numbers in the right shape, but laid down in the order of other axes: reshape "
+                    "and view do not move an axis, permute does. Which axes stand last before you reshape?"
                 )
     flat = [(one.flatten(), two.flatten()) for one, two in pairs]
     if _everywhere(flat, lambda value: value, tolerance) and any(

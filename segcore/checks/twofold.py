@@ -54,6 +54,7 @@ def twofold(
         (mistake, [each.value for each in row])
         for mistake, row in zip(exercise.mistakes, attempts, strict=True)
         if all(each.error is None for each in row)
+        and _tells(trials, [each.value for each in row], exercise.tolerance)
     ]
     couples = [
         (one, two)
@@ -86,6 +87,14 @@ def _enough(trials: Sequence[Trial], tolerance: float) -> bool:
             wrong = ~_near(one, two, tolerance) if one.shape == two.shape else torch.ones_like(two) > 0
             off |= {round(number, 4) for number in two[wrong].flatten()[:100].tolist() if number == number}
     return len(off) >= _CELLS
+
+
+def _tells(trials: Sequence[Trial], values: Sequence[Any], tolerance: float) -> bool:
+    """Whether a mistake shows in more than one case: else a couple with it may be a coincidence."""
+    return (
+        sum(not agrees(trial.expected, value, tolerance) for trial, value in zip(trials, values, strict=True))
+        >= 2
+    )
 
 
 def _tensor(value: Any) -> Tensor | None:
