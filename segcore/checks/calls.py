@@ -47,6 +47,7 @@ class _Change(NamedTuple):
 
     other: Other
     change: Callable[[Values], Values | None]
+    wary: bool = False  # one number can agree with it by chance
 
 
 def other_call(exercise: Exercise, trials: Sequence[Trial], guarded: bool = True) -> Other | None:
@@ -71,9 +72,12 @@ def other_call(exercise: Exercise, trials: Sequence[Trial], guarded: bool = True
     ]
     calls.sort(key=lambda call: (call[1].fault is None, _cells(call[0])))  # a small wrong one refutes soonest
     end = time.process_time() + _SECONDS
-    for other, change in _changes(exercise, names, [row for row, _ in calls]):
+    several = _wrong_numbers(trials) > 1
+    for other, change, wary in _changes(exercise, names, [row for row, _ in calls]):
         if time.process_time() > end:
             return None
+        if wary and not several:
+            continue
         if _explains(exercise, change, calls, call if guarded else _plainly):
             return other
     return None
@@ -92,6 +96,14 @@ def sizes_of(reference: Callable[..., Any], case: Case) -> dict[str, int]:
         elif isinstance(value, tuple | list):
             found[f"the length of `{name}`"] = len(value)
     return found
+
+
+def _wrong_numbers(trials: Sequence[Trial]) -> int:
+    """How many different numbers came in the cases that are wrong."""
+    values = [_value(trial) for trial in trials if trial.fault is not None]
+    return len(
+        {number for value in values if isinstance(value, Tensor) for number in value.flatten().tolist()}
+    )
 
 
 def _positions(exercise: Exercise, case: Case) -> Values | None:
@@ -187,7 +199,7 @@ def _of_number(name: str, place: int, column: Values) -> Iterator[_Change]:
         if min(values) > 0:
             for words, turn in _NUMBERS.items():
                 told = f"Your results are those for {words} of `{name}`. Where does it come in, and how?"
-                yield _Change(Other(f"{words} of {name}", told), _at(place, turn))
+                yield _Change(Other(f"{words} of {name}", told), _at(place, turn), wary=True)
     if all(type(value) is int for value in column):
         for step, words in ((-1, "smaller"), (1, "larger")):
             told = f"Your results are right for a `{name}` that is one {words}. Where does counting begin?"
@@ -256,7 +268,7 @@ def _of_tensor(name: str, place: int, column: Values) -> Iterator[_Change]:
     if floats:
         for words, make in _FLOATS.items():
             told = f"Your results are those for {words.format(f'`{name}`')}. Where does that come in?"
-            yield _Change(Other(words.format(name), told), _at(place, make))
+            yield _Change(Other(words.format(name), told), _at(place, make), wary=words.endswith("half"))
     depth = min(value.ndim for value in column)
     for axis in range(depth):
         yield plain(
@@ -271,7 +283,8 @@ def _of_tensor(name: str, place: int, column: Values) -> Iterator[_Change]:
             "view. These read the same numbers in the same order; permute and movedim move an axis.",
             partial(_reshaped, axis),
         )
-    if depth >= 1 and floats and {value.shape[-1] for value in column} <= {2, 3, 4}:
+    ends = {value.shape[-1] for value in column if depth}
+    if floats and len(ends) == 1 and ends <= {2, 3, 4}:
         yield plain(
             "with x and y exchanged",
             f"Your results are right for a `{name}` whose x and y change places. Which comes first in it?",
