@@ -79,11 +79,10 @@ def _enough(trials: Sequence[Trial], tolerance: float) -> bool:
         outcome = trial.outcome
         if outcome is None or outcome.error is not None or outcome.timeout or outcome.changed:
             return False
-        pair = [_tensor(value) for value in (trial.expected, outcome.value)]
-        if pair[0] is None or pair[1] is None:
+        one, two = _tensor(trial.expected), _tensor(outcome.value)
+        if one is None or two is None:
             return False
         if trial.fault is not None and not agrees(trial.expected, outcome.value, tolerance):
-            one, two = pair
             wrong = ~_near(one, two, tolerance) if one.shape == two.shape else torch.ones_like(two) > 0
             off |= {round(number, 4) for number in two[wrong].flatten()[:100].tolist() if number == number}
     return len(off) >= _CELLS
@@ -123,19 +122,18 @@ def _together(trials: Sequence[Trial], first: list[Any], second: list[Any], tole
         elif agrees(b, trial.expected, tolerance) or agrees(a, b, tolerance):
             fits = agrees(a, got, tolerance)
         else:
-            fits = _summed(*(_tensor(value) for value in (trial.expected, a, b, got)), tolerance)
+            fits = _summed([_tensor(value) for value in (trial.expected, a, b, got)], tolerance)
         if not fits:
             return False
     return all(needed)
 
 
-def _summed(
-    right: Tensor | None, a: Tensor | None, b: Tensor | None, got: Tensor | None, tolerance: float
-) -> bool:
-    if right is None or a is None or b is None or got is None:
+def _summed(values: Sequence[Tensor | None], tolerance: float) -> bool:
+    """Whether the last of four results is the right one with what both mistakes, the middle ones, add to it."""
+    tensors = [value for value in values if value is not None]
+    if len(tensors) < len(values) or len({value.shape for value in tensors}) > 1:
         return False
-    if not right.shape == a.shape == b.shape == got.shape:
-        return False
+    right, a, b, got = tensors
     whole = torch.where(_near(b, right, tolerance) | _near(a, b, tolerance), a, a + b - right)
     whole = torch.where(_near(a, right, tolerance), b, whole)
     return bool(_near(whole, got, tolerance).all())
