@@ -208,8 +208,8 @@ def _explain(report: Report, trials: list[Trial], failed: Trial) -> None:
     kind = fault.kind
     if kind == "ones" and any(trial.fault is not None and trial.fault.kind != "ones" for trial in trials):
         kind = "shape"  # one value looks right in any shape: the other cases know better
-    known = [] if outcome.timeout else _attempts(report.exercise, trials)
-    mistake, perhaps = recognise(report.exercise, trials, known) if known else (None, "")
+    known: list[list[Attempt]] = []
+    mistake, perhaps = (None, "") if outcome.timeout else recognise(report.exercise, trials, known)
     sought = kind in _OF_NUMBERS and (mistake is None or bool(perhaps))
     if sure := _sure(report.exercise, trials, [] if kind == "ones" else known) if sought else None:
         report.mistake = sure.name
@@ -262,11 +262,6 @@ def _pairs(trials: list[Trial]) -> list[tuple[Any, Any]]:
     return [(expected, each.value) for expected, each in outcomes if each.error is None and not each.timeout]
 
 
-def _attempts(exercise: Exercise, trials: list[Trial]) -> list[list[Attempt]]:
-    """What each known mistake gives in each case."""
-    return [[_attempt(mistake.function, trial.case) for trial in trials] for mistake in exercise.mistakes]
-
-
 def recognise(
     exercise: Exercise, trials: list[Trial], known: list[list[Attempt]]
 ) -> tuple[Mistake | None, str]:
@@ -274,13 +269,14 @@ def recognise(
 
     Certain is a mistake that gives the reader's results in every case. Else the one that explains most cases
     is named if it explains most of the failed ones, or the one that is told and another one (a single number
-    may agree by chance).
+    may agree by chance). What each mistake gives in each case is noted in `known`.
     """
     failing, told = [trial for trial in trials if trial.fault is not None], ladder.smallest(trials)
     counts: dict[int, int] = {}
     here: list[int] = []  # what gives the result of the case that is told
     drawn: set[int] = set()  # what gives that of a random case: small ones agree by chance
     for number, mistake in enumerate(exercise.mistakes):
+        known.append([_attempt(mistake.function, trial.case) for trial in trials])
         found = [_compared(exercise, *pair) for pair in zip(known[number], trials, strict=True)]
         explained = [trial for trial, (_, wrong) in zip(trials, found, strict=True) if wrong]
         if explained and all(alike for alike, _ in found):

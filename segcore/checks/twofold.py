@@ -23,7 +23,7 @@ from segcore.checks.sandbox import call
 
 __all__ = ["Attempt", "twofold"]
 
-_SECONDS = 1.0  # processor time for other calls of all mistakes together
+_SECONDS = 0.7  # processor time for other calls of all mistakes together
 _CELLS = 3  # so many different wrong numbers make a coincidence unlikely
 
 
@@ -129,7 +129,7 @@ def _together(trials: Sequence[Trial], first: list[Any], second: list[Any], tole
 
 
 def _summed(values: Sequence[Tensor | None], tolerance: float) -> bool:
-    """Whether the last of four results is the right one with what both mistakes, the middle ones, add to it."""
+    """Whether the last of four results is the first with what the two mistakes between add to it."""
     tensors = [value for value in values if value is not None]
     if len(tensors) < len(values) or len({value.shape for value in tensors}) > 1:
         return False
