@@ -45,6 +45,11 @@ def said(function, exercise=BLEND) -> tuple[str, str]:
     )
 
 
+def read_as_rows(maps: Tensor) -> Tensor:
+    """(2, H, W) taken for (H, W, 2), as one does who reshapes where axes should move."""
+    return maps.reshape(*maps.shape[1:], 2).movedim(-1, 0)
+
+
 @pytest.mark.parametrize(
     ("function", "name", "words"),
     [
@@ -58,6 +63,13 @@ def said(function, exercise=BLEND) -> tuple[str, str]:
         (lambda a, b, s, w, n: blend(a, b.relu(), s, w, n), "other without what is below 0", "below 0"),
         (lambda a, b, s, w, n: blend(a[[1, 1]], b, s, w, n), "one [1] for all", "holds one[1]"),
         (lambda a, b, s, w, n: blend(a.flip(2), b, s, w, n), "one flipped along axis 2", "backwards"),
+        (lambda a, b, s, w, n: blend(a, b, s * s, w, n), "the square of share", "the square of `share`"),
+        (lambda a, b, s, w, n: blend(a + 0.5, b, s, w, n), "one plus one half", "`one` plus one half"),
+        (
+            lambda a, b, s, w, n: blend(read_as_rows(a), b, s, w, n),
+            "one reshaped",
+            "permute and movedim move",
+        ),
     ],
 )
 def test_an_argument_that_is_not_used_as_it_is_given(function, name, words):
@@ -79,10 +91,39 @@ def test_an_argument_that_is_not_used_as_it_is_given(function, name, words):
         (lambda value: value.amax(2), "largest along axis 2"),
         (lambda value: value.permute(2, 0, 1), "another order"),
         (lambda value: value.flatten(1), "only the shape"),
+        (lambda value: value.permute(1, 2, 0).reshape(value.shape), "in the order of other axes"),
     ],
 )
 def test_one_rule_for_all_numbers(change, words):
     assert words in said(lambda *args: change(blend(*args)))[1]
+
+
+def slopes(points: Tensor) -> Tensor:
+    """How steep the way from the origin to each of (N, 2) points is."""
+    return points[:, 1] / points[:, 0]
+
+
+def slope_cases(generator: torch.Generator) -> list[Case]:
+    return [Case((torch.rand(count, 2, generator=generator) + 1,)) for count in (2, 3, 5)]
+
+
+def test_points_and_boxes_may_have_x_and_y_exchanged():
+    exercise = Exercise("0.2", "Slopes", slopes, slope_cases, (FAR_OFF,))
+    name, told = said(lambda points: points[:, 0] / points[:, 1], exercise)
+    assert name == "points flipped along axis 1", "of two numbers, this is the same"
+    sizes = (2, 3, 5)
+    boxes = Exercise("0.3", "Boxes", lambda boxes: boxes[:, 2] / boxes[:, 1] + boxes[:, 0],
+                     lambda generator: [Case((torch.rand(n, 4, generator=generator) + 1,)) for n in sizes],
+                     (FAR_OFF,))  # fmt: skip
+    name, told = said(lambda boxes: boxes[:, 3] / boxes[:, 0] + boxes[:, 1], boxes)
+    assert name == "boxes with x and y exchanged" and "x and y change places" in told
+
+
+def test_a_single_number_is_too_little_for_a_half_or_a_square():
+    exercise = Exercise(
+        "0.4", "One", lambda x: (x * 2 + 1).sum(), lambda _: [Case((torch.ones(2),))], (FAR_OFF,)
+    )
+    assert said(lambda x: (x * 2).sum(), exercise)[0] == ""
 
 
 def test_what_holds_in_some_cases_only_is_not_said():
@@ -111,6 +152,7 @@ def test_right_numbers_of_another_type_are_no_rule():
         ("6.1", lambda run, kernel, d: run(kernel, 2), "dilation = 2"),
         ("14.2", lambda run, z, t, labels: run(z, t, labels) / z.shape[1], "axis 1 of `logits`"),
         ("7.1", lambda run, f, s: run(f, s).permute(0, 2, 3, 1), "another order"),
+        ("18.2", lambda run, ab, *rest: run(ab - 0.5, *rest), "`ab` less one half"),
     ],
 )
 def test_in_the_course(exercise, change, words):

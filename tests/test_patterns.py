@@ -76,6 +76,17 @@ def test_zeros_where_something_belongs_and_the_other_way_round():
     assert seen(torch.zeros_like, ONE) is None  # then nothing is right
 
 
+def test_one_value_in_the_place_of_another_is_named():
+    nan = float("nan")
+    one = torch.tensor([[0.0, 2.0], [0.0, 5.0]])
+    assert "Wherever 0 is expected yours is nan" in seen(lambda x: torch.where(x == 0, nan, x), one)
+    assert "Wherever nan is expected yours is 1" in seen(lambda x: x.nan_to_num(1), one + one / one)
+    first = torch.tensor([[True, False], [False, False]])
+    both = torch.stack([one, one])
+    assert "In some of the places" in seen(lambda x: torch.where(first & (x == 0), nan, x), both)
+    assert "Wherever" not in (seen(lambda x: torch.where(x == 0, x + 1, x * 2), one) or "")
+
+
 def test_formulas_and_ends_of_lists():
     lists = [torch.rand(n, generator=torch.Generator().manual_seed(n)) + 0.2 for n in (4, 6)]
     assert "on its head" in seen(lambda x: 1 / x, *lists)

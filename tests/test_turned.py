@@ -96,6 +96,64 @@ def test_a_small_change_is_told_by_its_kind(function, kind, words):
     assert hint(SCORES, function) == (name, told), "the same twice"
 
 
+def share(hits, sizes, others):
+    """The share of each pair, and its distance from the mean share."""
+    shares = hits / (sizes + others - hits)
+    return torch.stack([shares, (shares - shares.mean()).abs()])
+
+
+def inside(points, low, high):
+    """How much of each point's two coordinates lies within limits."""
+    x = points[:, 0] * (points[:, 0] >= low) * (points[:, 0] < high)
+    y = points[:, 1] * (points[:, 1] >= low) * (points[:, 1] < high)
+    return torch.stack([x, y], 1)
+
+
+def _share_cases(generator):
+    for count in (3, 4, 6):
+        hits = torch.rand(count, generator=generator) + 0.5
+        yield Case((hits, hits + 1, hits + torch.rand(count, generator=generator)))
+
+
+def _inside_cases(generator):
+    for count, low, high in ((4, 1.0, 3.0), (6, 2.0, 5.0), (8, 1.0, 4.0)):
+        points = torch.randint(0, 7, (count, 2), generator=generator).float()
+        points[:2] = torch.tensor([[low, high], [high, low]])
+        yield Case((points, low, high))
+
+
+SHARE = Exercise("99.5", "Share", share, _share_cases, ())
+INSIDE = Exercise("99.6", "Inside", inside, _inside_cases, ())
+
+
+def dice(hits, sizes, others):
+    shares = 2 * hits / (sizes + others)
+    return torch.stack([shares, (shares - shares.mean()).abs()])
+
+
+def one_less(hits, sizes, others):
+    shares = hits / (sizes + others - hits)
+    return torch.stack([shares, (shares - shares.sum() / (len(shares) - 1)).abs()])
+
+
+def far_limit_in(points, low, high):
+    return points * ((points >= low) & (points <= high))
+
+
+@pytest.mark.parametrize(
+    ("exercise", "function", "kind", "words"),
+    [
+        (SHARE, dice, "turned: dice", "as in Dice"),
+        (SHARE, one_less, "turned: count", "divided by one too many or one too few"),
+        (INSIDE, far_limit_in, "turned: limit", "wrong side of a comparison"),
+    ],
+)
+def test_fractions_and_changes_in_several_places_are_told(exercise, function, kind, words):
+    name, told = hint(exercise, function)
+    assert name == kind and words in told, (name, told)
+    assert ("in several places alike" in told) == (exercise is INSIDE)
+
+
 def test_what_no_change_explains_is_not_named():
     assert not hint(SCORES, plain_rows)[0].startswith("turned")
 

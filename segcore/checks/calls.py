@@ -7,6 +7,7 @@ no exercise needs a line for it.
 from __future__ import annotations
 
 import inspect
+import math
 import operator
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,7 @@ from torch import Tensor
 from segcore.checks.compare import agrees
 from segcore.checks.exercise import Case, Exercise
 from segcore.checks.ladder import Trial
-from segcore.checks.sandbox import call
+from segcore.checks.sandbox import Outcome, call, sealed
 from segcore.checks.show import number
 
 __all__ = ["Other", "other_call", "sizes_of"]
@@ -46,14 +47,16 @@ class _Change(NamedTuple):
 
     other: Other
     change: Callable[[Values], Values | None]
+    wary: bool = False  # one number can agree with it by chance
 
 
-def other_call(exercise: Exercise, trials: Sequence[Trial]) -> Other | None:
+def other_call(exercise: Exercise, trials: Sequence[Trial], guarded: bool = True) -> Other | None:
     """The other call that gives the reader's results in every case, where there is one.
 
     Args:
         exercise: Its reference is what is called.
         trials: All cases with what was expected and what came.
+        guarded: Whether each call runs by itself in the sandbox; else the caller sees to it that all end.
 
     Returns:
         What was done to the arguments, in words; None where nothing explains all results, or one is an error.
@@ -67,12 +70,15 @@ def other_call(exercise: Exercise, trials: Sequence[Trial]) -> Other | None:
         for row, trial in zip(rows, trials, strict=True)
         if row is not None  # for the type checker: none is
     ]
-    calls.sort(key=lambda call: call[1].fault is None)  # what is wrong refutes soonest
+    calls.sort(key=lambda call: (call[1].fault is None, _cells(call[0])))  # a small wrong one refutes soonest
     end = time.process_time() + _SECONDS
-    for other, change in _changes(exercise, names, [row for row, _ in calls]):
+    several = _wrong_numbers(trials) > 1
+    for other, change, wary in _changes(exercise, names, [row for row, _ in calls]):
         if time.process_time() > end:
             return None
-        if _explains(exercise, change, calls):
+        if wary and not several:
+            continue
+        if _explains(exercise, change, calls, call if guarded else _plainly):
             return other
     return None
 
@@ -92,6 +98,14 @@ def sizes_of(reference: Callable[..., Any], case: Case) -> dict[str, int]:
     return found
 
 
+def _wrong_numbers(trials: Sequence[Trial]) -> int:
+    """How many different numbers came in the cases that are wrong."""
+    values = [_value(trial) for trial in trials if trial.fault is not None]
+    return len(
+        {number for value in values if isinstance(value, Tensor) for number in value.flatten().tolist()}
+    )
+
+
 def _positions(exercise: Exercise, case: Case) -> Values | None:
     """The arguments by position, defaults written in."""
     bound = inspect.signature(exercise.reference).bind(*case.args, **case.kwargs)
@@ -104,8 +118,19 @@ def _value(trial: Trial) -> Any:
     return None if outcome is None or outcome.error is not None or outcome.timeout else outcome.value
 
 
+def _plainly(function: Callable[..., Any], args: tuple[Any, ...], *_: Any) -> Outcome:
+    """A call outside of the sandbox: much cheaper."""
+    try:
+        return Outcome(function(*sealed(args)))
+    except Exception as error:
+        return Outcome(error=error)
+
+
 def _explains(
-    exercise: Exercise, change: Callable[[Values], Values | None], calls: list[tuple[Values, Trial]]
+    exercise: Exercise,
+    change: Callable[[Values], Values | None],
+    calls: list[tuple[Values, Trial]],
+    run: Callable[..., Outcome],
 ) -> bool:
     """Whether the changed call gives what the reader's function gave, everywhere, and differs somewhere.
 
@@ -120,7 +145,7 @@ def _explains(
 
     told = False
     for row, trial in calls:
-        outcome = call(changed_call, tuple(row), {}, _ONE)
+        outcome = run(changed_call, tuple(row), {}, _ONE)
         if outcome.stuck:
             raise TimeoutError(f"{exercise.id}: a call with other arguments cannot be stopped")
         if outcome.timeout or outcome.error is not None:
@@ -171,6 +196,10 @@ def _of_number(name: str, place: int, column: Values) -> Iterator[_Change]:
                 f"whatever is given. Where does your function use `{name}`?"
             )
             yield _Change(Other(f"{name} ignored", told), _at(place, partial(_instead, value)))
+        if min(values) > 0:
+            for words, turn in _NUMBERS.items():
+                told = f"Your results are those for {words} of `{name}`. Where does it come in, and how?"
+                yield _Change(Other(f"{words} of {name}", told), _at(place, turn), wary=True)
     if all(type(value) is int for value in column):
         for step, words in ((-1, "smaller"), (1, "larger")):
             told = f"Your results are right for a `{name}` that is one {words}. Where does counting begin?"
@@ -239,13 +268,27 @@ def _of_tensor(name: str, place: int, column: Values) -> Iterator[_Change]:
     if floats:
         for words, make in _FLOATS.items():
             told = f"Your results are those for {words.format(f'`{name}`')}. Where does that come in?"
-            yield _Change(Other(words.format(name), told), _at(place, make))
+            yield _Change(Other(words.format(name), told), _at(place, make), wary=words.endswith("half"))
     depth = min(value.ndim for value in column)
     for axis in range(depth):
         yield plain(
             f"flipped along axis {axis}",
             f"Your results are right for `{name}` read backwards along axis {axis}. Which end comes first?",
             partial(_flipped, axis),
+        )
+    for axis in range(depth - 1):
+        yield plain(
+            "reshaped",
+            f"Your results are right for a `{name}` whose axis {axis} was brought to the end by reshape or "
+            "view. These read the same numbers in the same order; permute and movedim move an axis.",
+            partial(_reshaped, axis),
+        )
+    ends = {value.shape[-1] for value in column if depth}
+    if floats and len(ends) == 1 and ends <= {2, 3, 4}:
+        yield plain(
+            "with x and y exchanged",
+            f"Your results are right for a `{name}` whose x and y change places. Which comes first in it?",
+            _sideways,
         )
     if depth >= 2:
         yield plain(
@@ -272,6 +315,17 @@ def _flipped(axis: int, value: Tensor) -> Tensor:
     return value.flip(axis)
 
 
+def _reshaped(axis: int, value: Tensor) -> Tensor:
+    """As it is read by one who brings an axis to the end with reshape in place of movedim."""
+    return value.reshape(value.movedim(axis, -1).shape).movedim(-1, axis)
+
+
+def _sideways(value: Tensor) -> Tensor:
+    """Points or boxes with x and y exchanged."""
+    order = [1, 0, 3, 2] if value.shape[-1] == 4 else [1, 0, *range(2, value.shape[-1])]
+    return value[..., order]
+
+
 def _repeated(k: int) -> Callable[[Tensor], Tensor]:
     return lambda value: value[[k]].expand_as(value) if len(value) else value
 
@@ -285,6 +339,18 @@ _FLOATS: dict[str, Callable[[Tensor], Tensor]] = {
     "the exponential of {}": torch.exp,
     "the logarithm of {}": torch.log,
     "the square of {}": torch.square,
+    "{} plus one half": lambda value: value + 0.5,
+    "{} less one half": lambda value: value - 0.5,
+}
+
+
+# What is done to a number above 0.
+_NUMBERS: dict[str, Callable[[float], float]] = {
+    "the square": lambda value: value * value,
+    "the square root": math.sqrt,
+    "twice the value": lambda value: value * 2,
+    "half the value": lambda value: value / 2,
+    "the reciprocal": lambda value: 1 / value,
 }
 
 
@@ -303,3 +369,10 @@ def _taken_twice(names: list[str], source: int, target: int) -> _Change:
         ),
         lambda row: [row[source] if k == target else value for k, value in enumerate(row)],
     )
+
+
+def _cells(value: Any) -> int:
+    """How many numbers some arguments hold."""
+    if isinstance(value, tuple | list):
+        return sum(map(_cells, value))
+    return value.numel() if isinstance(value, Tensor) else 1

@@ -960,6 +960,21 @@ def _winner(logits: Tensor) -> Tensor:
     return F.one_hot(logits.argmax(1), logits.shape[1]).movedim(-1, 1).float()
 
 
+def _dice_by_class(
+    combine: Callable[[Tensor, Tensor, Tensor], Tensor],
+) -> Callable[[Tensor, Tensor, int], Tensor]:
+    """A loss made of the sums of p g, of p and of g of the classes that occur; 0 where none does."""
+
+    def wrong(logits: Tensor, target: Tensor, ignore_index: int = 255) -> Tensor:
+        keep = target != ignore_index
+        p = logits.softmax(1).movedim(1, -1)[keep]
+        g = F.one_hot(target[keep], logits.shape[1]).to(p)
+        occurs = g.sum(0) > 0
+        return combine(*((each.sum(0))[occurs] for each in (p * g, p, g))) if keep.any() else logits.sum() * 0
+
+    return wrong
+
+
 def _dice_cases(generator: torch.Generator) -> list[Case]:
     row = torch.tensor([2.0, 0.0, -1.0, 1.0])
     logits = torch.stack([row, -row])[None, :, None]  # (1, 2, 1, 4)
@@ -1105,6 +1120,46 @@ DICE = Exercise(
             "sum over classes",
             _sum_of_costs,
             "You add up the costs of the classes. Take their mean, so that the loss stays between 0 and 1.",
+        ),
+        Mistake(
+            "one minus the sum over classes",
+            _dice_by_class(lambda both, p, g: 1 - (2 * both / (p + g)).sum()),
+            "You take the sum of the classes' fractions from 1, so the loss falls below 0. Divide that sum "
+            "by the number of classes that occur.",
+        ),
+        Mistake(
+            "logarithm of Dice",
+            _dice_by_class(lambda both, p, g: -(2 * both / (p + g)).log().mean()),
+            "You take minus the logarithm of each class' fraction. Here the loss is 1 minus their mean.",
+        ),
+        Mistake(
+            "weighted by the size of the class",
+            _dice_by_class(lambda both, p, g: 1 - (2 * both / (p + g) * g).sum() / g.sum()),
+            "Large classes weigh more in your mean. A rare class should count as much as a common one: a "
+            "plain mean over those that occur.",
+        ),
+        Mistake(
+            "weighted against the size of the class",
+            _dice_by_class(lambda both, p, g: 1 - 2 * (both / g**2).sum() / ((p + g) / g**2).sum()),
+            "You weigh the classes by one over their squared sizes and divide once, as the generalised Dice "
+            "does. Here each class has a fraction of its own, and all count the same.",
+        ),
+        Mistake(
+            "the worst class alone",
+            _dice_by_class(lambda both, p, g: 1 - (2 * both / (p + g)).min()),
+            "Only the worst class tells in yours. Take the mean over the classes that occur.",
+        ),
+        Mistake(
+            "divided by the prediction alone",
+            _dice_by_class(lambda both, p, g: 1 - (both / p).mean()),
+            "You divide by what was predicted alone: that is a precision. Who predicts little of a class "
+            "should pay, too.",
+        ),
+        Mistake(
+            "divided by the truth alone",
+            _dice_by_class(lambda both, p, g: 1 - (both / g).mean()),
+            "You divide by the truth alone: that is a recall. Who predicts too much of a class should pay, "
+            "too.",
         ),
         Mistake(
             "255 written in",

@@ -16,6 +16,7 @@ from segcore.checks import progress as _progress
 from segcore.checks.calls import Other, other_call, sizes_of
 from segcore.checks.card import Card, display
 from segcore.checks.chapters import exercise as find_exercise
+from segcore.checks.circumstances import apart, axes
 from segcore.checks.compare import Difference, agrees, difference
 from segcore.checks.exercise import Case, Exercise, Mistake
 from segcore.checks.hints import HINTS, error_hint, error_text, is_stub, signature_fault
@@ -25,13 +26,15 @@ from segcore.checks.rules import rule
 from segcore.checks.sandbox import Outcome, call, guarded, sealed
 from segcore.checks.show import clean
 from segcore.checks.turned import turned
+from segcore.checks.twofold import Attempt, twofold
 
 __all__ = ["CheckFailed", "Report", "check", "judge"]
 
 # For these kinds of fault a merely likely mistake goes before the fault's own hint; the others say more.
 _PLAIN = {"value", "near", "raised"}
 # For these, what the numbers have in common over all cases may say more than a general hint.
-_NUMBERS = {"value", "shape"}
+_UNBOUNDED = {"nan", "infinite"}
+_NUMBERS = {"value", "shape", *_UNBOUNDED}
 # For these, something that explains every case is sought.
 _OF_NUMBERS = {"value", "near", "shape", "length", "transposed", "ones", "nan", "infinite"}
 
@@ -205,9 +208,10 @@ def _explain(report: Report, trials: list[Trial], failed: Trial) -> None:
     kind = fault.kind
     if kind == "ones" and any(trial.fault is not None and trial.fault.kind != "ones" for trial in trials):
         kind = "shape"  # one value looks right in any shape: the other cases know better
-    mistake, perhaps = (None, "") if outcome.timeout else recognise(report.exercise, trials)
+    known: list[list[Attempt]] = []
+    mistake, perhaps = (None, "") if outcome.timeout else recognise(report.exercise, trials, known)
     sought = kind in _OF_NUMBERS and (mistake is None or bool(perhaps))
-    if sure := _sure(report.exercise, trials) if sought else None:
+    if sure := _sure(report.exercise, trials, [] if kind == "ones" else known) if sought else None:
         report.mistake = sure.name
         card.hint(sure.hint)
     elif mistake is not None and (not perhaps or kind in _PLAIN or kind != fault.kind):
@@ -221,8 +225,8 @@ def _explain(report: Report, trials: list[Trial], failed: Trial) -> None:
         card.hint(_seen(report.exercise, trials, kind) if kind in _NUMBERS else HINTS[kind])
 
 
-def _sure(exercise: Exercise, trials: list[Trial]) -> Other | None:
-    """What holds in every case: another call of the reference, a rule, or a small change of the reference."""
+def _sure(exercise: Exercise, trials: list[Trial], known: list[list[Attempt]]) -> Other | None:
+    """What holds in every case: another call of the reference, a rule, a change of it, or two faults."""
     if any(trial.outcome is None or trial.outcome.changed for trial in trials):
         return None
     try:
@@ -234,7 +238,7 @@ def _sure(exercise: Exercise, trials: list[Trial]) -> Other | None:
         if found := turned(exercise, trials):
             seen = pattern(_pairs(trials), exercise.tolerance)  # where it is wrong, beside what is done
             return Other(found.name, f"{seen} {found.hint}" if seen else found.hint)
-        return None
+        return twofold(exercise, trials, known) if known else None
     except Exception:  # what a reader returns may be anything
         return None
 
@@ -242,7 +246,11 @@ def _sure(exercise: Exercise, trials: list[Trial]) -> Other | None:
 def _seen(exercise: Exercise, trials: list[Trial], kind: str) -> str:
     """A hint for wrong numbers that no known mistake explains."""
     if found := pattern(_pairs(trials), exercise.tolerance):
+        return f"{found} {HINTS[kind]}" if kind in _UNBOUNDED else found
+    if found := axes(exercise, trials) or apart(exercise, trials):
         return found
+    if kind in _UNBOUNDED:
+        return HINTS[kind]
     noted = [(trial.case.note, trial.fault is not None) for trial in trials if trial.case.note]
     others = any(trial.fault is not None for trial in trials if not trial.case.note)
     return examples(noted, others) or HINTS[kind]
@@ -254,19 +262,22 @@ def _pairs(trials: list[Trial]) -> list[tuple[Any, Any]]:
     return [(expected, each.value) for expected, each in outcomes if each.error is None and not each.timeout]
 
 
-def recognise(exercise: Exercise, trials: list[Trial]) -> tuple[Mistake | None, str]:
+def recognise(
+    exercise: Exercise, trials: list[Trial], known: list[list[Attempt]]
+) -> tuple[Mistake | None, str]:
     """The mistake that explains the results, and words to put before its hint where that is not certain.
 
     Certain is a mistake that gives the reader's results in every case. Else the one that explains most cases
     is named if it explains most of the failed ones, or the one that is told and another one (a single number
-    may agree by chance).
+    may agree by chance). What each mistake gives in each case is noted in `known`.
     """
     failing, told = [trial for trial in trials if trial.fault is not None], ladder.smallest(trials)
     counts: dict[int, int] = {}
     here: list[int] = []  # what gives the result of the case that is told
     drawn: set[int] = set()  # what gives that of a random case: small ones agree by chance
     for number, mistake in enumerate(exercise.mistakes):
-        found = [_compared(exercise, mistake, trial) for trial in trials]
+        known.append([_attempt(mistake.function, trial.case) for trial in trials])
+        found = [_compared(exercise, *pair) for pair in zip(known[number], trials, strict=True)]
         explained = [trial for trial, (_, wrong) in zip(trials, found, strict=True) if wrong]
         if explained and all(alike for alike, _ in found):
             return mistake, ""
@@ -293,19 +304,19 @@ def _flat(outcome: Outcome | None) -> bool:
     return value.numel() > 1 and bool((value == value.flatten()[0]).all())
 
 
-def _compared(exercise: Exercise, mistake: Mistake, trial: Trial) -> tuple[bool, bool]:
+def _compared(exercise: Exercise, attempt: Attempt, trial: Trial) -> tuple[bool, bool]:
     """Whether the reader's function does in a case what a mistake does, and whether both are wrong there."""
-    value, error = _attempt(mistake.function, trial.case)
+    value, error = attempt
     alike = _same(trial.outcome, value, error, exercise.tolerance)
     return alike, alike and (error is not None or not agrees(trial.expected, value, exercise.tolerance))
 
 
-def _attempt(function: Callable[..., Any], case: Case) -> tuple[Any, Exception | None]:
+def _attempt(function: Callable[..., Any], case: Case) -> Attempt:
     try:
         with torch.no_grad():
-            return function(*sealed(case.args), **sealed(dict(case.kwargs))), None
+            return Attempt(function(*sealed(case.args), **sealed(dict(case.kwargs))), None)
     except Exception as error:
-        return None, error
+        return Attempt(None, error)
 
 
 def _same(outcome: Outcome | None, value: Any, error: Exception | None, tolerance: float) -> bool:

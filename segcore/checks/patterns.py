@@ -128,6 +128,28 @@ def _moved(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
     return None
 
 
+def _special(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
+    """One value in the place of another wherever that one is expected: NaN for 0, say."""
+    one, two = (torch.cat([pair[k].flatten() for pair in pairs]) for k in (0, 1))
+    off = ~torch.isclose(two, one, tolerance, tolerance, True)
+    if int(off.sum()) < 2 or len(one[~off].unique()) < 2:
+        return None
+    wanted, came = one[off][0], two[off][0]
+    if not (_all_are(one[off], wanted) and _all_are(two[off], came)):
+        return None
+    same = one.isnan() if bool(wanted.isnan()) else one == wanted
+    every = bool((same & ~off).sum() == 0)
+    where = "Wherever" if every else "In some of the places where"
+    return (
+        f"{where} {number(float(wanted))} is expected yours is {number(float(came))}; all other numbers are "
+        f"right. What does the task say of {'such a place' if every else 'those'}?"
+    )
+
+
+def _all_are(values: Tensor, value: Tensor) -> bool:
+    return bool(values.isnan().all()) if bool(value.isnan()) else bool((values == value).all())
+
+
 def _zeros(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
     off = [~torch.isclose(two, one, tolerance, tolerance, True) for one, two in pairs]
     if any(bool(wrong.all()) for wrong in off):
@@ -228,7 +250,7 @@ def _close(one: Tensor, two: Tensor, tolerance: float) -> bool:
     return one.shape == two.shape and bool(torch.isclose(one, two, tolerance, tolerance, True).all())
 
 
-_VALUES: tuple[Look, ...] = (_scaled, _formula, _moved, _index, _zeros, _end, _border, _near)
+_VALUES: tuple[Look, ...] = (_scaled, _formula, _moved, _index, _special, _zeros, _end, _border, _near)
 _SHAPES: tuple[Look, ...] = (_longer,)
 
 

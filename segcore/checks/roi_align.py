@@ -282,6 +282,17 @@ def _one_axis(axis: int) -> Callable[[Tensor, Tensor], Tensor]:
     return wrong
 
 
+def _nearest_without_limits(shift: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """One cell for each point, however far outside it lies."""
+
+    def wrong(feature: Tensor, points: Tensor) -> Tensor:
+        place = (points - shift).round() if shift else points.floor()
+        columns, rows = place.long().unbind(1)
+        return feature[:, rows.clamp(0, feature.shape[1] - 1), columns.clamp(0, feature.shape[2] - 1)]
+
+    return wrong
+
+
 def _limits_left_out(feature: Tensor, points: Tensor) -> Tensor:
     """A point exactly one index outside counts as too far."""
     inside = (points > -0.5) & (points < torch.tensor(feature.shape[:0:-1]) + 0.5)
@@ -389,6 +400,18 @@ SAMPLING = Exercise(
             _sample_with(nearest=True),
             "Each of your samples is the value of a single pixel. Half way between two centres, what should "
             "the sample be?",
+        ),
+        Mistake(
+            "nearest without limits",
+            _nearest_without_limits(0.0),
+            "Each of your samples is the value of a single cell, also far outside the map. Mix four cells, "
+            "and ask first which points are too far out.",
+        ),
+        Mistake(
+            "nearest index without limits",
+            _nearest_without_limits(0.5),
+            "You round the index, so each sample is the value of one cell, also far outside the map. Mix "
+            "four cells, and ask first which points are too far out.",
         ),
         Mistake(
             "weights exchanged",
@@ -509,15 +532,25 @@ def _axis(
     elif inside_bin == "centre":
         offset = torch.full((samples,), 0.5)
     place = start + (torch.arange(bins)[:, None] + offset) * (end - start) / bins  # (bins, samples)
+    if inside_bin == "spread":
+        place = start + torch.linspace(0, 1, bins * samples).reshape(bins, samples) * (end - start)
+    elif inside_bin == "in turn":
+        place = place.flatten().reshape(samples, bins).T
+    elif inside_bin == "cell wide":
+        place = start + torch.arange(bins)[:, None] + offset
     inside = (place >= -1) & (place <= size) if far else torch.ones_like(place, dtype=torch.bool)
     if border == "clamp":
         place = place.clamp(0, size - 1)
     if kind == "nearest":
         place = _half_up(place)
+    elif kind == "floor":
+        place = place.floor()
     hats = (1 - (place[..., None] - torch.arange(size)).abs()).clamp(min=0)
     if kind == "even":
         hats = (hats > 0) / (hats > 0).sum(-1, keepdim=True).clamp(min=1)
     weights = hats * inside[..., None]
+    if kind == "first":
+        weights = weights[:, :1]
     return weights.sum(1) if total else weights.mean(1)
 
 
@@ -798,6 +831,34 @@ ALIGN = Exercise(
             _at_least_a_cell,
             "Boxes smaller than a cell come out too large. RoIAlign needs no such rule: bins may be as "
             "small as they are.",
+        ),
+        Mistake(
+            "samples from edge to edge of the box",
+            _align_with(inside_bin="spread"),
+            "Your first sample stands on the box's near edge, your last one on its far edge. Each stands in "
+            "the middle of its own share: of a bin of length 1, two stand at 0.25 and 0.75.",
+        ),
+        Mistake(
+            "samples dealt out in turn",
+            _align_with(inside_bin="in turn"),
+            "The places of your samples are right, but they go to the wrong bins: neighbours belong to one "
+            "bin. Which axis comes first, bins or samples?",
+        ),
+        Mistake(
+            "bins one cell wide",
+            _align_with(inside_bin="cell wide"),
+            "Each of your bins is one cell wide, whatever the box. All bins together are as long as the box.",
+        ),
+        Mistake(
+            "the cell before the sample",
+            _align_with(kind="floor"),
+            "Each of your samples reads the one cell at or before it. RoIAlign mixes two neighbours along "
+            "each axis.",
+        ),
+        Mistake(
+            "first sample of each bin",
+            _align_with(kind="first"),
+            "Only the first sample of each bin counts in yours. The mean is over all of them.",
         ),
         Mistake(
             "one axis' box for both",

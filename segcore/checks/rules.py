@@ -41,7 +41,12 @@ def rule(
         return None
     if any(one.shape != two.shape for one, two in found):
         return _reduced(found, tolerance) or _permuted(found, tolerance)
-    looks = (_constant(found, tolerance), _counted(found, sizes, tolerance), _clamped(found, tolerance))
+    looks = (
+        _constant(found, tolerance),
+        _counted(found, sizes, tolerance),
+        _clamped(found, tolerance),
+        _permuted(found, tolerance),
+    )
     return next((text for text in looks if text), None) or _applied(found, tolerance)
 
 
@@ -188,6 +193,10 @@ def _reduced(pairs: Pairs, tolerance: float) -> str | None:
     return None
 
 
+def _reshaped(value: Tensor, order: tuple[int, ...]) -> Tensor:
+    return value.permute(order).reshape(value.shape)
+
+
 def _permuted(pairs: Pairs, tolerance: float) -> str | None:
     """The axes in another order, or the numbers in the right order in another shape."""
     depth = pairs[0][0].ndim
@@ -198,6 +207,12 @@ def _permuted(pairs: Pairs, tolerance: float) -> str | None:
                 return (
                     "The numbers are right, but your axes stand in another order: yours are those numbered "
                     f"{moved} of what is expected. Which comes first?"
+                )
+        for order in permutations(range(depth)):
+            if _everywhere(pairs, partial(_reshaped, order=order), tolerance):
+                return (
+                    "The right numbers in the right shape, but laid down in the order of other axes: reshape "
+                    "and view do not move an axis, permute does. Which axes stand last before you reshape?"
                 )
     flat = [(one.flatten(), two.flatten()) for one, two in pairs]
     if _everywhere(flat, lambda value: value, tolerance) and any(

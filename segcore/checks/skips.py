@@ -202,6 +202,18 @@ HYPERCOLUMNS = Exercise(
             "argument says how large the result is?",
         ),
         Mistake(
+            "as large as the first map",
+            lambda features, size: hypercolumns(features, features[0].shape[2:]),
+            "You bring every map to the size of the first one. The image may be larger still: which argument "
+            "says how large the result is?",
+        ),
+        Mistake(
+            "each cell's mean, not in between",
+            lambda features, size: torch.cat([F.adaptive_avg_pool2d(each, size) for each in features], 1),
+            "You average over the cells that a pixel touches. Between two centres the value should change "
+            "evenly: 0 4 becomes 0 1 3 4.",
+        ),
+        Mistake(
             "one factor for both axes",
             _one_factor,
             "You enlarge height and width by one factor, that of the height. The result shall have exactly "

@@ -11,6 +11,7 @@ import ast
 import copy
 import inspect
 import itertools
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -89,6 +90,10 @@ KINDS: dict[str, tuple[str, str]] = {
     "undefined": ("what is not defined counts as 0 or as 1", "What does the task say of such a case?"),
     "nearest": ("the nearest value is taken where the task asks for one in between, or the other way round",
                 "Which values have a part in it?"),
+    "count": ("a sum is divided by one too many or one too few", "How many are there?"),
+    "smoothed": ("1 is added above and below a fraction line", "Who asks for that?"),
+    "dice": ("twice a number stands over the sum of it and the one below, as in Dice",
+             "What should stand below?"),
     "name": ("one argument stands in another's place", "Which of them is meant there?"),
 }  # fmt: skip
 
@@ -145,6 +150,7 @@ class _Turn(NamedTuple):
 
     kind: str
     about: tuple[str, ...]
+    alike: bool = False  # the same change in several places
 
 
 def turned(exercise: Exercise, trials: Sequence[Trial]) -> Other | None:
@@ -165,17 +171,20 @@ def turned(exercise: Exercise, trials: Sequence[Trial]) -> Other | None:
     call(exercise.reference, rows[0].case.args, rows[0].case.kwargs, _SECONDS)
     end, least = begin + _SECONDS, _ONE + 4 * (time.process_time() - begin)
     numbers = _numbers(exercise, trials)
-    found: list[_Turn] = []
-    for turn, function in _changed(exercise, numbers):
-        if time.process_time() > end:
-            return None
-        if turn in found:
-            continue
-        explains = _explains(exercise, function, rows, least)
-        if explains is None:
-            return None
-        found += [turn] if explains else []
-    return _common(found)
+    for alike in (False, True):
+        found: list[_Turn] = []
+        for turn, function in _changed(exercise, numbers, alike):
+            if time.process_time() > end:
+                return None
+            if turn in found:
+                continue
+            explains = _explains(exercise, function, rows, least)
+            if explains is None:
+                return None
+            found += [turn] if explains else []
+        if found:
+            return _common(found)
+    return None
 
 
 def _common(found: Sequence[_Turn]) -> Other | None:
@@ -188,6 +197,8 @@ def _common(found: Sequence[_Turn]) -> Other | None:
     names = " and ".join(f"`{name}`" for name in where)
     if len(kinds) == 1:
         what, ask = KINDS[kinds[0]]
+        if all(turn.alike for turn in found):
+            what = f"{what.replace(' in one place', '')}, in several places alike"
         told = f"Your results are those that come out when {what}."
         look = f" Look where {names} come{'s' * (len(where) == 1)} in." if names else ""
         return Other(f"turned: {kinds[0]}", f"{told}{look} {ask}")
@@ -283,8 +294,23 @@ def _numbers(exercise: Exercise, trials: Sequence[Trial]) -> list[str]:
     return [name for name in bound[0] if all(type(each.get(name)) in {int, float} for each in bound)]
 
 
-def _changed(exercise: Exercise, numbers: Sequence[str]) -> Iterator[tuple[_Turn, Any]]:
-    """Each change with the changed reference, which is to be called before the next one is asked for."""
+class _Change(NamedTuple):
+    """What may stand in one place: the function that puts it there, and what stands there now."""
+
+    kind: str
+    about: tuple[str, ...]
+    put: Any
+    node: ast.AST
+    made: ast.AST
+    form: tuple[str, ...]
+
+
+def _changed(exercise: Exercise, numbers: Sequence[str], alike: bool = False) -> Iterator[tuple[_Turn, Any]]:
+    """Each change with the changed reference, which is to be called before the next one is asked for.
+
+    With `alike` those changes that can be made in several places are made in all of these at once: on both
+    axes, say.
+    """
     reference = exercise.reference
     trees = trees_of(reference)
     names = list(inspect.signature(reference).parameters)
@@ -293,27 +319,55 @@ def _changed(exercise: Exercise, numbers: Sequence[str]) -> Iterator[tuple[_Turn
     for tree in trees.values():
         _define(tree, space)
     for name, tree in trees.items():
-        skipped = {id(inner) for node in not_computed(tree) for inner in ast.walk(node)}
-        skipped |= {id(each) for each in ast.walk(tree.args)} | {id(tree)}
-        places = list(_places(tree))
-        above = {id(node): parent for parent, _, node in places}
-        for parent, put, node in places:
-            if id(node) in skipped:
-                continue
-            for what, made in [*alternatives(node), *_further(node, parent, numbers)]:
-                kind = _kind(node, what, above.get(id(parent), parent) if _is_minus(parent) else parent)
-                if kind is None:
-                    continue
-                put(made)
-                try:
-                    _define(tree, space)
-                except (SyntaxError, ValueError, TypeError):
-                    put(node)
-                    continue
-                put(node)
-                about = () if kind in _PLACED else _about(node, what, origins[name], len(names))
-                yield _Turn(kind, about), space[reference.__name__]
+        changes = list(_of_tree(tree, numbers, origins[name], len(names)))
+        for group in _alike(changes) if alike else [[each] for each in changes]:
+            for each in group:
+                each.put(each.made)
+            try:
+                _define(tree, space)
+                made = True
+            except (SyntaxError, ValueError, TypeError):
+                made = False
+            for each in group:
+                each.put(each.node)
+            if made:
+                about = group[0].about if len(group) == 1 else ()
+                yield _Turn(group[0].kind, about, alike), space[reference.__name__]
         _define(tree, space)
+
+
+def _of_tree(
+    tree: ast.FunctionDef, numbers: Sequence[str], origins: Mapping[str, frozenset[str]], count: int
+) -> Iterator[_Change]:
+    """All changes of one function in one place each."""
+    skipped = {id(inner) for node in not_computed(tree) for inner in ast.walk(node)}
+    skipped |= {id(each) for each in ast.walk(tree.args)} | {id(tree)}
+    places = list(_places(tree))
+    above = {id(node): parent for parent, _, node in places}
+    for parent, put, node in places:
+        if id(node) in skipped:
+            continue
+        for what, made in [*alternatives(node), *_further(node, parent, numbers)]:
+            kind = _kind(node, what, above.get(id(parent), parent) if _is_minus(parent) else parent)
+            if kind is not None:
+                about = () if kind in _PLACED else _about(node, what, origins, count)
+                yield _Change(kind, about, put, node, made, (kind, what, _form(node), _form(parent)[:30]))
+
+
+def _alike(changes: Sequence[_Change]) -> Iterator[list[_Change]]:
+    """The same change of places that look alike but for their names, of two to four of them."""
+    groups: dict[tuple[str, ...], list[_Change]] = {}
+    for change in changes:
+        groups.setdefault(change.form, []).append(change)
+    for group in groups.values():
+        inside = {id(inner) for each in group for inner in ast.walk(each.node) if inner is not each.node}
+        if 2 <= len(group) <= 4 and not any(id(each.node) in inside for each in group):
+            yield group
+
+
+def _form(node: ast.AST) -> str:
+    """A node's tree without the names and numbers in it: those of two axes differ."""
+    return re.sub(r"(Name\(id=|Constant\(value=)[^,)]+", r"\1", ast.dump(node))
 
 
 def _define(tree: ast.FunctionDef, space: dict[str, Any]) -> None:
@@ -406,6 +460,7 @@ def _further_sums(node: ast.BinOp) -> Iterator[tuple[str, ast.AST]]:
             yield "sides of it exchanged", ast.BinOp(right, op, left)
             if isinstance(op, ast.Div):
                 yield "numerator gone", ast.BinOp(ast.Constant(1), op, right)
+                yield from _further_fractions(left, right)
         case ast.BinOp(op=ast.Add(), left=left, right=right):
             yield "left twice", ast.BinOp(ast.BinOp(left, ast.Add(), left), ast.Add(), right)
             yield "right twice", ast.BinOp(ast.BinOp(left, ast.Add(), right), ast.Add(), right)
@@ -431,6 +486,16 @@ def _further_sums(node: ast.BinOp) -> Iterator[tuple[str, ast.AST]]:
             yield "size for square", size(left)
 
 
+def _further_fractions(above: ast.expr, below: ast.expr) -> Iterator[tuple[str, ast.AST]]:
+    one, two = ast.Constant(1), ast.Constant(2)
+    yield "one more below", ast.BinOp(above, ast.Div(), ast.BinOp(below, ast.Add(), one))
+    yield "one less below", ast.BinOp(above, ast.Div(), ast.BinOp(below, ast.Sub(), one))
+    more = (ast.BinOp(each, ast.Add(), one) for each in (above, below))
+    yield "smoothed", ast.BinOp(next(more), ast.Div(), next(more))
+    twice = ast.BinOp(above, ast.Mult(), two)
+    yield "Dice", ast.BinOp(twice, ast.Div(), ast.BinOp(above, ast.Add(), below))
+
+
 def _is_square(node: ast.AST) -> bool:
     square = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow)
     return square and getattr(node.right, "value", None) == 2  # type: ignore[attr-defined]
@@ -450,6 +515,14 @@ def _further_calls(node: ast.Call) -> Iterator[tuple[str, ast.AST]]:
     if inner is None:
         return
     axes = node.args[1:] if of_module else node.args
+    if name == "mean":
+        ones = ast.BinOp(ast.BinOp(inner, ast.Mult(), ast.Constant(0)), ast.Add(), ast.Constant(1))
+        total, count = (
+            ast.Call(ast.Attribute(each, "sum", ast.Load()), axes, node.keywords) for each in (inner, ones)
+        )
+        yield from list(_further_fractions(total, count))[:2]
+    if name in {"mean", "sum"}:
+        yield "amax instead", ast.Call(_renamed(node.func, "amax"), node.args, node.keywords)
     if name in {"sum", "mean", "amax", "any", "all", "nanmean"} and len(axes) == 1 and not node.keywords:
         for lower, upper in ((1, None), (None, -1), (None, 1)):
             first = ast.Call(ast.Attribute(inner, "movedim", ast.Load()), [axes[0], ast.Constant(0)], [])
@@ -512,6 +585,7 @@ _FURTHER = {
     "half aside": "half", "one aside": "aside", "amax instead": "largest", "equal": "equal", "name": "name",
     "first alone": "alone", "last alone": "alone", "part": "part", "start": "start", "both": "both",
     "half a square": "power", "numerator gone": "numerator", "rounded up": "round",
+    "one more below": "count", "one less below": "count", "smoothed": "smoothed", "Dice": "dice",
 }  # fmt: skip
 
 
