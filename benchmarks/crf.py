@@ -4,8 +4,9 @@ The images are the photograph of the astronaut, resized, with 21 labels whose co
 with noise; both packages take five steps with the same widths and weights, setting up included. pydensecrf
 is written in C++ and runs on one thread; it is optional (`pydensecrf2` builds with Cython below 3.2 and
 without build isolation) and where it is missing, these rows are, too. The two filters approximate the same
-sums in different ways, so the runner only sees that both give probabilities; `benchmarks.trainings.crf`
-compares ours with the exact sums. Beside other work, both times grow; the ratio is what to look at.
+sums in different ways, so the runner only sees that both give probabilities;
+`benchmarks.trainings.crf_agreement` compares ours with the exact sums. Beside other work, both times grow;
+the ratio is what to look at.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class _Grid(NamedTuple):
     wider: float = 1.0  # makes the variance of colours larger, for what lies beyond reach
 
 
-# Tried on photographs of 72 × 96 to 120 × 160 beside all pairs: `benchmarks.trainings.crf` says how near.
+# Tried on photographs beside all pairs: `benchmarks.trainings.crf_agreement` says how near they come.
 _FINE, _COARSE = _Grid(0.4, 0.0, 0.8, 3.0), _Grid(0.5, 0.1, 1.0, 2.5, 1.06)
 _SMALL = 19_200  # up to so many pixels the fine one takes little time
 _CUT = 3.6  # how far pixels are followed, in widths

@@ -79,7 +79,8 @@ def main() -> None:
     if unknown := sorted(set(options.slug) - set(known())):
         parser.error(f"no training is called {', '.join(unknown)}; there are {', '.join(known())}")
     for slug in options.slug or known():
-        for seed in options.seeds:
+        module = importlib.import_module(f"benchmarks.trainings.{slug}")
+        for seed in getattr(module, "SEEDS", options.seeds):
             entry = measure(slug, seed)
             print(json.dumps(entry, ensure_ascii=False)[:4000], flush=True)
             if options.write:
