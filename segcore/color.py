@@ -44,7 +44,8 @@ def rgb_to_lab(image: Tensor) -> Tensor:
     curved = ((rgb.clamp(min=0.04045) + 0.055) / 1.055).pow(2.4)  # of less, the root has no slope
     linear = torch.where(rgb > 0.04045, curved, rgb / 12.92)
     to_xyz = linear.new_tensor(_TO_XYZ) / linear.new_tensor(_WHITE)[:, None]
-    xyz = torch.einsum("ij,...jhw->...ihw", to_xyz, linear)
+    with inputs.full_precision(linear):  # bfloat16 cannot tell colours apart
+        xyz = torch.einsum("ij,...jhw->...ihw", to_xyz, linear)
     f = torch.where(xyz > 0.008856, xyz.clamp(min=0.008856).pow(1 / 3), 7.787 * xyz + 16 / 116)
     x, y, z = f.unbind(-3)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -3)
@@ -72,6 +73,7 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     f = torch.stack([y + a / 500, y, (y - b / 200).clamp(min=0)], -3)
     xyz = torch.where(f > 0.2068966, f.pow(3), (f - 16 / 116) / 7.787)
     to_rgb = (f.new_tensor(_TO_XYZ).double().inverse() * f.new_tensor(_WHITE)).to(f)
-    linear = torch.einsum("ij,...jhw->...ihw", to_rgb, xyz)
+    with inputs.full_precision(xyz):
+        linear = torch.einsum("ij,...jhw->...ihw", to_rgb, xyz)
     curved = 1.055 * linear.clamp(min=0.0031308).pow(1 / 2.4) - 0.055
     return torch.where(linear > 0.0031308, curved, 12.92 * linear).clamp(0, 1)

@@ -182,7 +182,9 @@ def decode_ab(probabilities: Tensor, temperature: float = TEMPERATURE, bins: Ten
     p = _probabilities(probabilities, "probabilities", 1, "take logits through softmax(1) first")
     logs = torch.where(p > 0, p, 1).log().masked_fill(p <= 0, -torch.inf)
     logs = logs - logs.amax(1, keepdim=True).detach()  # 0 at the mode, whatever it is divided by
-    return torch.einsum("nqhw,qk->nkhw", (logs / max(temperature, _NARROW)).softmax(1), bins)
+    shares = (logs / max(temperature, _NARROW)).softmax(1)
+    with inputs.full_precision(shares):
+        return torch.einsum("nqhw,qk->nkhw", shares, bins)
 
 
 # --- Rare colours ---
@@ -219,7 +221,8 @@ def ab_prior(ab: Tensor, bins: Tensor | None = None, sigma: float = SIGMA) -> Te
     counts = torch.bincount(nearest, minlength=len(bins)) / len(nearest)
     spread = 2 * max(sigma, _NARROW) ** 2
     kernel = (-torch.cdist(bins, bins).square() / spread).softmax(1)  # each row is spread out whole
-    return counts.to(kernel) @ kernel
+    with inputs.full_precision(kernel):
+        return counts.to(kernel) @ kernel
 
 
 def class_rebalancing(prior: Tensor, uniform: float = 0.5) -> Tensor:

@@ -71,7 +71,7 @@ def contour_probability(image: Tensor, orientations: int = 8) -> Tensor:
         kernels = half_disc_kernels(orientations, _RADIUS)
     size = image.shape[1:]
     total = image.new_zeros(orientations, *size)
-    with torch.autocast(image.device.type, enabled=False):  # histograms need float32
+    with inputs.full_precision(image):  # histograms need float32
         texture = _textons(image)
         for shrink in _SHRUNK:
             small = [max(round(n / shrink), 1) for n in size]

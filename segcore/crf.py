@@ -257,8 +257,9 @@ def free_energy(
     inputs.same_shape(probabilities, "probabilities", unary, "unary")
     inputs.same_kind(probabilities, "probabilities", unary, "unary")
     mu, q = _compatibility(compatibility, unary), probabilities
-    right = torch.einsum("ahw,ab,bhw->hw", q[:, :, :-1], mu, q[:, :, 1:]) * weights[0, :, :-1]
-    down = torch.einsum("ahw,ab,bhw->hw", q[:, :-1], mu, q[:, 1:]) * weights[1, :-1]
+    with inputs.full_precision(q):
+        right = torch.einsum("ahw,ab,bhw->hw", q[:, :, :-1], mu, q[:, :, 1:]) * weights[0, :, :-1]
+        down = torch.einsum("ahw,ab,bhw->hw", q[:, :-1], mu, q[:, 1:]) * weights[1, :-1]
     return (q * unary).sum() + right.sum() + down.sum() + torch.xlogy(q, q).sum()
 
 
@@ -455,10 +456,13 @@ def mean_field(
     image = image.to(unary.dtype)
     smooth = spatial_filter((image.shape[1], image.shape[2]), widths[0], alone)
     wide, color = widths[1:]
-    gather = (
-        exact_bilateral_filter(image, wide, color) if exact else bilateral_filter(image, wide, color, fine)
-    )
-    q = _steps(alone, smooth, gather, (spatial_weight, bilateral_weight), iterations)
+    with inputs.full_precision(alone):  # sums over all pixels need their precision
+        gather = (
+            exact_bilateral_filter(image, wide, color)
+            if exact
+            else bilateral_filter(image, wide, color, fine)
+        )
+        q = _steps(alone, smooth, gather, (spatial_weight, bilateral_weight), iterations)
     return q.flatten(0, 1).T.contiguous().view_as(unary)
 
 
@@ -480,8 +484,9 @@ def _steps(
 
 def _from_neighbours(q: Tensor, weights: Tensor, mu: Tensor) -> Tensor:
     """What each label would cost beside its four neighbours, whose labels are spread as q says."""
-    ahead = torch.einsum("ab,bhw->ahw", mu, q)  # the neighbour is to the right or below
-    behind = torch.einsum("ba,bhw->ahw", mu, q)
+    with inputs.full_precision(q):
+        ahead = torch.einsum("ab,bhw->ahw", mu, q)  # the neighbour is to the right or below
+        behind = torch.einsum("ba,bhw->ahw", mu, q)
     right, down = weights[0, :, :-1], weights[1, :-1]
     costs = F.pad(right * ahead[:, :, 1:], (0, 1)) + F.pad(right * behind[:, :, :-1], (1, 0))
     return costs + F.pad(down * ahead[:, 1:], (0, 0, 0, 1)) + F.pad(down * behind[:, :-1], (0, 0, 1, 0))

@@ -15,6 +15,7 @@ import math
 import operator
 import sys
 from collections.abc import Collection, Mapping, Sequence, Set
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ __all__ = [
     "filled",
     "finite",
     "floating",
+    "full_precision",
     "image",
     "instance",
     "integer",
@@ -124,6 +126,19 @@ def filled(value: Tensor, name: str) -> Tensor:
             f"expected {name} with numbers in it, got a tensor on the meta device; make it on another device"
         )
     return value
+
+
+def full_precision(value: Tensor) -> AbstractContextManager:
+    """No autocast while a tensor is worked on: for what must stay as precise as it came in.
+
+    Example:
+        >>> ones = torch.ones(1, 1)
+        >>> with torch.autocast("cpu", torch.bfloat16), full_precision(ones):
+        ...     (ones @ ones).dtype
+        torch.float32
+    """
+    kind = value.device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def finite(value: Tensor, name: str, cure: str) -> Tensor:

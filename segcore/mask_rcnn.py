@@ -180,10 +180,11 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int], method: str
         raise ValueError(f"expected boxes with an area, got none in boxes[{row}]; drop such boxes first")
     down = _paste_index(boxes[:, 1], boxes[:, 3], masks.shape[1], height, method)  # (N, H)
     across = _paste_index(boxes[:, 0], boxes[:, 2], masks.shape[2], width, method)  # (N, W)
-    if masks.device.type != "cpu" or (torch.is_grad_enabled() and masks.requires_grad):
-        w_y, w_x = _hats(down, masks.shape[1]), _hats(across, masks.shape[2])  # (N, H, h), (N, W, w)
-        return (w_y @ masks.to(dtype) @ w_x.mT).to(masks.dtype)
-    return _paste_windows(masks.detach().to(dtype), down, across).to(masks.dtype)
+    with inputs.full_precision(masks):
+        if masks.device.type != "cpu" or (torch.is_grad_enabled() and masks.requires_grad):
+            w_y, w_x = _hats(down, masks.shape[1]), _hats(across, masks.shape[2])  # (N, H, h), (N, W, w)
+            return (w_y @ masks.to(dtype) @ w_x.mT).to(masks.dtype)
+        return _paste_windows(masks.detach().to(dtype), down, across).to(masks.dtype)
 
 
 def _paste_index(

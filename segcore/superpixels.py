@@ -152,7 +152,7 @@ def slic(
     wanted = inputs.whole(n_segments, "n_segments")
     compactness = inputs.number(compactness, "compactness", above=0)
     iterations = inputs.whole(iterations, "iterations")
-    with torch.autocast(image.device.type, enabled=False):  # colours and places need float32
+    with inputs.full_precision(image):  # colours and places need float32
         lab = rgb_to_lab(image)
         rows, columns = _grid(lab.shape[1], lab.shape[2], wanted)
         side = math.sqrt(lab[0].numel() / (rows * columns))

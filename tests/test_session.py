@@ -300,13 +300,27 @@ def test_a_default_changes_no_result(name: str, setting: str) -> None:
             assert one == other or (one != one and other != other)
 
 
-@pytest.mark.parametrize("name", ["contours.contour_probability", "superpixels.slic"])
+# Operations of networks do in autocast what torch's own do; so do what runs a network, and what is one.
+CONVERTED = {
+    "convolutionalization.hard_negatives", "convolutionalization.sliding_window", "deeplab.multiscale",
+    "dilation.shift_and_stitch", "encoder_decoders.overlap_tile",
+    "receptive_fields.effective_receptive_field", "train.predict", "upsampling.fractional_conv2d",
+    "upsampling.painted_conv2d", "upsampling.transposed_conv2d", "upsampling.transposed_conv_matrix",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "." in name and name not in CONVERTED])
 def test_what_needs_float32_keeps_it_under_autocast(name: str) -> None:
-    """Both raised there: their colours came back as bfloat16, which no histogram takes and no NumPy."""
+    """SLIC and contours raised there; colours, mean field and pasted masks came in bfloat16, or as rough."""
     function, args = CASES[name]
-    with torch.autocast("cpu", torch.bfloat16):
-        got = function(*args)
-    torch.testing.assert_close(got, function(*args), rtol=0, atol=0)
+    with torch.no_grad():
+        with torch.autocast("cpu", torch.bfloat16):
+            got = function(*args)
+        for one, other in zip(flat(got), flat(function(*args)), strict=True):
+            if isinstance(one, Tensor):
+                torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+            else:
+                assert one == other or (one != one and other != other)
 
 
 def test_no_function_is_forgotten() -> None:
