@@ -228,39 +228,3 @@ def test_tensors_of_two_devices_are_refused_in_our_words(function, given):
     for name in tensors if len(tensors) > 1 else ():
         with pytest.raises(ValueError, match=r"on the device of|numbers in it|like unary"):
             function(**{**given, name: given[name].to("meta")})
-
-
-@pytest.mark.parametrize(
-    ("function", "given"),
-    [
-        (instance_metrics.match, {"prediction": FOUND, "truth": FOUND}),
-        (instance_metrics.evaluate_instances, {"predictions": [FOUND], "truths": [FOUND]}),
-        (
-            keypoints.evaluate_keypoints,
-            {
-                "predictions": [{"keypoints": POINTS, "scores": torch.ones(3)}],
-                "truths": [{"keypoints": POINTS, "boxes": BOXES, "area": torch.ones(3)}],
-                "sigmas": SIGMAS,
-            },
-        ),
-        (receptive_fields.effective_receptive_field, {"module": NETWORK, "input_shape": (3, 8, 8)}),
-        (dilation.identity_, {"layer": nn.Conv2d(2, 2, 3), "num_classes": 2}),
-        (mask_rcnn.paste_masks, {"masks": REAL, "boxes": BOXES, "size": (6, 7)}),
-        (scenes.ambiguous_colors, {"scenes": scenes.make_scenes(1, size=16)}),
-        (partial(augment.CenterCrop(4), REAL, LABELS), {}),
-    ],
-)
-def test_another_default_device_changes_nothing(function, given):
-    """The meta device stands for the other one: nothing that lies on it could be mixed with the inputs."""
-    expected = function(**given)
-    with torch.device("meta"):
-        torch.testing.assert_close(function(**given), expected, equal_nan=True)
-
-
-@pytest.mark.parametrize(("function", "given"), CALLS, ids=NAMES)
-def test_another_default_dtype_breaks_nothing(function, given):
-    torch.set_default_dtype(torch.float64)
-    try:
-        function(**given)
-    finally:
-        torch.set_default_dtype(torch.float32)

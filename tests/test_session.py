@@ -46,7 +46,8 @@ from segcore import (
     upsampling,
     watersheds,
 )
-from segcore.data.scenes import make_scenes
+from segcore.data.augment import CenterCrop
+from segcore.data.scenes import ambiguous_colors, make_scenes
 
 SCENES = make_scenes(2, size=32, seed=3)
 IMAGE, LABELS, INSTANCES = SCENES.image[0], SCENES.labels[0], SCENES.instances[0]
@@ -298,6 +299,21 @@ def test_a_default_changes_no_result(name: str, setting: str) -> None:
             torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
         else:
             assert one == other or (one != one and other != other)
+
+
+@pytest.mark.parametrize("setting", ["dtype", "device"])
+def test_a_default_changes_nothing_of_these_either(setting: str) -> None:
+    """They change a layer, or belong to `segcore.data`."""
+
+    def made() -> list[Any]:
+        layer = nn.Conv2d(2, 2, 3, device="cpu", dtype=torch.float32)
+        dilation.identity_(layer, 2)
+        return [layer.weight, layer.bias, ambiguous_colors(SCENES), *CenterCrop(20)(IMAGE, LABELS)]
+
+    expected = made()
+    with session(setting):
+        got = made()
+    torch.testing.assert_close(got, expected, rtol=0, atol=0)
 
 
 # Operations of networks do in autocast what torch's own do; so do what runs a network, and what is one.
