@@ -471,7 +471,7 @@ def _steps(
 ) -> Tensor:
     """Probabilities ``(H, W, L)`` after so many steps, for all pixels at once; `alone` is minus the costs."""
     q = alone.softmax(2)
-    # In place, unless a gradient is to flow back: fresh memory takes the system its time.
+    # In place, unless a gradient is to flow back: fresh memory takes time.
     room, into = (None, None) if q.requires_grad else (torch.empty_like(q), q)
     for _ in range(iterations):
         # Numbers this small change nothing but make the processor slow.

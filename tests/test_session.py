@@ -308,7 +308,9 @@ def test_a_default_changes_nothing_of_these_either(setting: str) -> None:
     def made() -> list[Any]:
         layer = nn.Conv2d(2, 2, 3, device="cpu", dtype=torch.float32)
         dilation.identity_(layer, 2)
-        return [layer.weight, layer.bias, ambiguous_colors(SCENES), *CenterCrop(20)(IMAGE, LABELS)]
+        scene = make_scenes(1, size=16, seed=5)
+        drawn = [scene.image, scene.labels, scene.depth, scene.normals, ambiguous_colors(SCENES)]
+        return [layer.weight, layer.bias, *drawn, *CenterCrop(20)(IMAGE, LABELS)]
 
     expected = made()
     with session(setting):

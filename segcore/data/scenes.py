@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from typing import overload
+from typing import Any, overload
 
 import torch
 import torch.nn.functional as F
@@ -275,13 +275,14 @@ def ambiguous_colors(scenes: Scenes, seed: int = 0, odds: float = 0.6) -> Tensor
     odds = inputs.number(odds, "odds", least=0, most=1)
     generator = torch.Generator().manual_seed(inputs.whole(seed, "seed", least=0))
     place = scenes.image.device
-    lots = (torch.rand(scenes.object_classes.shape, generator=generator, device="cpu") < odds).to(place)
+    plain: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # the same numbers in every session
+    lots = (torch.rand(scenes.object_classes.shape, generator=generator, **plain) < odds).to(place)
     orange = F.pad(lots, (1, 0)).gather(1, scenes.instances.flatten(1)).view_as(scenes.instances)
     floor = (scenes.normals[:, 1] < -0.5).long()
     kind = torch.where(scenes.instances > 0, 2 + orange.long(), floor)
     lightness = rgb_to_lab(scenes.image)[:, :1]
     vivid = (2 - (lightness / 25 - 2).abs()).clamp(0, 1)  # 1 from 25 to 75, 0 at 0 and at 100
-    hues = torch.tensor([GREY, GREEN, BLUE, ORANGE], device=place)[kind].movedim(-1, 1)
+    hues = torch.tensor([GREY, GREEN, BLUE, ORANGE], **plain).to(place)[kind].movedim(-1, 1)
     return torch.cat([lightness, hues * vivid], 1)
 
 
