@@ -892,8 +892,7 @@ def _scatter(values: Tensor, indices: Tensor, size: Sequence[int], kind: str = "
         rows = torch.arange(values.shape[1])[:, None] * down
         indices = (rows * width + torch.arange(values.shape[2]) * across).expand_as(indices)
     flat = values.new_zeros(channels, height * width)
-    put = flat.scatter_add if kind == "added" else flat.scatter
-    flat = put(1, indices.flatten(1), values.flatten(1))
+    flat = flat.scatter(1, indices.flatten(1), values.flatten(1))
     return flat.reshape(channels, width, height).mT if kind == "columns" else flat.reshape(channels, *size)
 
 
@@ -973,14 +972,8 @@ def _dense_cases(generator: torch.Generator) -> list[Case]:
     tent = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4
     cross = torch.tensor([[0.0, 1, 0], [1, 2, 1], [0, 1, 0]])
 
-    def case(
-        before: Tensor,
-        kernel: Tensor,
-        note: str = "",
-        window: tuple[int, int] = (2, 2),
-        stride: int | None = None,
-    ) -> Case:
-        pooled, indices = F.max_pool2d(before, window, stride, return_indices=True)
+    def case(before: Tensor, kernel: Tensor, note: str = "", window: tuple[int, int] = (2, 2)) -> Case:
+        pooled, indices = F.max_pool2d(before, window, return_indices=True)
         return Case((pooled, indices, tuple(before.shape[1:]), kernel), note)
 
     few = torch.tensor([[[1.0, 0, 2, 5], [0, 3, 0, 1]]])
@@ -1002,12 +995,6 @@ def _dense_cases(generator: torch.Generator) -> list[Case]:
             torch.tensor([[[1.0, 4, 2, 7, 3], [5, 0, 3, 1, 9], [2, 8, 1, 6, 4]]]),
             tent,
             "2 does not divide 3 and 5",
-        ),
-        case(
-            torch.tensor([[[1.0, 0, 2, 5], [0, 9, 0, 1]]]),
-            tent,
-            "windows that overlap: two find the same maximum",
-            stride=1,
         ),
     ]
     for channels, height, width, kernel in (
@@ -1099,12 +1086,6 @@ DENSIFY = Exercise(
             "places of the first channel",
             _dense_with(kind="shared"),
             "With one channel you are right. Each channel has its own maxima at its own places.",
-        ),
-        Mistake(
-            "painted once for each window",
-            _dense_with(kind="added"),
-            "Where windows overlap, two of them find the same maximum. It is one value at one place: put it "
-            "there, do not add it up.",
         ),
         Mistake(
             "corner of the window",
