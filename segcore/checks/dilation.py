@@ -241,6 +241,20 @@ def _enlarged(network: Callable[[Tensor], Tensor], image: Tensor, stride: int) -
     return network(image).repeat_interleave(stride, -1).repeat_interleave(stride, -2)
 
 
+def _cut(network: Callable[[Tensor], Tensor], image: Tensor, stride: int) -> Tensor:
+    runs = _run_all(network, image, stride)
+    height, width = runs[-1][-1].shape[-2:]
+    return _interleave([[run[..., :height, :width] for run in row] for row in runs])
+
+
+def _filled(network: Callable[[Tensor], Tensor], image: Tensor, stride: int) -> Tensor:
+    runs = _run_all(network, image, stride)
+    height, width = runs[0][0].shape[-2:]
+    return _interleave(
+        [[F.pad(run, (0, width - run.shape[-1], 0, height - run.shape[-2])) for run in row] for row in runs]
+    )
+
+
 def _placed(reverse: bool = False, swap: bool = False, diagonal: bool = False) -> Callable[..., Tensor]:
     """Interleaving by assignment, with the outputs in the wrong places."""
 
@@ -403,13 +417,27 @@ STITCH = Exercise(
             "room from the first run",
             _times_stride,
             "You take all runs to be as large as the first one. A shifted image is smaller, and its run "
-            "may lack a row or a column: add up what they give.",
+            "may lack a row or a column: add up the heights of the runs with different y, and the widths of "
+            "those with different x.",
         ),
         Mistake(
             "as large as the image",
             _as_large_as_the_image,
             "You make room for as many outputs as the image has pixels. The network has no padding, so "
-            "there are fewer: add up what the runs give.",
+            "there are fewer: add up the heights of the runs with different y, and the widths of those "
+            "with different x.",
+        ),
+        Mistake(
+            "cut to the smallest run",
+            _cut,
+            "You cut all runs to the smallest one, and lose what the others have more. Runs may differ by a "
+            "row or a column: the dense map is as high as the runs with different y together.",
+        ),
+        Mistake(
+            "filled up with zeros",
+            _filled,
+            "You fill smaller runs up with zeros, and the zeros stand in the dense map. Where a run ends "
+            "early, the map has a row or a column less.",
         ),
         Mistake(
             "channels of the image",
@@ -766,8 +794,8 @@ IDENTITY = Exercise(
         Mistake(
             "weight one",
             _identity_with(value=lambda outputs, inputs, classes: 1.0),
-            "The channels are the right ones. With several input channels for a class, yours adds them all "
-            "up, and the values grow from layer to layer.",
+            "The channels are the right ones. Where a class has several channels, all of them are added up, "
+            "and with a weight of 1 the values grow from layer to layer. Which weight does the task give?",
         ),
         Mistake(
             "divided by the inputs",

@@ -32,11 +32,12 @@ HINTS = {
     "dtype=...",
     "whole": "Whole numbers are asked: sizes and counts are used as they are. / gives a "
     "float, 2.0; // divides whole numbers.",
-    "nan": "NaN comes from 0 / 0, inf - inf or the root of a negative number. Which division can meet a "
-    "zero here?",
+    "nan": "NaN comes from 0 / 0, from 0 times infinity (0 times log 0 is that), from inf - inf, or from the "
+    "root of a negative number. Which of them can happen here?",
     "infinite": "An infinite value comes from a division by zero. Which division can meet a zero here?",
     "near": "These are the right values, rounded. Did you round, or go through half precision, on the way?",
-    "value": "Follow the smallest case by hand, on paper. What does your function compute at each step?",
+    "value": "Follow the smallest case, which the next hint shows, by hand, on paper. What does your "
+    "function compute at each step?",
     "changed": "Your function changes what it is given: x += 1, x[...] = 0 and methods ending in _ (also "
     "requires_grad_) change the caller's tensor. Make a new one: x = x + 1, or x.clone() first.",
     "timeout": "Look at your loops: what makes each of them end? If they all do, they take too many "

@@ -217,7 +217,7 @@ def test_it_shows_the_librarys_pieces(open_widget: Any):
     wait_done(opened)
     count = widget.labels.max().item() + 1
     assert heading(opened) == f"{count} superpixels after 10 rounds"
-    assert heading(opened, "mosaic") == f"Mean colours: {count} numbers in place of 76,800"
+    assert heading(opened, "mosaic") == f"Mean colours: {count} colours in place of 76,800"
     assert "ms in this page" in opened.page.locator(".time").inner_text()
     opened.assert_quiet()
 

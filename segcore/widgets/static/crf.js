@@ -197,7 +197,7 @@ const MARKS = [["cost", "Energy now", "of the labels, or the free energy of the 
 const stateOf = (method, step, more = {}) => ({ method, step, weight: 1.5, color_sigma: 100, ...more });
 const TRIALS = [
   { label: "One at a time", values: [stateOf("icm", 0), stateOf("icm", 1), stateOf("icm", 12)],
-    note: ({ step }) => (step < 12 ? "Press again: each pixel takes the label that is cheapest beside its neighbours. The energy never rises." : "It has ended, above the least energy: each clump that is left has pixels that agree with each other.") },
+    note: ({ step }) => (step < 12 ? "Each press goes on: each pixel takes the label that is cheapest beside its neighbours. The energy never rises." : "It has ended, above the least energy: each clump that is left has pixels that agree with each other.") },
   { label: "Swap", values: [stateOf("once", 0, { weight: 6, color_sigma: 250 }), stateOf("once", 12, { weight: 6, color_sigma: 250 }), stateOf("turns", 12, { weight: 6, color_sigma: 250 })],
     note: ({ method, step }) => (method === "turns" ? "In turns: no two neighbours change together, and the curve only falls." : step ? "All at once: in the chequered patch, neighbours swap labels at every step, and the free energy goes up now and then." : "A large weight. Press again, and look at the curve.") },
   { label: "All pairs", values: stateOf("dense", 5, { color_sigma: 40 }),

@@ -70,7 +70,7 @@ const pooling = (network) => network.startsWith("pspnet");
 const START = { network: "deeplabv3_8", rate: 2, size: 96, show: "labels", scene: "first" };
 const TRIALS = [
   { label: "Finer maps", values: ["deeplabv3_32", "deeplabv3_16", "deeplabv3_8"].map((network) => ({ ...START, network })),
-    note: ({ network }) => `Output stride ${strideOf(network)}: ${cellsOf(SIDE, strideOf(network))} \u00d7 ${cellsOf(SIDE, strideOf(network))} cells for 96 \u00d7 96 pixels. Press again, and watch small things and outlines on the right.` },
+    note: ({ network }) => `Output stride ${strideOf(network)}: ${cellsOf(SIDE, strideOf(network))} \u00d7 ${cellsOf(SIDE, strideOf(network))} cells for 96 \u00d7 96 pixels. Each press takes the next stride: watch small things and outlines on the right.` },
   { label: "A rate too large", values: [2, 4, 8, 12].map((rate) => ({ ...START, size: 96, rate, show: "left" })),
     note: ({ rate }) => `Rates ${rate}, ${2 * rate} and ${3 * rate} on 12 \u00d7 12 cells. Bright has all nine weights of the largest rate, dark has one: a 1 \u00d7 1 filter. Press again.` },
   { label: "The paper\u2019s map", values: { ...START, network: "deeplabv3_8", size: 513, rate: 12, show: "left" },
@@ -80,8 +80,8 @@ const TRIALS = [
   { label: "Means instead", values: { ...START, network: "pspnet_8" },
     note: "PSPNet has no rates: it lays means over 1, 4, 9 and 36 parts of the map beside each cell. The frames are the parts in which this cell lies." },
 ];
-const MARKS = [["score", "Mean IoU", "of the labels shown, over the classes that occur in this scene"], ["nine", "Cells with all nine weights", "cells at which every weight of the largest rate lies on the map"],
-  ["one", "With one alone", "cells at which only the middle weight of the largest rate lies on the map"]];
+const MARKS = [["score", "Mean IoU", "of the labels shown, over the classes that occur in this scene"], ["nine", "Cells with all nine, largest rate", "cells at which every weight of the largest rate lies on the map"],
+  ["one", "With the middle one alone", "cells at which only the middle weight of the largest rate lies on the map"]];
 
 // What the page holds of each scene: its labels, and its pixels once they are unpacked.
 function unpacked(figure) {
@@ -187,7 +187,7 @@ function describe({ network, rate }, cells, [x, y]) {
 function title({ network, show, size }) {
   if (show === "truth") return "The true labels";
   if (show === "left") return pooling(network) ? "The picture in 6 \u00d7 6 means" : "Weights left, of nine, at the largest rate";
-  return `Labels of ${NAMES[network]}, stride ${strideOf(network)}${size > SIDE ? " (at 96 pixels)" : ""}`;
+  return `Labels of ${NAMES[network]}, stride ${strideOf(network)}${size > SIDE ? " (at 96 pixels)" : ""}; outlines: the truth`;
 }
 
 function draw(figure, changed) {

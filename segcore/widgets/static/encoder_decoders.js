@@ -746,7 +746,7 @@ function heaviest({ blocks, parameters }) {
 const LOOK_FOR = {
   fcn32: () => "Class scores, framed in orange, are made at the bottom and up-sampled 32 times in one step.",
   fcn8: () => "Scores of two pools join the way up: class scores, framed in orange, are what this skip carries.",
-  unet: () => "The encoder\u2019s maps themselves cross over at each level; the scores come last. Point at the topmost join: one picture is sharp, the other knows.",
+  unet: () => "The encoder\u2019s maps themselves cross over at each level; the scores come last. Point at the topmost join: one knows where, the other what.",
   unet_valid: (network) => `Nothing is padded: it reads ${network.blocks[0].size} pixels and predicts ${network.output}. The dashed squares are what is left of a skip after the cut.`,
   deconvnet: (network) => `Only the places of the maxima cross over. ${heaviest(network)}.`,
   segnet: () => "As DeconvNet, without its middle. Point at a join: values sit at places that the encoder chose, and the rest is zero.",

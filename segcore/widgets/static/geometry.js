@@ -65,7 +65,7 @@ const MARKS = [["all", "Mean angle", "between the two normals of a pixel, over a
 const at = (x, y, more = {}) => ({ scene: "first", source: "network", view: "lamp", light: [x, y], ...more });
 const TRIALS = [
   { label: "Round the scene", values: [at(-0.8, -0.4), at(0, -0.9), at(0.8, -0.4), at(0, 0)],
-    note: ({ light: [x, y] }) => `The lamp stands ${x < 0 ? "on the left" : x > 0 ? "on the right" : y < 0 ? "above" : "at the camera"}. Press again, and watch which sides light up in one picture alone.` },
+    note: ({ light: [x, y] }) => `The lamp stands ${x < 0 ? "on the left" : x > 0 ? "on the right" : y < 0 ? "above" : "at the camera"}. Each press moves it: watch which sides light up in one of the two pictures, but not in the other.` },
   { label: "Dents", values: at(0.95, -0.1),
     note: "Light that grazes shows what a map of colours hides: the network's flat sides are not flat, and its round ones are too soft." },
   { label: "Where they differ", values: at(-0.8, -0.4, { view: "angle" }),

@@ -232,11 +232,11 @@ function build(figure) {
   const score = slider("Score", { min: 0.01, max: 0.99, step: 0.01 }, (value) =>
     change(figure, figure.state.picked, ([x, y]) => [x, y, Math.round(value * 100) / 100]));
   const [here, all] = [element("b", {}), element("b", {})];
-  const numbers = element("p", { class: "numbers" }, element("span", {}, "AP at this IoU ", here), element("span", {}, "mean of ten IoUs ", all));
+  const numbers = element("p", { class: "numbers" }, element("span", {}, "AP at this IoU ", here), element("span", {}, "mean AP, IoU .50 to .95 ", all));
   const parts = { score, here, all, views: [buildScene, buildCurve, buildRanking, buildTable].map((make) => make(figure)),
     words: element("p", { class: "words" }) };
   const [scene, plot, order, table] = parts.views;
-  figure.first(element("p", { class: "segcore-lead", text: "The surest detection takes a truth first." }),
+  figure.first(element("p", { class: "segcore-lead", text: "Average precision: the surest detection takes a truth first." }),
     trials(figure, TRIALS, REST).node,
     element("div", { class: "pictures" },
       element("div", {}, scene.node, key(["truth", "truth"], ["right", "right"], ["wrong", "wrong"])), element("div", {}, plot.node, numbers)),

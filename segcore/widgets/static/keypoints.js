@@ -106,10 +106,10 @@ function build(figure) {
   const parts = { map: buildMap(figure), error: element("p", { class: "error" }), words: element("p", { class: "places" }) };
   const tried = trials(figure, TRIALS, "Drag the point, or go to the map and use the arrow keys.");
   figure.first(
-    element("p", { class: "segcore-lead", text: "The point makes a map; the map is all that is left; from it a point is found again." }),
+    element("p", { class: "segcore-lead", text: "A key point becomes a coarse map, and is found again from the map alone: how far off?" }),
     tried.node,
     element("div", { class: "views" }, parts.map.node, element("div", { class: "side" }, parts.error, parts.words,
-      key(["ring point", "the point"], ["line found", "what the map gives"], ["scale", "0 to the largest share"]), buildControls(figure))));
+      key(["ring point", "the point"], ["found", "what the map gives"], ["scale", "0 to the largest share"]), buildControls(figure))));
   return parts;
 }
 

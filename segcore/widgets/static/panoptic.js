@@ -94,7 +94,7 @@ export function quality(prediction, truth, { things = THINGS, stuff = STUFF, emp
 // ---- The figure --------------------------------------------------------------------------------------------------
 
 const GUESS = { horizon: 12, selected: 2, shapes: [[2, 13, 20, 9, 5, 4, 1], [3, 31.5, 20.5, 3, 8.5, 2, 1], [3, 40, 21.5, 3, 7.5, 2, 1], [3, 26, 9, 3, 3.5, 2, 1], [2, 23, 28, 3.5, 2, 4, 1]] };
-const ADVICE = "Drag a segment by its mark, or focus it and use arrow keys. Thin dark lines are the truth; a dashed outline has no match.";
+const ADVICE = "Drag a segment by its mark, or use arrow keys. Thin lines: truth; dashed: no match.";
 
 // The guess with some shapes changed: {n: shape}.
 function changed(shapes, selected, horizon = GUESS.horizon) {
@@ -318,6 +318,7 @@ function build(figure) {
     `row ${value} of ${HEIGHT}`);
   const pairs = element("table", { class: "pairs" });
   figure.first(
+    element("p", { class: "segcore-lead", text: "Which segments count as found?" }),
     trials(figure, TRIALS, ADVICE).node,
     element("div", { class: "panels" },
       element("section", { class: "left" }, heading("Prediction"), scene.node, tools.node, sentence),

@@ -53,7 +53,7 @@ function build(figure) {
   parts.words = element("p", { class: "words segcore-label", role: "status" });
   startWorker(figure);
   figure.first(element("p", { class: "segcore-lead", text: "Each layer adds its scores. Point at an edge, and see who decides." }),
-    trials(figure, TRIALS, "Click a pixel of any of the four maps. Teal speaks for the class, orange against it.").node,
+    trials(figure, TRIALS, "Click a pixel of the labels or of a map below. Teal speaks for the class over the map, orange against it.").node,
     element("div", { class: "panels" }, parts.scene.node, parts.truth.node, parts.sum.node, ...parts.paths.map((path) => path.node)),
     element("div", { class: "side" }, table, element("div", {}, parts.words, element("div", { class: "segcore-bar" }, ...parts.skips.map((skip) => skip.node)))),
     element("div", { class: "segcore-bar" }, parts.classes.node, parts.scenes.node));
@@ -69,7 +69,10 @@ function drawMaps(figure, { outputs, labels, shown }) {
   const plane = size * size;
   const maps = PATHS.map((name) => outputs[name].subarray(state.shown * plane, (state.shown + 1) * plane));
   const largest = Math.max(...maps.map((map) => map.reduce((most, value) => Math.max(most, Math.abs(value)), 0)));
-  parts.paths.forEach((view, n) => view.show(heat(maps[n], size, size, colours, largest)));
+  parts.paths.forEach((view, n) => {
+    view.show(heat(maps[n], size, size, colours, largest));
+    setText(view.head.firstChild, `${n ? "+ " : ""}${PATHS[n]}: ${CLASS_NAMES[state.shown]}`);
+  });
   parts.sum.show(pictureOf(shown, labels[SUM]));
   const [x, y] = pixelNow(state);
   for (const view of [...parts.paths, parts.sum]) {

@@ -744,7 +744,7 @@ function build(figure) {
     parts.controls.node,
     element("div", { class: "work" }, ...parts.pictures.nodes, parts.profile.node),
     key(...figure.data.classes.map((name, k) => [`class-${k}`, name]), ["line edge white", "true edges"],
-      ["line text", "sum"], ["line", "layer, by stride"]));
+      ["line text", "sum + constant"], ["line", "layers"]));
   figure.more("What each layer adds, as maps", parts.cards.nodes);
   figure.more("Another scene, and which pixels are wrong", parts.errors.nodes);
   figure.more("All 31 choices of layers and three FCNs on many scenes", parts.cloud.nodes);

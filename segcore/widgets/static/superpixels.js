@@ -544,7 +544,7 @@ function build(figure) {
     outlines: buildSurface(figure, "outlines", ({ count, run, done }) =>
       `${plural(count, "superpixel")} after ${plural(run.round, "round")}${done ? "" : " \u2026"}`, outlined),
     mosaic: buildSurface(figure, "mosaic", ({ photo, count }) =>
-      `Mean colours: ${plural(count, "number")} in place of ${grouped(photo.width * photo.height)}`, mosaic),
+      `Mean colours: ${plural(count, "colour")} in place of ${grouped(photo.width * photo.height)}`, mosaic),
     controls: buildControls(figure),
     marks: marks("Scores against the truth", MARKS),
     time: element("p", { class: "time segcore-label" }),
