@@ -187,7 +187,7 @@ function describe({ network, rate }, cells, [x, y]) {
 function title({ network, show, size }) {
   if (show === "truth") return "The true labels";
   if (show === "left") return pooling(network) ? "The picture in 6 \u00d7 6 means" : "Weights left, of nine, at the largest rate";
-  return `Labels of ${NAMES[network]}, stride ${strideOf(network)}${size > SIDE ? " (at 96 pixels)" : ""}; outlines: the truth`;
+  return `Labels of ${NAMES[network]}, stride ${strideOf(network)}${size > SIDE ? " (at 96 pixels)" : ""}`;
 }
 
 function draw(figure, changed) {
