@@ -35,28 +35,22 @@ three-dimensional networks.
 from __future__ import annotations
 
 import itertools
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segcore import inputs, tracing
+from segcore.dilated_layers import DilatedAvgPool2d, Pair, Place, dilated, followed, times
 from segcore.inputs import size_of
-from segcore.windows import Operation, Window
+from segcore.windows import Operation
 
 __all__ = ["ContextModule", "DilatedAvgPool2d", "dilate", "identity_", "shift_and_stitch", "sparse_kernel"]
 
-Pair = tuple[int, int]  # along y, along x
 
-
-def shift_and_stitch(
-    network: Callable[[Tensor], Tensor],
-    image: Tensor,
-    stride: int | Pair,
-) -> Tensor:
+def shift_and_stitch(network: Callable[[Tensor], Tensor], image: Tensor, stride: int | Pair) -> Tensor:
     """Run a network once for each shift within its stride and interleave the outputs.
 
     Output (y, x) is what the network gives where its field begins y pixels lower and x pixels further right
@@ -121,10 +115,7 @@ def _stitch(runs: dict[Pair, Tensor], step: Pair) -> Tensor:
     return stitched
 
 
-def dilate(
-    network: nn.Module,
-    layers_or_stride: int | str | Sequence[str],
-) -> nn.Module:
+def dilate(network: nn.Module, layers_or_stride: int | str | Sequence[str]) -> nn.Module:
     """Take the down-sampling out of a network and dilate the layers that follow.
 
     The result holds the *same* parameters and buffers (not copies) and a denser output: at every place that
@@ -172,8 +163,7 @@ def dilate(
     inputs.instance(network, "network", nn.Module)
     if type(network).__module__.startswith("torch.nn.modules") and not isinstance(network, nn.Sequential):
         network = nn.Sequential(network)  # a single layer
-    found = _traced(network)
-    places = _places(network, found)
+    found, places = followed(network)
     return tracing.exchanged(network, found, _changed(found, places, layers_or_stride))
 
 
@@ -342,7 +332,7 @@ def _run(network: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
     except RuntimeError as error:
         got = size_of(image.shape[2:])
         if isinstance(network, nn.Module):
-            least = _least_size(network, image)
+            least = tracing.least_size(network, image)
             if all(size >= wanted for size, wanted in zip(image.shape[2:], least, strict=True)):
                 raise
             raise ValueError(
@@ -350,61 +340,30 @@ def _run(network: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
                 f"{got}; take a larger image, or pad it"
             ) from error
         raise ValueError(f"expected an image that the network takes, got {got}: {error}") from error
-    if not isinstance(output, Tensor) or output.dim() != 4:
-        got = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
-        raise ValueError(
-            f"expected the network to give one map (N, K, h, w), got {got}; pass its convolutional part, or "
-            "write its fully connected layers as convolutions"
-        )
-    return output
+    return tracing.checked_map(output)
 
 
 def _check_stride(network: Callable[[Tensor], Tensor], image: Tensor, stride: Pair) -> None:
     """Refuse a stride that is not the network's, as far as the sizes of its outputs tell."""
     # So many pixels more give step + 1 outputs more, and another number at any other stride. A module is
     # probed without computing, so it may be a hundred times as many, which tells the true stride exactly.
-    times = 100 if isinstance(network, nn.Module) else 1
+    many = 100 if isinstance(network, nn.Module) else 1
     height, width = image.shape[2:]
-    here = _map_size(network, image, (height, width))
+    here = tracing.map_size(network, image, (height, width))
     for axis, step in enumerate(stride):
-        extra = step * (step + 1) * times
-        larger = _map_size(network, image, (height, width + extra) if axis else (height + extra, width))
+        extra = step * (step + 1) * many
+        larger = tracing.map_size(
+            network, image, (height, width + extra) if axis else (height + extra, width)
+        )
         if here is None or larger is None:
             return
         more = larger[axis] - here[axis]
-        if more != (step + 1) * times:
+        if more != (step + 1) * many:
             true = f"{extra / more:.0f}" if more else "without end"
             raise ValueError(
                 f"expected the network's own stride, which is {true} along {'yx'[axis]} as the sizes of its "
                 f"outputs tell, got {stride[0] if stride[0] == stride[1] else stride}"
             )
-
-
-def _map_size(network: Callable[[Tensor], Tensor], image: Tensor, size: Pair) -> Pair | None:
-    """Size of the output for an image of this size, of a module without computing it; None if unknown."""
-    try:
-        with torch.no_grad():
-            if isinstance(network, nn.Module):
-                empty = torch.empty(1, image.shape[1], *size, dtype=image.dtype, device="meta")
-                output = tracing.weightless_copy(network)(empty)
-            else:
-                output = network(image.new_zeros(1, image.shape[1], *size))
-    except Exception:  # whatever it is, the network itself will say it better
-        return None
-    is_map = isinstance(output, Tensor) and output.dim() == 4 and output.numel() > 0
-    return (output.shape[2], output.shape[3]) if is_map else None
-
-
-def _least_size(network: nn.Module, image: Tensor, most: int = 4096) -> Pair:
-    """The smallest image that a module takes, 0 along an axis where it cannot be told."""
-
-    def takes(height: int, width: int) -> bool:
-        return _map_size(network, image, (height, width)) is not None
-
-    sizes = range(1, most)
-    rows = 1 + bisect_left(sizes, True, key=lambda size: takes(size, most))
-    columns = 1 + bisect_left(sizes, True, key=lambda size: takes(most, size))
-    return rows % most, columns % most
 
 
 # --- Dilation: how far apart the units of a map are ---
@@ -421,65 +380,9 @@ class _Grid(NamedTuple):
         """How many units of the denser map the step of one unit has become."""
         return self.before[0] // self.now[0], self.before[1] // self.now[1]
 
-    def after(self, stride: Pair, left: Pair) -> _Grid:
-        """The grid after a layer of this stride, of which so much is left."""
-        return _Grid(_times(self.before, stride), _times(self.now, left))
-
-
-class _Place(NamedTuple):
-    """A layer that has a kernel or a padding: its name, the layer, its windows along y and x."""
-
-    name: str
-    layer: Any
-    windows: tuple[Window, Window]
-
-    def along(self, number: str) -> Pair:
-        """A number of its windows, (y, x)."""
-        y, x = (getattr(window, number) for window in self.windows)
-        return y, x
-
-
-Places = dict[Operation, _Place]
-
-
-def _traced(network: nn.Module) -> tracing.Trace:
-    """What the network does, to an image that is large enough for it."""
-    channels = next((each.in_channels for each in network.modules() if isinstance(each, nn.Conv2d)), 3)
-    for size in (tracing.TRACED_SIZE, 4 * tracing.TRACED_SIZE):
-        try:
-            return tracing.trace(network, (channels, size, size))
-        except tracing.TracingError as error:
-            failed = error
-    place = f"{failed.name or type(network).__name__} ({failed.kind})"
-    raise ValueError(f"{place} cannot be dilated: {_why_not(failed.kind)}: {failed}") from failed
-
-
-def _places(network: nn.Module, found: tracing.Trace) -> Places:
-    """The layers that have a kernel or a padding; all else must look at one place only."""
-    paths = {id(module): path for path, module in network.named_modules()}
-    places = {}
-    for each in found.operations:
-        name, layer = each.name, each.module
-        if layer is not None:
-            name = paths[id(layer)]
-        elif each.kind in _POOLS:
-            layer = _POOLS[each.kind](*each.args[1:], **each.kwargs)
-        y, x = each.output.windows
-        if isinstance(layer, _SPATIAL + _PADDING) and isinstance(y, Window) and isinstance(x, Window):
-            _check_layer(layer, name)
-            places[each] = _Place(name, layer, (y, x))
-        elif any(output.grid is None or set(output.windows) != {Window()} for output in each.outputs):
-            if layer is not None:
-                raise ValueError(f"{name} ({each.kind}) cannot be dilated: {_why_not(each.kind)}")
-            raise ValueError(
-                f"{name} cannot be dilated: nothing is known of the call {each.kind}(); use a layer "
-                "(nn.Conv2d, nn.MaxPool2d, ...), or dilate the part of the network before it"
-            )
-    return places
-
 
 def _changed(
-    found: tracing.Trace, places: Places, wanted: int | str | Sequence[str]
+    found: tracing.Trace, places: Mapping[Operation, Place], wanted: int | str | Sequence[str]
 ) -> dict[Operation, nn.Module]:
     """The dilated layer of each operation that changes."""
     loses_stride = _choice(wanted, places)
@@ -498,19 +401,21 @@ def _changed(
             stride = place.along("stride")
             left = (1, 1) if loses_stride(place.name, stride, grid) else stride
             if (left, grid.dilation) != (stride, (1, 1)):
-                changed[each] = _dilated(place, left, grid.dilation)
-            grid = grid.after(stride, left)
+                changed[each] = dilated(place, left, grid.dilation)
+            grid = _Grid(times(grid.before, stride), times(grid.now, left))
         grids.update(dict.fromkeys(each.outputs, grid))
     if isinstance(wanted, int):
         _check_reached(wanted, [grids[each] for each in found.outputs.values()], set(grids.values()))
     return changed
 
 
-def _choice(wanted: int | str | Sequence[str], places: Places) -> Callable[[str, Pair, _Grid], bool]:
+def _choice(
+    wanted: int | str | Sequence[str], places: Mapping[Operation, Place]
+) -> Callable[[str, Pair, _Grid], bool]:
     """Which layers lose their stride."""
     if isinstance(wanted, int):
         stride = inputs.whole(wanted, "output stride")
-        return lambda name, own, grid: any(stride % now for now in _times(grid.now, own))
+        return lambda name, own, grid: any(stride % now for now in times(grid.now, own))
     names = [wanted] if isinstance(wanted, str) else wanted
     if not isinstance(names, list | tuple | set) or not all(isinstance(name, str) for name in names):
         raise TypeError(
@@ -539,130 +444,3 @@ def _check_reached(wanted: int, outputs: list[_Grid], grids: set[_Grid]) -> None
             f"expected an output stride that the network passes through ({able}), got {wanted}; to choose "
             "other layers, give their names"
         )
-
-
-# --- Dilation: one layer ---
-
-
-_SPATIAL = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
-_PADDING = (nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d)
-_POOLS: dict[str, Any] = {"max_pool2d": nn.MaxPool2d, "avg_pool2d": nn.AvgPool2d}
-_WHY_NOT = {  # how kinds begin that have no dilated form, and the reason
-    ("Linear", "Flatten", "Unflatten"): "it takes the whole map at once, and would have to be a convolution",
-    ("Adaptive",): "its windows follow the size of the map",
-    ("ConvTranspose", "Upsampl", "PixelShuffle", "MaxUnpool"): "it makes the map finer itself",
-    ("GroupNorm", "InstanceNorm", "LayerNorm", "BatchNorm"): "its mean over the map changes when the map is "
-    "denser",
-}
-
-
-class DilatedAvgPool2d(nn.Module):
-    """``nn.AvgPool2d`` with a dilation, which torch does not have.
-
-    Args:
-        kernel_size: (y, x).
-        stride: (y, x).
-        padding: Zeros on each side, (y, x).
-        dilation: (y, x).
-        count_include_pad: Whether padded zeros count.
-        divisor_override: Divides by this number instead.
-
-    Example:
-        >>> pool = DilatedAvgPool2d((1, 2), (1, 1), (0, 0), dilation=(1, 2))
-        >>> pool(torch.tensor([[[[1.0, 2.0, 3.0, 4.0]]]]))
-        tensor([[[[2., 3.]]]])
-    """
-
-    def __init__(
-        self,
-        kernel_size: Pair,
-        stride: Pair,
-        padding: Pair,
-        dilation: Pair,
-        count_include_pad: bool = True,
-        divisor_override: int | None = None,
-    ) -> None:
-        super().__init__()
-        self.kernel_size, self.stride = kernel_size, stride
-        self.padding, self.dilation = padding, dilation
-        self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
-
-    def extra_repr(self) -> str:
-        """The options, for printing."""
-        names = ("kernel_size", "stride", "padding", "dilation")
-        return ", ".join(f"{name}={getattr(self, name)}" for name in names)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(N, C, H, W)`` to the means of its windows."""
-        area = self.divisor_override or self.kernel_size[0] * self.kernel_size[1]
-        if self.count_include_pad or self.divisor_override:
-            return self._sums(x) / area
-        return self._sums(x) / self._sums(torch.ones_like(x[:1, :1]))
-
-    def _sums(self, x: Tensor) -> Tensor:
-        channels = x.shape[1]
-        ones = x.new_ones(channels, 1, *self.kernel_size)
-        return F.conv2d(x, ones, None, self.stride, self.padding, self.dilation, groups=channels)
-
-
-def _dilated(place: _Place, stride: Pair, dilation: Pair) -> nn.Module:
-    """A layer with this stride, its kernel and padding stretched by the dilation; parameters are shared."""
-    _check_padding(place, dilation)
-    layer = tracing.sharing_copy(place.layer)
-    if isinstance(layer, _PADDING):
-        (left, right, top, bottom), (down, across) = layer.padding, dilation
-        layer.padding = (left * across, right * across, top * down, bottom * down)
-        return layer
-    kernel, padding = place.along("kernel"), _times(place.along("padding"), dilation)
-    if isinstance(layer, nn.AvgPool2d) and dilation != (1, 1):
-        options = layer.count_include_pad, layer.divisor_override
-        return DilatedAvgPool2d(kernel, stride, padding, dilation, *options)
-    layer.stride, layer.padding = stride, padding
-    if isinstance(layer, nn.AvgPool2d):
-        return layer
-    layer.dilation = _times(place.along("dilation"), dilation)
-    if isinstance(layer, nn.Conv2d) or not any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
-        return layer
-    down, across = padding  # torch refuses more than half of a pool's window: in a layer of its own
-    layer.padding = (0, 0)
-    return nn.Sequential(nn.ConstantPad2d((across, across, down, down), -torch.inf), layer)
-
-
-def _times(numbers: Pair, factors: Pair) -> Pair:
-    """Two numbers (y, x), times (y, x)."""
-    return numbers[0] * factors[0], numbers[1] * factors[1]
-
-
-def _check_layer(layer: Any, name: str) -> None:
-    """Refuse options of a layer that have no dilated form."""
-    if getattr(layer, "ceil_mode", False):
-        fault, cure = "ceil_mode=True", "its last window hangs over the edge; set ceil_mode=False first"
-    elif getattr(layer, "return_indices", False):
-        fault = "return_indices=True"
-        cure = "the indices are those of the coarse map; set return_indices=False"
-    elif layer.padding == "same" and any(size % 2 == 0 for size in layer.kernel_size):
-        fault, cure = "padding='same' and an even kernel", "pad with nn.ZeroPad2d first and set padding=0"
-    else:
-        return
-    raise ValueError(f"{name} ({type(layer).__name__} with {fault}) cannot be dilated: {cure}")
-
-
-def _check_padding(place: _Place, dilation: Pair) -> None:
-    """Refuse a padding of what stands at the border: in a denser map something else stands there."""
-    layer = place.layer
-    kind = getattr(layer, "padding_mode", "zeros")
-    kind = {nn.ReflectionPad2d: "reflect", nn.ReplicationPad2d: "replicate"}.get(type(layer), kind)
-    pads = layer.padding if isinstance(layer, _PADDING) else place.along("padding")
-    if kind != "zeros" and dilation != (1, 1) and any(pads):
-        raise ValueError(
-            f"{place.name} ({type(layer).__name__} with {kind} padding) cannot be dilated: where the map is "
-            "denser, other numbers stand at its lower and right border; pad with zeros, or keep the "
-            "strides before it"
-        )
-
-
-def _why_not(kind: str) -> str:
-    """The reason for which a layer of this kind cannot be dilated, and what to do."""
-    known = (reason for starts, reason in _WHY_NOT.items() if kind.startswith(starts))
-    reason = next(known, "nothing is known of such layers")
-    return f"{reason}; dilate the part of the network before it"

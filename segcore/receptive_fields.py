@@ -22,9 +22,11 @@ border cuts off (the field is that of a unit far inside).
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any, NamedTuple, cast
 
@@ -105,18 +107,15 @@ class ReceptiveFields(list[ReceptiveField]):
     @property
     def last_bounded(self) -> tuple[str, ReceptiveField] | None:
         """Name and field of the last layer before the first infinite one."""
-        last = None
-        for name, found in self.items():
-            if not found.bounded:
-                break
-            last = name, found
-        return last
+        bounded = list(itertools.takewhile(lambda item: item[1].bounded, self.items()))
+        return bounded[-1] if bounded else None
 
     def __repr__(self) -> str:
         width = max((len(name) for name in self.names), default=5)
         rows = [f"{'layer':<{width}}  {'size':>12}  {'stride':>12}  {'padding':>12}"]
         for name, found in self.items():
-            rows.append(f"{name:<{width}}  " + "  ".join(f"{_text(value):>12}" for value in found))
+            texts = (" × ".join(f"{each:g}" for each in dict.fromkeys(both(value))) for value in found)
+            rows.append(f"{name:<{width}}  " + "  ".join(f"{text:>12}" for text in texts))
         return "\n".join(rows + [f"{name}: {reason}" for name, reason in self.unbounded.items()])
 
 
@@ -266,17 +265,15 @@ def effective_receptive_field(
     """
     inputs.instance(module, "module", nn.Module, "wrap layers in nn.Sequential")
     *batch, channels, height, width = tracing.image_shape(input_shape)
-    like = tracing.example_parameter(module)
     network = tracing.sharing_copy(module).eval()
     generator = torch.Generator().manual_seed(inputs.whole(seed, "seed", -sys.maxsize))
-    heat = torch.zeros(height, width, dtype=like.dtype, device=like.device)
+    heat = tracing.example_parameter(module).new_zeros(height, width)
+    _check_room(module, (1, channels, height, width))
     plain: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # the same numbers in every session
     with torch.enable_grad():
-        for index in range(batch[0] if batch else inputs.whole(samples, "samples")):
-            noise = torch.randn(1, channels, height, width, generator=generator, **plain).to(like)
+        for _ in range(batch[0] if batch else inputs.whole(samples, "samples")):
+            noise = torch.randn(1, channels, height, width, generator=generator, **plain).to(heat)
             noise.requires_grad_()
-            if index == 0:
-                _check_room(module, noise)
             found = _map_of(network(noise))
             row, column = _checked_unit(unit, found)
             mixture = torch.randn(found.shape[1], generator=generator, **plain).to(found)
@@ -284,8 +281,7 @@ def effective_receptive_field(
             heat += gradient[0].abs().sum(dim=0)
     if not heat.any():
         raise ValueError(
-            "expected a unit that depends on the image, but its gradient is zero everywhere; are its weights "
-            "zero, or all ReLUs before it off?"
+            "expected a unit that sees the image, got gradient zero everywhere; are weights or ReLUs all 0?"
         )
     return heat / heat.sum()
 
@@ -294,14 +290,14 @@ def effective_receptive_field(
 
 
 class _Axis(NamedTuple):
-    """What the units of a map see along one axis.
+    """What the units of a map see along one axis; everything, if not told.
 
     Unit q * m + r, with m phases, sees first[r] + q * m * stride ... last[r] + q * m * stride.
     """
 
-    stride: Fraction | None  # None: a single unit, without neighbours
-    first: tuple[Number, ...]
-    last: tuple[Number, ...]
+    stride: Fraction | None = None  # None: a single unit, without neighbours
+    first: tuple[Number, ...] = (-INF,)
+    last: tuple[Number, ...] = (INF,)
 
     @property
     def infinite(self) -> bool:
@@ -310,10 +306,6 @@ class _Axis(NamedTuple):
 
 Axes = tuple[_Axis, _Axis]  # along y, along x
 _PIXELS = _Axis(Fraction(1), (0,), (0,))
-
-
-def _everything(stride: Fraction | None = None) -> _Axis:
-    return _Axis(stride, (-INF,), (INF,))
 
 
 def _after(maps: Sequence[Axes], windows: tuple[Seen, Seen]) -> Axes:
@@ -325,20 +317,19 @@ def _after(maps: Sequence[Axes], windows: tuple[Seen, Seen]) -> Axes:
 def _compose(maps: Sequence[_Axis], window: Seen) -> _Axis:
     """The same along one axis."""
     if isinstance(window, Whole) and window.stride is None:
-        return _everything()
+        return _Axis()
     seen = _hull(maps)
     if isinstance(window, Whole):
-        return _everything(None if seen.stride is None else seen.stride * cast(Fraction, window.stride))
+        return _Axis(None if seen.stride is None else seen.stride * cast(Fraction, window.stride))
     step, taps = cast(Window | Resize, window).taps()
     phases, inner = len(taps), len(seen.first)
     stride = None if seen.stride is None else seen.stride * Fraction(step, phases)
     if seen.infinite or seen.stride is None:
-        return _everything(stride)
+        return _Axis(stride)
     first, last = [], []
     for unit in range(phases * inner // math.gcd(inner, step)):
         turn, phase = divmod(unit, phases)
-        # A phase may see nothing.
-        pixels = [_pixels(seen, tap + turn * step) for tap in taps[phase]]
+        pixels = [_pixels(seen, tap + turn * step) for tap in taps[phase]]  # maybe none
         first.append(min((low for low, _ in pixels), default=INF))
         last.append(max((high for _, high in pixels), default=-INF))
     return _Axis(stride, tuple(first), tuple(last))
@@ -357,7 +348,7 @@ def _hull(axes: Sequence[_Axis]) -> _Axis:
         return axes[0]
     strides = {axis.stride for axis in axes} - {None}
     if any(axis.infinite for axis in axes):
-        return _everything(strides.pop() if len(strides) == 1 else None)
+        return _Axis(strides.pop() if len(strides) == 1 else None)
     if len(strides) > 1:
         steps = " and ".join(str(stride) for stride in sorted(cast(set[Fraction], strides)))
         raise ValueError(f"paths of stride {steps} meet; bring their maps to one resolution first")
@@ -427,12 +418,7 @@ def _of_module(
 
 def _map_of(output: Any) -> Tensor:
     """The first output of a module, if it is a map that gradients flow through."""
-    first = next(iter(among(output, Tensor)), output)
-    if not isinstance(first, Tensor) or first.dim() != 4:
-        got = f"shape {tuple(first.shape)}" if isinstance(first, Tensor) else type(first).__name__
-        raise ValueError(
-            f"expected a module that returns maps (N, C, h, w), got {got}; cut off its classifier"
-        )
+    first = tracing.checked_map(next(iter(among(output, Tensor)), output))
     if not first.requires_grad:
         raise ValueError(
             "expected a map with a gradient, got one cut off from the image; is there a .detach()?"
@@ -440,38 +426,25 @@ def _map_of(output: Any) -> Tensor:
     return first
 
 
-def _check_room(module: nn.Module, image: Tensor) -> None:
+def _check_room(module: nn.Module, image: tuple[int, ...]) -> None:
     """Refuse an image in which the field, where it is known and bounded, has no room."""
-    for shape in (None, tuple(image.shape)):
-        try:
+    for shape in (None, image):
+        with suppress(ValueError):  # another size, or what cannot be followed: the gradient needs neither
             field = receptive_field(module, shape)[-1]
             break
-        except ValueError:  # another size, or what cannot be followed: the gradient needs neither
-            continue
     else:
         return
     height, width = both(field.size)
-    if field.bounded and (height > image.shape[-2] or width > image.shape[-1]):
+    if field.bounded and (height > image[-2] or width > image[-1]):
         raise ValueError(
-            f"expected an image that holds the receptive field of {_text(field.size)} pixels, got "
-            f"{image.shape[-2]} × {image.shape[-1]}; make it {height:g} × {width:g} or larger"
+            f"expected an image that holds the whole receptive field, got {image[-2]} × {image[-1]}; make it "
+            f"{height:g} × {width:g} or larger"
         )
 
 
 def _checked_unit(unit: tuple[int, int] | None, found: Tensor) -> tuple[int, int]:
     """Row and column of the unit, the one in the middle by default."""
     height, width = found.shape[-2:]
-    if unit is None:
-        return height // 2, width // 2
-    row, column = inputs.pair(unit, "unit", -sys.maxsize, "row, column")
-    if not (0 <= row < height and 0 <= column < width):
-        raise ValueError(
-            f"expected unit within rows 0 to {height - 1} and columns 0 to {width - 1}, got {unit}; "
-            "leave it out for the one in the middle"
-        )
-    return row, column
-
-
-def _text(value: Any) -> str:
-    """A number or a pair, short."""
-    return " × ".join(f"{each:g}" for each in value) if isinstance(value, tuple) else f"{value:g}"
+    row, column = (height // 2, width // 2) if unit is None else inputs.pair(unit, "unit", 0, "row, column")
+    inputs.whole(row, "the unit's row", 0, height - 1)
+    return row, inputs.whole(column, "the unit's column", 0, width - 1)

@@ -24,6 +24,7 @@ import copy
 import inspect
 import itertools
 import weakref
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -47,7 +48,10 @@ __all__ = [
     "Unknown",
     "Whole",
     "Window",
+    "checked_map",
     "exchanged",
+    "least_size",
+    "map_size",
     "sharing_copy",
     "trace",
     "weightless_copy",
@@ -272,6 +276,61 @@ def image_shape(shape: Sequence[int]) -> tuple[int, ...]:
 
 def _weights(network: nn.Module) -> Iterator[Tensor]:
     return itertools.chain(network.parameters(), network.buffers())
+
+
+# --- Sizes, found by trying ---
+
+
+def map_size(
+    network: Callable[[Tensor], Any], image: Tensor, size: tuple[int, int]
+) -> tuple[int, int] | None:
+    """Height and width of the map that a network gives for an image of this size; None if it gives none.
+
+    A module is run without numbers, any other function on zeros. The image says channels and dtype.
+
+    Example:
+        >>> map_size(nn.Conv2d(3, 8, 3, stride=2), torch.zeros(1, 3, 9, 9), (101, 201))
+        (50, 100)
+    """
+    try:
+        with torch.no_grad():
+            if isinstance(network, nn.Module):
+                empty = torch.empty(1, image.shape[1], *size, dtype=image.dtype, device="meta")
+                output = weightless_copy(network)(empty)
+            else:
+                output = network(image.new_zeros(1, image.shape[1], *size))
+    except Exception:  # whatever it is, the network itself will say it better
+        return None
+    is_map = isinstance(output, Tensor) and output.dim() == 4 and output.numel() > 0
+    return (output.shape[2], output.shape[3]) if is_map else None
+
+
+def checked_map(output: Any) -> Tensor:
+    """What a network gave, once it is one map ``(N, C, h, w)``; else raises ValueError."""
+    if isinstance(output, Tensor) and output.dim() == 4:
+        return output
+    got = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
+    raise ValueError(
+        f"expected a network that gives a map (N, C, h, w), got {got}; pass its convolutional part, or write "
+        "its fully connected layers as convolutions"
+    )
+
+
+def least_size(network: nn.Module, image: Tensor, most: int = 4096) -> tuple[int, int]:
+    """The smallest image that a module takes, 0 along an axis where it cannot be told.
+
+    Example:
+        >>> least_size(nn.Conv2d(3, 8, (5, 3)), torch.zeros(1, 3, 2, 2))
+        (5, 3)
+    """
+
+    def takes(height: int, width: int) -> bool:
+        return map_size(network, image, (height, width)) is not None
+
+    sizes = range(1, most)
+    rows = 1 + bisect_left(sizes, True, key=lambda size: takes(size, most))
+    columns = 1 + bisect_left(sizes, True, key=lambda size: takes(most, size))
+    return rows % most, columns % most
 
 
 _MAKERS = {

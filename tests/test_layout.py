@@ -34,6 +34,7 @@ SUPPORT = {
     "tracing.py",
     "windows.py",
     "detection.py",
+    "dilated_layers.py",
     "contours.py",
     "gaussian_filters.py",
     "graph_cuts.py",
