@@ -209,7 +209,11 @@ def test_numbers_of_another_kind_are_those_of_before(network: nn.Module):
     torch.testing.assert_close(import_network(floats)(image), import_network(eight)(image))
     assert json.dumps(eight) == before and floats["kind"] == "float32"
     again = repacked(whole, "int6")
-    torch.testing.assert_close(import_network(again)(image), import_network(six)(image))
+    wanted = import_network(six)(image)
+    # Weights in float32 or float64 before they are rounded: a level apart would be a hundredth.
+    torch.testing.assert_close(
+        import_network(again)(image), wanted, rtol=0, atol=1e-5 * float(wanted.abs().max())
+    )
     with pytest.raises(ValueError, match="weights"):
         repacked(eight, "int4")
 

@@ -19,6 +19,8 @@ from PIL import Image
 from segcore import viz
 from segcore.figures import figure_svg
 
+from .kit import settle
+
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools" / "ext"))
 HTML = ROOT / "_build" / "html"
@@ -109,6 +111,27 @@ def enlarged(page, is_open=True):
     """Wait until the window is open, or closed: on a busy machine the effect comes after the key."""
     state = "document.querySelector('dialog.figure-large')?.open ?? false"
     page.wait_for_function(f"({state}) === {str(is_open).lower()}")
+
+
+def test_a_figure_opened_before_the_last_one_has_gone_back_is_there(page_of_figures, open_path):
+    """The event that puts a picture back comes after the window has closed: the next may be open by then."""
+    opened = open_path(page_of_figures)
+    page = opened.page
+    pictures = "all => all.map(each => each.querySelectorAll('svg, img').length)"
+    before = page.eval_on_selector_all("figure", pictures)
+    page.evaluate("""() => {
+        const [first, second] = document.querySelectorAll(".figure-open");
+        first.click();
+        document.querySelector("dialog.figure-large").close();
+        second.click();
+    }""")
+    settle(opened)
+    assert page.locator(".figure-stage > :is(svg, img)").count() == 1
+    assert page.locator("dialog.figure-large").get_attribute("aria-label") == "Enlarged: figure 6.2"
+    page.keyboard.press("Escape")
+    enlarged(page, False)
+    page.wait_for_function("!document.querySelector('.figure-stage').hasChildNodes()")
+    assert page.eval_on_selector_all("figure", pictures) == before
 
 
 def test_a_figure_opens_by_click_and_by_key_and_goes_back_to_its_place(page_of_figures, open_path):

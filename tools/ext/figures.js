@@ -15,6 +15,11 @@
     picture.style.width = `${Math.round(zoom * natural)}px`;
   };
 
+  const putBack = () => {
+    giveBack?.();
+    giveBack = undefined;
+  };
+
   const build = () => {
     dialog = document.createElement("dialog");
     dialog.className = "figure-large";
@@ -34,13 +39,14 @@
       if (key === "Escape") dialog.close(); // by itself it would not: Sphinx's scripts prevent what Escape does
       else if ("+=-".includes(key)) size(key === "-" ? 1 / 1.4 : 1.4);
     };
-    dialog.onclose = () => giveBack();
+    dialog.onclose = () => dialog.open || putBack(); // it comes late: the next figure may stand there already
     document.body.append(dialog);
   };
 
   /* The wide layout itself moves into the window, for a copy would double its ids; it goes back on closing. */
   const open = (frame) => {
     if (!dialog) build();
+    putBack();
     picture = frame.querySelector(":scope > :is(svg, img)");
     const opener = frame.querySelector(".figure-open");
     const place = document.createComment("");
