@@ -311,8 +311,8 @@ def checked_map(output: Any) -> Tensor:
         return output
     got = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
     raise ValueError(
-        f"expected a network that gives a map (N, C, h, w), got {got}; pass its convolutional part, or write "
-        "its fully connected layers as convolutions"
+        f"expected a network that gives one map (N, C, h, w), got {got}; pass its convolutional part, or "
+        "write its fully connected layers as convolutions"
     )
 
 
