@@ -390,7 +390,7 @@ def _curves(
 
     def overlap(pairs: tuple[Tensor, Tensor]) -> Tensor:
         at, of = pairs
-        outside = silent[of, None, None]  # where nothing is labelled: how far outside of the doubled box
+        outside = silent[of, None, None]  # nothing labelled: how far outside of its box, three times as wide
         size = boxes[of, 2:] - boxes[of, :2]
         low, high = boxes[of, :2] - size, boxes[of, :2] + size * 2
         beyond = (low[:, None] - points[at]).clamp(min=0) + (points[at] - high[:, None]).clamp(min=0)
