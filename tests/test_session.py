@@ -243,8 +243,8 @@ FREE = {
 }  # fmt: skip
 # Public, but not asked here: they train, read files or weights, draw pictures or at random, or serve others.
 OTHERS = {
-    "checkpoints", "dilated_layers", "figures", "inputs", "pixel_graph", "recipes", "report", "tracing", "viz",
-    "windows",
+    "checkpoints", "dilated_layers", "figures", "inputs", "pixel_graph", "recipes", "report", "tracing",
+    "viz", "windows",
     "colorization.colorization_net_for_photographs", "deeplab.deeplab_for_scenes", "deeplab.small_backbone",
     "deeplab.with_auxiliary", "detection.convolution_unit", "detection.draw_balanced",
     "detection.proposal_losses", "dilation.identity_", "geometry.geometry_net_for_scenes",
