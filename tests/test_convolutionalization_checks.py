@@ -260,6 +260,22 @@ def first_alarms_sorted(image, margin, window, stride, limit):
     return torch.stack(patches) if patches else image.new_zeros(0, len(image), window, window)
 
 
+def surest_units(margin, threshold):
+    rows, columns = (margin > threshold).nonzero(as_tuple=True)
+    order = margin[rows, columns].argsort(descending=True)
+    return rows[order], columns[order]
+
+
+def all_times_the_stride(margin, window, stride, threshold=0.0):
+    y, x = surest_units(margin, threshold)
+    return (torch.stack([x, y, x + window, y + window], 1) * stride).float()
+
+
+def from_the_middle_of_a_step(margin, window, stride, threshold=0.0):
+    y, x = (each * stride + stride / 2 for each in surest_units(margin, threshold))
+    return torch.stack([x, y, x + window, y + window], 1)
+
+
 @pytest.mark.parametrize(
     ("number", "function", "name"),
     [
@@ -269,6 +285,8 @@ def first_alarms_sorted(image, margin, window, stride, limit):
         ("4.2", unfolded_without_permute, "axes of the cut"),
         ("4.2", one_patch_without_batch, "no batch"),
         ("4.3", flat_after_all, "flattened all the same"),
+        ("4.4", all_times_the_stride, "the window times the stride"),
+        ("4.4", from_the_middle_of_a_step, "half a stride aside"),
         ("4.5", first_alarms_sorted, "limit before the sort"),
     ],
 )
