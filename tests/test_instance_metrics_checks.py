@@ -259,12 +259,18 @@ def assigned_then_cut(ious, scores, threshold):
         (taken_is_zero, "a taken truth has IoU 0"),
         (sorted_twice, "ranks for an order"),
         (best_pair_first, "largest IoU first, the last of equals"),
-        (assigned_then_cut, "the best for all, then the threshold"),
+        (assigned_then_cut, "the best for all"),
     ],
 )
 def test_wrong_matches_are_named(function, named):
     report = judge(BY_ID["12.2"], function)
     assert (report.state, report.mistake) == ("failed", named), report.card
+
+
+@pytest.mark.parametrize("case", [case for case in BY_ID["12.2"].make_cases() if "threshold is" in case.note])
+def test_the_example_of_the_threshold_itself_is_about_it(case):
+    strict = next(each.function for each in BY_ID["12.2"].mistakes if each.name == "above the threshold")
+    assert BY_ID["12.2"].reference(*case.args).tolist() == [0, 1] and strict(*case.args).tolist() == [0, -1]
 
 
 def test_the_references_are_the_librarys():

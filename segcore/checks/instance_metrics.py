@@ -446,15 +446,6 @@ def _taken_are_zero(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
     return taken
 
 
-def _assignment_first(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
-    """The best pairs of all IoUs, of which those below the threshold are dropped."""
-    taken = torch.full((len(scores),), -1)
-    for d, g in zip(*linear_sum_assignment(-ious.double().numpy()), strict=True):
-        if ious[d, g] >= threshold:
-            taken[d] = int(g)
-    return taken
-
-
 def _best_assignment(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
     taken = torch.full((len(scores),), -1)
     allowed = ious.where(ious >= threshold, 0.0)
@@ -500,7 +491,7 @@ def _match_cases(generator: torch.Generator) -> list[Case]:
 
     cases = [
         case([[0.6, 0.7], [0.0, 0.8]], [0.8, 0.9], 0.5, "the second is surer and takes truth 1 first"),
-        case([[0.75, 0.5], [0.5, 0.25]], [0.9, 0.8], 0.5, "an IoU of just the threshold is enough"),
+        case([[0.75, 0.5], [0.25, 0.5]], [0.9, 0.8], 0.5, "an IoU of just the threshold is enough"),
         case([[0.75, 0.625], [0.875, 0.25]], [0.9, 0.8], 0.5, "the better fit comes too late"),
         case([[0.5, 0.75, 0.75], [0.0, 0.75, 0.75]], [0.4, 0.4], 0.5, "equal IoUs and equal scores"),
         case([[0.25, 0.375], [0.25, 0.625]], [0.9, 0.1], 0.5, "who took nothing leaves the truth free"),
@@ -622,12 +613,6 @@ MATCH = Exercise(
             _best_assignment,
             "You look for the pairs that are best for all. The rule here is greedy: the surest detection "
             "takes what is best for itself.",
-        ),
-        Mistake(
-            "the best for all, then the threshold",
-            _assignment_first,
-            "You pair all so that their IoUs have the largest sum, and then drop some. The rule here is "
-            "greedy: the surest detection takes what is best for itself.",
         ),
         Mistake(
             "largest IoU first, the last of equals",
