@@ -952,20 +952,6 @@ BOXES = Exercise(
             "window.",
         ),
         Mistake(
-            "the window times the stride",
-            lambda margin, window, stride, threshold=0.0: _boxes(margin, window * stride, stride, threshold),
-            "You add the window to the unit and multiply both by the stride. The window counts pixels "
-            "already; what counts units?",
-        ),
-        Mistake(
-            "half a stride aside",
-            lambda margin, window, stride, threshold=0.0: (
-                _boxes(margin, window, stride, threshold) + stride / 2
-            ),
-            "Your boxes lie half a stride too far right and down. The first window begins in the corner of "
-            "the image, at pixel 0.",
-        ),
-        Mistake(
             "all windows",
             lambda *args: _boxes(*args, every=True),
             "You return a box for every unit. Those at or below the threshold have not said yes.",
@@ -1077,6 +1063,20 @@ BOXES = Exercise(
             _columns_sorted,
             "You sort every column by itself, and the boxes come apart. A box moves as a whole, by its "
             "margin.",
+        ),
+        Mistake(
+            "the window times the stride",
+            lambda margin, window, stride, threshold=0.0: _boxes(margin, window * stride, stride, threshold),
+            "You add the window to the unit and multiply both by the stride. The window counts pixels "
+            "already; what counts units?",
+        ),
+        Mistake(
+            "half a stride aside",
+            lambda margin, window, stride, threshold=0.0: (
+                _boxes(margin, window, stride, threshold) + stride / 2
+            ),
+            "Your boxes lie half a stride too far right and down. The first window begins in the corner of "
+            "the image, at pixel 0.",
         ),
     ),
 )
