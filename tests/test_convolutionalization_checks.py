@@ -209,6 +209,13 @@ def test_a_classifier_that_was_changed_is_noticed():
     assert report.state == "failed" and "chang" in report.text + str(report.card)
 
 
+def test_the_threshold_itself_is_tried_in_an_example_that_can_be_followed():
+    mistake = next(each for each in BY_ID["4.4"].mistakes if each.name == "the threshold itself counts")
+    cases = [case for case in BY_ID["4.4"].make_cases() if case.note]
+    right = BY_ID["4.4"].reference
+    assert any(len(mistake.function(*case.args)) > len(right(*case.args)) for case in cases)
+
+
 # mistakes as students write them -------------------------------------------------------------------
 
 
