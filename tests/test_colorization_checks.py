@@ -159,14 +159,23 @@ def mode_below_a_temperature(probabilities, temperature, bins):
     return anneal_by_matrices(probabilities, temperature, bins)
 
 
+def one_smallest_distance_for_all(ab, bins, neighbors, sigma):
+    far = ((ab.permute(0, 2, 3, 1)[..., None, :] - bins) ** 2).sum(-1)
+    near, index = far.topk(neighbors, largest=False)
+    shares = (-(near - near.min()) / (2 * sigma**2)).exp()
+    shares = shares / shares.sum(-1, keepdim=True)
+    return torch.zeros_like(far).scatter(-1, index, shares).permute(0, 3, 1, 2)
+
+
 @pytest.mark.parametrize(
-    ("function", "named"),
+    ("exercise", "function", "named"),
     [
-        (a_little_added, "1e-06 added to 0"),
-        (held_up_a_little, "1e-08 added to 0"),
-        (mode_below_a_temperature, "the mode where it is cold"),
+        ("18.2", one_smallest_distance_for_all, "one largest exponent for all pixels"),
+        ("18.5", a_little_added, "1e-06 added to 0"),
+        ("18.5", held_up_a_little, "1e-08 added to 0"),
+        ("18.5", mode_below_a_temperature, "the mode where it is cold"),
     ],
 )
-def test_wrong_answers_are_rejected(function, named):
-    verdict = judge(BY_ID["18.5"], function)
+def test_wrong_answers_are_rejected(exercise, function, named):
+    verdict = judge(BY_ID[exercise], function)
     assert verdict.state == "failed" and verdict.mistake == named, verdict.card

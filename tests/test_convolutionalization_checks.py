@@ -209,6 +209,13 @@ def test_a_classifier_that_was_changed_is_noticed():
     assert report.state == "failed" and "chang" in report.text + str(report.card)
 
 
+def test_the_threshold_itself_is_tried_in_an_example_that_can_be_followed():
+    mistake = next(each for each in BY_ID["4.4"].mistakes if each.name == "the threshold itself counts")
+    cases = [case for case in BY_ID["4.4"].make_cases() if case.note]
+    right = BY_ID["4.4"].reference
+    assert any(len(mistake.function(*case.args)) > len(right(*case.args)) for case in cases)
+
+
 # mistakes as students write them -------------------------------------------------------------------
 
 
@@ -260,6 +267,22 @@ def first_alarms_sorted(image, margin, window, stride, limit):
     return torch.stack(patches) if patches else image.new_zeros(0, len(image), window, window)
 
 
+def surest_units(margin, threshold):
+    rows, columns = (margin > threshold).nonzero(as_tuple=True)
+    order = margin[rows, columns].argsort(descending=True)
+    return rows[order], columns[order]
+
+
+def all_times_the_stride(margin, window, stride, threshold=0.0):
+    y, x = surest_units(margin, threshold)
+    return (torch.stack([x, y, x + window, y + window], 1) * stride).float()
+
+
+def from_the_middle_of_a_step(margin, window, stride, threshold=0.0):
+    y, x = (each * stride + stride / 2 for each in surest_units(margin, threshold))
+    return torch.stack([x, y, x + window, y + window], 1)
+
+
 @pytest.mark.parametrize(
     ("number", "function", "name"),
     [
@@ -269,6 +292,8 @@ def first_alarms_sorted(image, margin, window, stride, limit):
         ("4.2", unfolded_without_permute, "axes of the cut"),
         ("4.2", one_patch_without_batch, "no batch"),
         ("4.3", flat_after_all, "flattened all the same"),
+        ("4.4", all_times_the_stride, "the window times the stride"),
+        ("4.4", from_the_middle_of_a_step, "half a stride aside"),
         ("4.5", first_alarms_sorted, "limit before the sort"),
     ],
 )

@@ -49,6 +49,11 @@ def test_skips_saved_after_the_pooling_end_in_an_error_that_names_the_sizes():
     assert report.state == "error" and hint_of(report)
 
 
+def test_a_decoder_without_its_skip_is_not_told_that_the_decoder_is_missing():
+    report = judge(BY_ID["9.1"], lambda skip, x: x)
+    assert (report.state, report.mistake) == ("failed", "encoder left out"), report.card
+
+
 def test_a_loss_that_was_detached_is_told_so():
     report = judge(BY_ID["9.4"], lambda logits, target, ignore_index=255: library.dice_loss(
         logits.detach(), target, ignore_index

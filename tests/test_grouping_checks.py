@@ -229,6 +229,43 @@ def test_wrong_answers_that_once_passed_are_caught(exercise, function, name):
     assert name is None or verdict.mistake == name, verdict.card
 
 
+# 2.3 as students get it wrong ----------------------------------------------------------------------
+
+
+def logarithms(colors, weights, means, covariances):
+    off = colors[:, None] - means
+    squared = torch.einsum("nki,kij,nkj->nk", off, torch.linalg.inv(covariances), off)
+    return weights.log() - covariances.logdet() / 2 - squared / 2
+
+
+def first_gaussian(*args):
+    return -logarithms(*args)[:, 0]
+
+
+def largest_is_lost(*args):
+    terms = logarithms(*args)
+    return -(terms - terms.amax(1, keepdim=True)).exp().sum(1).log()
+
+
+def products_of_diagonals(colors, weights, means, covariances):
+    inverse = torch.linalg.inv(covariances).diagonal(dim1=1, dim2=2)
+    squared = ((colors[:, None] - means) ** 2 * inverse).sum(-1)
+    return -(weights.log() - covariances.logdet() / 2 - squared / 2).logsumexp(1)
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (first_gaussian, "first component only"),
+        (largest_is_lost, "largest not added again"),
+        (products_of_diagonals, "variances of the inverse only"),
+    ],
+)
+def test_wrong_costs_are_named(function, name):
+    verdict = judge(BY_ID["2.3"], function)
+    assert (verdict.state, verdict.mistake) == ("failed", name), verdict.card
+
+
 def test_an_array_is_told_how_to_become_a_tensor():
     verdict = judge(BY_ID["2.4"], lambda mask, depth: split_with_other_names(mask, depth).numpy())
     assert verdict.kind == "numpy" and "from_numpy" in str(verdict.card)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
 
 from segcore import instance_metrics
 from segcore.checks.engine import judge
@@ -211,6 +212,65 @@ def test_a_mistake_in_another_dtype_or_style_is_recognised_too():
     assert report.mistake == "Dice"
     report = judge(BY_ID["12.2"], lambda ious, scores, threshold: match_by_masking(ious, scores, 0.5))
     assert report.mistake == "one half written in"
+
+
+# 12.2 as students get it wrong ---------------------------------------------------------------------
+
+
+def choose(ious, scores, threshold, order, gone=-1.0):
+    """Each detection takes the best truth that is left; the column of a taken one is overwritten."""
+    taken, left = torch.full((len(scores),), -1), ious.clone()
+    for d in order.tolist() if ious.numel() else []:
+        truth = left.shape[1] - 1 - int(left[d].flip(0).argmax())
+        if left[d, truth] >= threshold:
+            taken[d] = truth
+            left[:, truth] = gone
+    return taken
+
+
+def taken_is_zero(ious, scores, threshold):
+    return choose(ious, scores, threshold, scores.argsort(descending=True, stable=True), gone=0.0)
+
+
+def sorted_twice(ious, scores, threshold):
+    return choose(ious, scores, threshold, scores.argsort(descending=True, stable=True).argsort())
+
+
+def best_pair_first(ious, scores, threshold):
+    pairs = [(float(ious[d, g]), d, g) for d in range(len(ious)) for g in range(ious.shape[1])]
+    taken, gone = torch.full((len(scores),), -1), set()
+    for iou, d, g in sorted(pairs, key=lambda pair: (-pair[0], pair[1], -pair[2])):
+        if iou >= threshold and taken[d] < 0 and g not in gone:
+            taken[d] = g
+            gone.add(g)
+    return taken
+
+
+def assigned_then_cut(ious, scores, threshold):
+    taken = torch.full((len(scores),), -1)
+    for d, g in zip(*linear_sum_assignment(ious.numpy(), maximize=True), strict=True):
+        taken[d] = int(g) if ious[d, g] >= threshold else -1
+    return taken
+
+
+@pytest.mark.parametrize(
+    ("function", "named"),
+    [
+        (taken_is_zero, "a taken truth has IoU 0"),
+        (sorted_twice, "ranks for an order"),
+        (best_pair_first, "largest IoU first, the last of equals"),
+        (assigned_then_cut, "the best for all"),
+    ],
+)
+def test_wrong_matches_are_named(function, named):
+    report = judge(BY_ID["12.2"], function)
+    assert (report.state, report.mistake) == ("failed", named), report.card
+
+
+@pytest.mark.parametrize("case", [case for case in BY_ID["12.2"].make_cases() if "threshold is" in case.note])
+def test_the_example_of_the_threshold_itself_is_about_it(case):
+    strict = next(each.function for each in BY_ID["12.2"].mistakes if each.name == "above the threshold")
+    assert BY_ID["12.2"].reference(*case.args).tolist() == [0, 1] and strict(*case.args).tolist() == [0, -1]
 
 
 def test_the_references_are_the_librarys():

@@ -248,3 +248,24 @@ def test_other_wrong_answers_do_not_pass(exercise, function):
     report = judge(BY_ID[exercise], function)
     assert report.state != "passed"
     assert len([part for kind, part in report.card.parts if kind == "hint"]) == 1
+
+
+def mean_inside(logits, targets, labels):
+    own = logits[torch.arange(len(labels)), labels]
+    cells = F.binary_cross_entropy_with_logits(own, targets, reduction="none")
+    inside = targets > 0
+    return cells[inside].mean() if inside.any() else 0 * cells.sum()
+
+
+def guessed_class(logits, targets, labels):
+    own = logits[torch.arange(len(labels)), logits.mean(dim=(2, 3)).argmax(dim=1)]
+    return F.binary_cross_entropy_with_logits(own, targets)
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [(mean_inside, "mean over cells of the object"), (guessed_class, "the surest class")],
+)
+def test_wrong_losses_are_named(function, name):
+    report = judge(BY_ID["14.2"], function)
+    assert (report.state, report.mistake) == ("failed", name), report.card

@@ -39,6 +39,19 @@ def test_a_wrong_sign_of_the_shift_and_a_mistake_in_numpy_are_recognised_too():
     assert two_faults.state == "failed" and two_faults.mistake == ""
 
 
+@pytest.mark.parametrize("zeros", [True, False])
+def test_a_grid_with_aligned_corners_is_named(zeros):
+    def sample(feature, points):
+        size = torch.tensor([feature.shape[2], feature.shape[1]])
+        grid = (2 * points / size - 1)[None, None]
+        read = F.grid_sample(feature[None], grid, padding_mode="border", align_corners=True)[0, :, 0]
+        near = ((points >= -0.5) & (points <= size + 0.5)).all(1)
+        return read * near if zeros else read
+
+    report = judge(BY_ID["13.2"], sample)
+    assert report.mistake == "corners aligned" + ("" if zeros else ", and however far"), report.card
+
+
 # references against the library and against torchvision --------------------------------------------
 
 

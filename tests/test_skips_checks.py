@@ -32,6 +32,25 @@ def test_hints_give_no_code_away(exercise):
             assert code not in mistake.hint, (mistake.name, code)
 
 
+def filters_for_groups(classes, factor):
+    tent = 1 - (torch.arange(2 * factor) + 0.5 - factor).abs() / factor
+    return torch.outer(tent, tent).repeat(classes, 1, 1, 1)
+
+
+def squared_distance(classes, factor):
+    bow = 1 - ((torch.arange(2 * factor) + 0.5 - factor) / factor) ** 2
+    return torch.einsum("ab,i,j->abij", torch.eye(classes), bow, bow)
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [(filters_for_groups, "one filter for each class"), (squared_distance, "a bow for a tent")],
+)
+def test_wrong_filters_are_named(function, name):
+    report = judge(BY_ID["7.3"], function)
+    assert (report.state, report.mistake) == ("failed", name), report.card
+
+
 def test_two_faults_at_once_are_not_given_a_wrong_name():
     report = judge(BY_ID["7.4"], lambda *args: BY_ID["7.4"].reference(*args) * 1.5 + 1)
     assert report.state == "failed" and report.mistake == ""

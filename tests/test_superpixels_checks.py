@@ -101,6 +101,33 @@ def test_right_solutions_pass(exercise, function):
     assert verdict.state == "passed", verdict
 
 
+def assign_five(lab, centers, side, place):
+    """The nearest centre in the square window, with another measure of place."""
+    y, x = torch.meshgrid(*(torch.arange(n).float() for n in lab.shape[1:]), indexing="ij")
+    down, across = y - centers[:, 3, None, None], x - centers[:, 4, None, None]
+    far = (lab - centers[:, :3, None, None]).square().sum(1) + place(down, across)
+    near = (down.abs() <= side) & (across.abs() <= side)
+    return torch.where(near.any(0), far.masked_fill(~near, torch.inf).argmin(0), -1)
+
+
+def added_first(lab, centers, side, compactness):
+    return assign_five(lab, centers, side, lambda y, x: (compactness / side * (y + x)) ** 2)
+
+
+def rounded_centers(lab, centers, side, compactness):
+    whole = torch.cat([centers[:, :3], centers[:, 3:].round()], 1)
+    return assign_five(lab, whole, side, lambda y, x: (compactness / side) ** 2 * (y**2 + x**2))
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [(added_first, "added before the square"), (rounded_centers, "centres on whole pixels")],
+)
+def test_wrong_assignments_are_named(function, name):
+    verdict = judge(BY_ID["1.2"], function)
+    assert (verdict.state, verdict.mistake) == ("failed", name), verdict.card
+
+
 def test_the_error_is_the_librarys():
     for case in BY_ID["1.4"].make_cases():
         assert BY_ID["1.4"].reference(*case.args) == pytest.approx(

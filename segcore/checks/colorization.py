@@ -357,7 +357,10 @@ def _encode_cases(generator: torch.Generator) -> list[Case]:
     cases = [
         Case((_column(2.5, 0.0), three, 2, 5.0), "the by-hand example"),
         Case((_column(9.0, 0.0), row, 3, 8.0), "three bins share, and the Gaussian is wider"),
-        Case((_column(9.0, 3.0), row, 1, 8.0), "one bin takes all"),
+        Case(
+            (torch.cat([_column(9.0, 3.0), _column(200.0, 10.0)], 3), row, 1, 8.0),
+            "one bin takes all, for a near colour and for a far one beside it",
+        ),
         Case(
             (_column(200.0, 10.0), row, 2, 5.0), "a colour far from all bins: still shares that add up to 1"
         ),
@@ -552,6 +555,12 @@ ENCODE = Exercise(
             ),
             "Where every exp is 0 you share equally. A far colour, too, has a bin that is nearer than the "
             "others. Which exponents keep their ratio?",
+        ),
+        Mistake(
+            "one largest exponent for all pixels",
+            _shared(lambda squares, sigma: _normal(((squares.min() - squares) / (2 * sigma**2)).exp())),
+            "A far colour is NaN where a near one lies in the same image: you take the same largest exponent "
+            "off everywhere. Whose largest one does a pixel need?",
         ),
         Mistake(
             "nearest left out",

@@ -849,7 +849,7 @@ def _box_cases(generator: torch.Generator) -> list[Case]:
     small = torch.tensor([[-1.0, 2.0, -3.0], [4.0, -5.0, 1.0]])
     cases = [
         Case((small, 5, 2), "three of six windows say yes"),
-        Case((small, 25, 4, 1.5), "a higher threshold"),
+        Case((small, 25, 4, 2.0), "a higher threshold, which one margin just meets"),
         Case((small - 9, 5, 2), "no window says yes: shape (0, 4)"),
         Case((small.mT.contiguous(), 4, 4), "higher than wide; windows side by side"),
         Case((small[:1], 3, 1, -2.0), "a single row, a threshold below zero"),
@@ -1063,6 +1063,20 @@ BOXES = Exercise(
             _columns_sorted,
             "You sort every column by itself, and the boxes come apart. A box moves as a whole, by its "
             "margin.",
+        ),
+        Mistake(
+            "the window times the stride",
+            lambda margin, window, stride, threshold=0.0: _boxes(margin, window * stride, stride, threshold),
+            "You add the window to the unit and multiply both by the stride. The window counts pixels "
+            "already; what counts units?",
+        ),
+        Mistake(
+            "half a stride aside",
+            lambda margin, window, stride, threshold=0.0: (
+                _boxes(margin, window, stride, threshold) + stride / 2
+            ),
+            "Your boxes lie half a stride too far right and down. The first window begins in the corner of "
+            "the image, at pixel 0.",
         ),
     ),
 )

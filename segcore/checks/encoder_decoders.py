@@ -204,6 +204,12 @@ CROP = Exercise(
             "Only the encoder's piece comes back. The decoder's map belongs beside it, channel by channel.",
         ),
         Mistake(
+            "encoder left out",
+            lambda skip, x: x,
+            "Only the decoder's map comes back. The middle of the encoder's map belongs before it, channel "
+            "by channel.",
+        ),
+        Mistake(
             "along the batch",
             lambda skip, x: torch.cat([_centre(skip, x), x]),
             "You join along the first axis, which counts images: there are twice as many now. Channels are "

@@ -764,6 +764,28 @@ DATA = Exercise(
             "to the density.",
         ),
         Mistake(
+            "first component only",
+            lambda *args: -_log_parts(*args)[0],
+            "Each colour is measured by the first component alone. Here all components add to the density.",
+        ),
+        Mistake(
+            "largest not added again",
+            lambda *args: _log_parts(*args).amax(0) - _log_parts(*args).logsumexp(0),
+            "You take the largest logarithm off before exp, so that none falls to 0. But at the end the cost "
+            "lacks it: where does it come in again?",
+        ),
+        Mistake(
+            "variances of the inverse only",
+            _mixed(
+                lambda c, w, m, s: (
+                    w.log()[:, None]
+                    - 0.5 * s.logdet()[:, None]
+                    - 0.5 * ((c - m[:, None]) ** 2 @ s.inverse().diagonal(dim1=1, dim2=2)[..., None])[..., 0]
+                )
+            ),
+            "Of the inverse covariance you use the diagonal alone. Red and green may vary together.",
+        ),
+        Mistake(
             "summed over the colours",
             lambda *args: -_log_parts(*args).logsumexp(1),
             "You sum over the colours and are left with a number for each component. A number for each "

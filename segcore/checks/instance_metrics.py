@@ -425,6 +425,27 @@ def _largest_first(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
     return taken
 
 
+def _largest_first_last_of_equals(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
+    taken, gone = torch.full((len(scores),), -1), set()
+    pairs = [(-iou, d, -g) for d, row in enumerate(ious.tolist()) for g, iou in enumerate(row)]
+    for minus, d, minus_g in sorted(pairs):
+        if -minus >= threshold and taken[d] < 0 and -minus_g not in gone:
+            taken[d] = -minus_g
+            gone.add(-minus_g)
+    return taken
+
+
+def _taken_are_zero(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
+    """The column of a truth that was taken is set to 0, which may be enough again."""
+    taken, left = torch.full((len(scores),), -1), ious.clone()
+    for d in scores.argsort(descending=True, stable=True).tolist() if left.numel() else []:
+        g = left.shape[1] - 1 - int(left[d].flip(0).argmax())
+        if left[d, g] >= threshold:
+            taken[d] = g
+            left[:, g] = 0.0
+    return taken
+
+
 def _best_assignment(ious: Tensor, scores: Tensor, threshold: float) -> Tensor:
     taken = torch.full((len(scores),), -1)
     allowed = ious.where(ious >= threshold, 0.0)
@@ -470,7 +491,7 @@ def _match_cases(generator: torch.Generator) -> list[Case]:
 
     cases = [
         case([[0.6, 0.7], [0.0, 0.8]], [0.8, 0.9], 0.5, "the second is surer and takes truth 1 first"),
-        case([[0.75, 0.5], [0.5, 0.25]], [0.9, 0.8], 0.5, "an IoU of just the threshold is enough"),
+        case([[0.75, 0.5], [0.25, 0.5]], [0.9, 0.8], 0.5, "an IoU of just the threshold is enough"),
         case([[0.75, 0.625], [0.875, 0.25]], [0.9, 0.8], 0.5, "the better fit comes too late"),
         case([[0.5, 0.75, 0.75], [0.0, 0.75, 0.75]], [0.4, 0.4], 0.5, "equal IoUs and equal scores"),
         case([[0.25, 0.375], [0.25, 0.625]], [0.9, 0.1], 0.5, "who took nothing leaves the truth free"),
@@ -479,7 +500,8 @@ def _match_cases(generator: torch.Generator) -> list[Case]:
         Case((torch.zeros(3, 0), torch.tensor([0.5, 0.2, 0.9]), 0.5), "no truths"),
         Case((torch.zeros(0, 2), torch.zeros(0), 0.5), "no detections"),
     ]
-    for many, truths, threshold in ((6, 4, 0.5), (12, 7, 0.6), (9, 9, 0.3), (5, 12, 0.75), (20, 8, 0.45)):
+    # In the first there are more detections than truths, and an IoU of 0 is enough.
+    for many, truths, threshold in ((6, 4, 0.0), (12, 7, 0.6), (9, 9, 0.3), (5, 12, 0.75), (20, 8, 0.45)):
         ious = (torch.rand(many, truths, generator=generator) * 8).round() / 8
         scores = (torch.rand(many, generator=generator) * 10).round() / 10
         cases.append(Case((ious, scores, threshold)))
@@ -591,6 +613,24 @@ MATCH = Exercise(
             _best_assignment,
             "You look for the pairs that are best for all. The rule here is greedy: the surest detection "
             "takes what is best for itself.",
+        ),
+        Mistake(
+            "largest IoU first, the last of equals",
+            _largest_first_last_of_equals,
+            "You sort all pairs by their IoU, and the largest comes first. Detections choose in the order of "
+            "the scores.",
+        ),
+        Mistake(
+            "a taken truth has IoU 0",
+            _taken_are_zero,
+            "You set the IoUs of a taken truth to 0. With a threshold of 0 that is enough, and it is taken "
+            "again. Which number can never be enough?",
+        ),
+        Mistake(
+            "ranks for an order",
+            _greedy(order=lambda scores: scores.argsort(descending=True, stable=True).argsort(stable=True)),
+            "You go through the detections by their ranks. Rank tells which place a detection has; asked is "
+            "which detection has the first place.",
         ),
         Mistake(
             "threshold on the score",

@@ -500,6 +500,24 @@ MASK_LOSS = Exercise(
             "it. They need no limit if you work from the logits.",
         ),
         Mistake(
+            "mean over cells of the object",
+            _of_own(
+                lambda own, t: (
+                    F.binary_cross_entropy_with_logits(own[t > 0], t[t > 0])
+                    if (t > 0).any()
+                    else own.sum() * 0
+                )
+            ),
+            "Your mean runs over those cells alone whose target is above 0. A cell outside of the object is "
+            "asked as well, and should say no.",
+        ),
+        Mistake(
+            "the surest class",
+            _of_channel(lambda logits, labels: _own(logits, logits.mean((2, 3)).argmax(1))),
+            "You ask the class whose logits are largest. In training the true class is known: `labels` says "
+            "which it is.",
+        ),
+        Mistake(
             "mean over rows only",
             _of_own(
                 lambda own, t: (

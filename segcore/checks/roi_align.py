@@ -270,6 +270,18 @@ def _sample_with(**options: Any) -> Callable[[Tensor, Tensor], Tensor]:
     return lambda feature, points: _pull(feature, points, **options)
 
 
+def _corners_aligned(zeros: bool) -> Callable[[Tensor, Tensor], Tensor]:
+    """As `grid_sample` reads with its corners aligned: the map's edges lie on the outermost centres."""
+
+    def wrong(feature: Tensor, points: Tensor) -> Tensor:
+        size = torch.tensor(feature.shape[:0:-1])  # W, H
+        found = _pull(feature, points / size * (size - 1) + 0.5, far=False)
+        inside = (points >= -0.5) & (points <= size + 0.5)
+        return found * inside.all(1) if zeros else found
+
+    return wrong
+
+
 def _one_axis(axis: int) -> Callable[[Tensor, Tensor], Tensor]:
     """Interpolated along one axis, the nearest cell along the other."""
 
@@ -491,6 +503,18 @@ SAMPLING = Exercise(
             _limits_of(-1.0, 0.0),
             "Your limits are moved by half a cell: they stand in the text for the index u, not for the "
             "coordinate x.",
+        ),
+        Mistake(
+            "corners aligned",
+            _corners_aligned(True),
+            "You put the map's edges on the outermost centres, and all between is stretched. From edge to "
+            "edge a row of W cells is W long: what does the option align_corners say?",
+        ),
+        Mistake(
+            "corners aligned, and however far",
+            _corners_aligned(False),
+            "Two things: you put the map's edges on the outermost centres (what does align_corners say?), "
+            "and points far outside are not zero.",
         ),
     ),
 )

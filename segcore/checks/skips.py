@@ -661,6 +661,14 @@ WEIGHT = Exercise(
             "centre, the more it counts.",
         ),
         Mistake(
+            "a bow for a tent",
+            _weight_with(
+                lambda kernel, factor: torch.outer(1 - (1 - _tent(factor)) ** 2, 1 - (1 - _tent(factor)) ** 2)
+            ),
+            "You square the distance, and your tent becomes round. It falls by the same amount from cell to "
+            "cell.",
+        ),
+        Mistake(
             "a tent twice as wide",
             _weight_with(
                 lambda kernel, factor: torch.outer((1 + _tent(factor)) / 2, (1 + _tent(factor)) / 2)
@@ -690,7 +698,7 @@ WEIGHT = Exercise(
         ),
         Mistake(
             "one filter for each class",
-            lambda classes, factor: _own(classes, torch.outer(_tent(factor), _tent(factor)))[:, :1],
+            lambda classes, factor: _to_all(classes, factor)[:, :1],
             "The second axis of your weight has length 1. It leads from every class to every class: mostly "
             "zeros, but they must stand there.",
         ),

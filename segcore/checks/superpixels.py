@@ -317,6 +317,20 @@ ASSIGN = Exercise(
             "Rows and columns are exchanged. A centre is (L, a, b, y, x): y counts rows, and comes first.",
         ),
         Mistake(
+            "added before the square",
+            _measured(lambda color, dy, dx, side, m: color + (m / side) ** 2 * (dy + dx) ** 2),
+            "You add the steps down and across before you square them: 3 up and 3 to the right are then no "
+            "way at all. Square each by itself.",
+        ),
+        Mistake(
+            "centres on whole pixels",
+            lambda lab, centers, side, compactness: assign(
+                lab, torch.cat([centers[:, :3], centers[:, 3:].round()], 1), side, compactness
+            ),
+            "You round the places of the centres to whole pixels. A centre may lie between pixels, and its "
+            "distances are measured from there.",
+        ),
+        Mistake(
             "last of equals",
             _last_of_equals,
             "Where two centres are equally near you take the later one. Take the first: `<` keeps it, "
