@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -350,8 +352,25 @@ def test_what_cannot_be_stopped_is_said(monkeypatch):
         time.sleep(2.5)
 
     report, text = card_of(sleeps)
-    assert report.kind == "timeout" and "restart the kernel" in text
+    assert (
+        report.kind == "waits" and "after 1 s, of which it computed" in text and "restart the kernel" in text
+    )
+    assert "sleep()" in text
     time.sleep(1.5)
+
+
+def test_what_fills_the_memory_is_stopped(monkeypatch):
+    pytest.importorskip("resource")
+    monkeypatch.setattr("segcore.checks.sandbox.ROOM", 2**28)
+    kept = []
+
+    def hoards(x, factor=2.0):
+        while True:
+            kept.append(torch.ones(2**22))  # 16 MiB, written to
+
+    report, text = card_of(hoards)
+    kept.clear()
+    assert report.kind == "memory" and "more than 0.25 GB of memory" in text and "grows in your loop" in text
 
 
 def test_prints_are_kept_and_bounded(capsys):
@@ -401,6 +420,35 @@ def test_inputs_are_copies_and_global_state_is_put_back():
     assert (np.random.get_state()[1] == states[2]).all()
     assert sys.getrecursionlimit() == limit and not torch.are_deterministic_algorithms_enabled()
     assert sys.stdout is not None and not isinstance(sys.stdout, type(None))
+
+
+def test_a_session_finds_again_what_a_function_left_behind(tmp_path):
+    import matplotlib.pyplot as plt
+
+    mine = plt.figure()
+    before = os.getcwd(), list(warnings.filters), plt.get_fignums()
+
+    def function(x, factor=2.0):
+        os.chdir(tmp_path)
+        warnings.simplefilter("ignore")
+        gc.disable()
+        torch.autograd.set_detect_anomaly(True)
+        plt.figure()
+        return x * factor
+
+    try:
+        assert judge(DOUBLE, function).state == "passed"
+        assert (os.getcwd(), list(warnings.filters), plt.get_fignums()) == before
+        assert gc.isenabled() and not torch.is_anomaly_enabled()
+    finally:
+        plt.close(mine)
+        gc.enable()
+        os.chdir(before[0])
+
+
+@pytest.mark.parametrize("result", [torch.empty(2, device="meta"), torch.empty(3, device="meta")])
+def test_a_result_without_numbers_is_no_error_of_the_check(result):
+    assert judge(DOUBLE, lambda x, factor=2.0: result).state == "failed"
 
 
 def test_a_strange_session_does_not_matter():

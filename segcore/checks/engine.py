@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from segcore.checks import ladder
+from segcore.checks import ladder, sandbox
 from segcore.checks import progress as _progress
 from segcore.checks.calls import Other, other_call, sizes_of
 from segcore.checks.card import Card, display
@@ -160,9 +160,7 @@ def _run(report: Report, function: Callable[..., Any], cases: list[Case]) -> Non
 
 def _fault(exercise: Exercise, expected: Any, outcome: Outcome) -> Difference | None:
     if outcome.timeout:
-        return Difference(
-            "timeout", f"Your function had not come back after {exercise.seconds:g} s of computing."
-        )
+        return _of_time(exercise.seconds, outcome.over)
     if outcome.error is not None:
         return Difference("raised", f"Your function raised {error_text(outcome.error)}")
     try:
@@ -177,6 +175,15 @@ def _fault(exercise: Exercise, expected: Any, outcome: Outcome) -> Difference | 
     if found is None and outcome.changed:
         return Difference("changed", "The result is right, but your function changes its input.")
     return found
+
+
+def _of_time(seconds: float, over: str) -> Difference:
+    if over == "waiting":
+        said = f"after {sandbox.IDLE * seconds:g} s, of which it computed in less than a tenth"
+        return Difference("waits", f"Your function had not come back {said}.")
+    if over == "memory":
+        return Difference("memory", f"Your function took more than {sandbox.ROOM / 2**30:g} GB of memory.")
+    return Difference("timeout", f"Your function had not come back after {seconds:g} s of computing.")
 
 
 def _tried(trials: list[Trial], report: Report) -> str:

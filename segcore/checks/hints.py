@@ -42,6 +42,10 @@ HINTS = {
     "requires_grad_) change the caller's tensor. Make a new one: x = x + 1, or x.clone() first.",
     "timeout": "Look at your loops: what makes each of them end? If they all do, they take too many "
     "rounds for this small case.",
+    "waits": "What does it wait for? sleep(), input(), a queue or a breakpoint keep a function from coming "
+    "back.",
+    "memory": "What grows in your loop, a list or a tensor, and what makes the loop end? If it ends: does a "
+    "tensor hold every pair of pixels, or a copy for each of them?",
     "signature": "Keep the names and the order of the parameters as the skeleton has them.",
     "callable": "Pass the function itself, without calling it. Did the cell that defines it run?",
 }

@@ -1,8 +1,8 @@
 """A reader's function, run so that it can do no harm: it may loop, raise, exit, print, change its input.
 
 It runs in a thread of its own, on copies of the arguments; what it prints is kept, not shown. Its limit is in
-processor time, so that a busy machine fails nobody. A function that does not come back is stopped by an
-exception raised inside it, again and again, for it may catch some.
+processor time, so that a busy machine fails nobody; waiting and memory have limits, too. A function that does
+not come back is stopped by an exception raised inside it, again and again, for it may catch some.
 """
 
 from __future__ import annotations
@@ -10,21 +10,30 @@ from __future__ import annotations
 import contextlib
 import copy
 import ctypes
+import gc
+import os
 import random
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 
+try:
+    import resource
+except ImportError:  # Windows: nobody watches the memory there
+    resource = None  # type: ignore[assignment]
+
 __all__ = ["Outcome", "call", "guarded", "sealed"]
 
 PRINT_LIMIT = 20_000  # characters kept of what a function prints
 PATIENCE = 3.0  # seconds that we try to stop a function that does not come back
 IDLE = 12  # so many times its limit by the clock may a function take that waits, or shares a busy machine
+ROOM = 2 * 2**30  # bytes by which a function may raise the most memory that the process has held
 
 
 class TimeUp(SystemExit):
@@ -38,6 +47,7 @@ class Outcome:
     value: Any = None
     error: BaseException | None = None
     timeout: bool = False
+    over: str = ""  # where time was up, what was: "computing", "waiting", or its "memory"
     stuck: bool = False  # it could not be stopped: it still runs
     printed: str = ""
     changed: tuple[int, ...] = ()  # positions of the arguments that it changed
@@ -161,12 +171,15 @@ def call(
     with guarded(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             worker.start()
-            spent, late = (
-                time.process_time() + max(seconds, 0.01),
-                time.monotonic() + IDLE * max(seconds, 0.01),
-            )
-            while worker.is_alive() and time.process_time() < spent and time.monotonic() < late:
-                worker.join(min(0.05, max(seconds, 0.01)))
+            seconds = max(seconds, 0.01)
+            limits = {
+                "computing": (time.process_time, time.process_time() + seconds),
+                "waiting": (time.monotonic, time.monotonic() + IDLE * seconds),
+                "memory": (_most_memory, _most_memory() + ROOM),
+            }
+            while worker.is_alive() and not outcome.over:
+                worker.join(min(0.05, seconds))
+                outcome.over = next((what for what, (now, end) in limits.items() if now() >= end), "")
         except BaseException:  # the reader's own Ctrl-C
             worker.stop()
             raise
@@ -174,6 +187,7 @@ def call(
             outcome.timeout, outcome.stuck = True, not worker.stop()
     if isinstance(worker.error, TimeUp):  # it ran elsewhere, and its time was up there
         outcome.timeout = True
+        outcome.over = outcome.over or "computing"
     outcome.printed = "".join(part for capture in captures for part in list(capture.kept))
     if not outcome.timeout:
         outcome.value, outcome.error = worker.value, worker.error
@@ -181,6 +195,36 @@ def call(
             pairs = enumerate(zip(args, given, strict=True))
             outcome.changed = tuple(index for index, pair in pairs if not _same(*pair))
     return outcome
+
+
+def _most_memory() -> int:
+    """The most bytes that the process has held so far; 0 where nobody says."""
+    if resource is None:
+        return 0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
+
+
+def _figures() -> set[int]:
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    return set(pyplot.get_fignums()) if pyplot is not None else set()
+
+
+@contextlib.contextmanager
+def _session() -> Iterator[None]:
+    """What a function may leave behind: folder, warnings, collector, anomaly detection, open figures."""
+    folder, collects, figures = os.getcwd(), gc.isenabled(), _figures()
+    anomalies = torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        if (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()) != anomalies:
+            torch.autograd.set_detect_anomaly(*anomalies)
+        (gc.enable if collects else gc.disable)()
+        for number in _figures() - figures:
+            sys.modules["matplotlib.pyplot"].close(number)
+        os.chdir(folder)
 
 
 @contextlib.contextmanager
@@ -194,6 +238,7 @@ def guarded() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
     try:
         with (
+            _session(),
             torch.inference_mode(False),
             torch.enable_grad(),
             torch.device("cpu"),
