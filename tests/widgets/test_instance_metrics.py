@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -159,3 +160,20 @@ def test_trials_do_what_they_say(open_widget: Any):
 def test_accessible_by_day_and_night_and_on_a_phone(open_widget: Any):
     opened = open_widget(InstanceMetricsWidget(), **PHONE)
     assert_accessible(opened)
+
+
+def test_letters_stand_apart(shared_widget: Any):
+    """As the figure begins, and wherever two of the same size lie as two often do: all can be read."""
+    opened = shared_widget(InstanceMetricsWidget)
+    draw = random.Random(0)
+    places = [[*each[:2]] for each in START]
+    numbers = [[x, y + (ry - 4 if ry > 8 else ry + 4)] for x, y, _, ry in TRUTHS]
+    for _ in range(40):
+        ovals = [[*place, *axes] for place, axes in zip(places, AXES, strict=True)]
+        letters = opened.call("placeLetters", ovals, numbers, {"width": 120, "height": 90})
+        for n, (x, y) in enumerate(letters):
+            assert 2 < x < 118 and 2 < y < 88
+            others = letters[:n] + letters[n + 1 :] + numbers
+            assert min(math.dist((x, y), other) for other in others) > 5, "a letter is 5 high"
+        x, y, _, _ = TRUTHS[0]
+        places[0], places[4] = ([x + draw.randint(-6, 6), y + draw.randint(-6, 6)] for _ in range(2))

@@ -281,6 +281,34 @@ def test_a_dragged_box_is_not_set_back(notebook: Notebook) -> None:
     notebook.assert_quiet()
 
 
+MARKS = """(root) => [...root.querySelectorAll(".segcore-mark")].map((mark) => {
+  const style = getComputedStyle(mark);
+  const { backgroundColor, backgroundImage, borderRadius, borderTopWidth, height, width } = style;
+  return [mark.className, backgroundColor, backgroundImage, borderRadius, borderTopWidth, height, width];
+})"""
+
+
+@pytest.mark.parametrize(
+    "notebook",
+    [n for n, group in enumerate(GROUPS) if "grouping" in group],
+    indirect=True,
+    scope="module",
+)
+def test_own_styles_hold_beside_other_widgets(notebook: Notebook, open_widget: Any) -> None:
+    """The kit's styles stand once in the notebook, before all own ones: a key looks as it does alone."""
+    notebook.page.evaluate(
+        "jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Light' })"
+    )
+    notebook.page.wait_for_selector("body[data-jp-theme-light=true]", state="attached")
+    kit = notebook.page.evaluate(
+        "[...document.styleSheets].filter((each) => each.ownerNode.dataset.segcoreKit === 'kit').length"
+    )
+    assert kit == 1
+    for slug in notebook.slugs:
+        alone = open_widget(CLASSES[slug]()).root.evaluate(MARKS)
+        assert alone and notebook.views(slug).first.evaluate(MARKS) == alone, slug
+
+
 DRAWN = """(root) => [getComputedStyle(root).color,
     ...[...root.querySelectorAll("canvas")].map((el) => el.width && el.toDataURL())]"""
 

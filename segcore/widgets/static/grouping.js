@@ -85,9 +85,9 @@ const count = ({ view }) => plural(view?.count ?? 0, "region");
 const TRIALS = [
   { label: "All leaves", values: { photo: "astronaut", threshold: 0 },
     note: (_, figure) => `${count(figure)}: nothing has fallen. Each is so small that it lies within one thing, and none of them is a thing.` },
-  { label: "Things", values: { photo: "astronaut", threshold: 0.25 },
+  { label: "Some are things", values: { photo: "astronaut", threshold: 0.25 },
     note: (_, figure) => `${count(figure)} left, among them head, ring, suit. No step asked what they are; only their outlines were strong.` },
-  { label: "Too far", values: { photo: "astronaut", threshold: 0.42 },
+  { label: "Merged too far", values: { photo: "astronaut", threshold: 0.42 },
     note: (_, figure) => `${count(figure)}: the head has become one with the wall behind it. A merge is never undone.` },
   { label: "No level fits all", values: [{ photo: "cup", threshold: 0.2 }, { photo: "cup", threshold: 0.42 }],
     note: ({ threshold }) => (threshold < 0.4
