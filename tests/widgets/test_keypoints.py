@@ -80,8 +80,8 @@ LINES = """(root) => {
   const canvas = root.querySelector("canvas");
   const size = root.segcore.model.get("size");
   const cell = canvas.width / size;
-  const pen = canvas.getContext("2d");
-  const at = (x, y) => [...pen.getImageData(Math.floor(x), Math.floor(y), 1, 1).data];
+  const { data, width } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const at = (x, y) => [0, 1, 2].map((c) => data[4 * (Math.floor(y) * width + Math.floor(x)) + c]);
   return Array.from({ length: size - 1 }, (_, n) => [n + 1, n + 0.5].map((x) => at(x * cell, cell / 2)));
 }"""
 
