@@ -433,7 +433,7 @@ def test_the_key_says_how_far_the_neighbour_is(open_widget: Any):
     """By itself it is two cells away, not the next one."""
     opened = open_widget(ConvolutionalizationWidget())
     words = opened.root.locator(".segcore-key").first
-    assert "a neighbour, 2 cells on" in words.inner_text()
+    assert "2 cells further" in words.inner_text()
     opened.set("neighbour", 1)
     settle(opened)
-    assert "a neighbour, 1 cell on" in words.inner_text()
+    assert "1 cell further" in words.inner_text()

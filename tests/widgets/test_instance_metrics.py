@@ -177,3 +177,35 @@ def test_letters_stand_apart(shared_widget: Any):
             assert min(math.dist((x, y), other) for other in others) > 5, "a letter is 5 high"
         x, y, _, _ = TRUTHS[0]
         places[0], places[4] = ([x + draw.randint(-6, 6), y + draw.randint(-6, 6)] for _ in range(2))
+
+
+DOTS = """(root) => [...root.querySelectorAll(".plot .dot text")].map((text) => {
+  const { x, y, width, height } = text.getBoundingClientRect();
+  const plot = text.ownerSVGElement.getBoundingClientRect();
+  return [x - plot.x, y - plot.y, width, height, plot.width];
+})"""
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"threshold": 0.9},  # all six stand at 0, 0
+        {
+            "detections": [
+                [33, 30, 0.9],
+                [34, 31, 0.8],
+                [33, 73, 0.7],
+                [35, 33, 0.6],
+                [30, 30, 0.5],
+                [32, 30, 0.4],
+            ]
+        },
+        {"detections": [list(each) for each in START[:4]] + [[27, 25, 0.58], [66, 74, 0.57]]},
+    ],
+)
+def test_letters_of_the_curve_stand_apart(open_widget: Any, changes: dict[str, Any]):
+    found = open_widget(InstanceMetricsWidget(**changes)).root.evaluate(DOTS)
+    for n, (x, y, width, height, room) in enumerate(found):
+        assert x >= 0 and x + width <= room + 1
+        for u, v, across, down, _ in found[n + 1 :]:
+            assert min(x + width, u + across) - max(x, u) < 1 or min(y + height, v + down) - max(y, v) < 4

@@ -365,7 +365,7 @@ function mapPicture(figure) {
 
 function buildMap(figure) {
   const { node, canvas, head } = surface(figure, "The map", "map");
-  const scale = key(["scale score", ""], ["ring second", "its cell"], ["ring", "the neighbour\u2019s"]);
+  const scale = key(["scale score", ""], ["ring second", "its cell"]);
   const meaning = scale.firstChild.appendChild(element("span"));
   function draw(look) {
     const side = node.clientWidth;
@@ -647,7 +647,7 @@ function draw(figure, changed) {
   const { parts, look } = figure;
   const moved = changed("window", "neighbour", "padding", "view", "channel");
   if (moved) figure.found = scoreAlone(figure, figure.state.window);
-  if (moved) setText(parts.away, `a neighbour, ${plural(figure.state.neighbour, "cell")} on`);
+  if (moved) setText(parts.away, `${plural(figure.state.neighbour, "cell")} further`);
   if (moved) for (const name of ["controls", "source", "map", "readout"]) parts[name].draw(look);
   if (moved && parts.folds[0].open) parts.layers.draw(look);
   if (changed("cost") && parts.folds[1].open) parts.cost.draw();

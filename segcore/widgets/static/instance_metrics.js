@@ -208,8 +208,13 @@ function buildCurve(figure) {
     levels.forEach((recall) => (path += `V${at(0, interpolated(points, recall))[1]}H${at(recall, 0)[0]}`));
     put(line, { d: path });
     put(area, { d: `${path}V${top + height}H${left}Z` });
+    const letters = [];
     order.forEach((d, n) => {
       const [x, y] = at(points[n].recall, points[n].precision);
+      const free = (by) => x + by < 296 && letters.every(([u, v]) => Math.abs(u - x - by) >= 10 || Math.abs(v - y) >= 12);
+      const aside = [6, 16, 26, 36, 46, 56, -15, -25, -35, -45, -55].find(free);
+      letters.push([x + aside, y]);
+      put(dots[d].lastChild, { x: aside });
       put(dots[d], { transform: `translate(${x} ${y})`, class: `dot ${isRight(figure, d) ? "right" : "wrong"}` });
     });
     put(node, { "aria-label": `Precision over recall: ${order.map((d, n) =>

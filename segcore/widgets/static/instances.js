@@ -258,7 +258,7 @@ const STAGE_WORDS = {
   proposals: (data) => `Of ${grouped(anchorsIn(data))} anchors the best ${4 * data.detector.proposals}, moved; of those that overlap much, the surest. Coloured: what became an answer.`,
   boxes: () => "The box head names what stands in each proposal, corrects its box, and drops doubles of a class.",
   soft: () => "The mask head\u2019s 28 \u00d7 28 cells, drawn into each box: bright where it is sure of the object.",
-  masks: () => "The soft masks from one half on: the answer. Dashed in the truth: objects that no mask of their class fits to an IoU of one half.",
+  masks: () => "Soft masks from one half on. Dashed in the truth: objects that no mask of their class fits to an IoU of one half.",
 };
 
 function draw(figure, changed) {

@@ -55,7 +55,7 @@ function build(figure) {
   figure.first(element("p", { class: "segcore-lead", text: "Each layer adds its scores. Point at an edge, and see who decides." }),
     trials(figure, TRIALS, "Click a pixel of the labels or of a map below. Teal speaks for the class over the map, orange against it.").node,
     element("div", { class: "panels" }, parts.scene.node, parts.truth.node, parts.sum.node, ...parts.paths.map((path) => path.node)),
-    element("div", { class: "side" }, table, element("div", {}, parts.words, element("div", { class: "segcore-bar" }, ...parts.skips.map((skip) => skip.node), key(["scale", "against the class, for it"])))),
+    element("div", { class: "side" }, table, element("div", {}, parts.words, element("div", { class: "segcore-bar" }, ...parts.skips.map((skip) => skip.node), key(["scale", "against, for"])))),
     element("div", { class: "segcore-bar" }, parts.classes.node, parts.scenes.node));
   parts.unfold = unfolding(figure, [...parts.paths, parts.sum], { editsOf: () => edits(figure.state).paths, quiet: true });
   return parts;
