@@ -201,7 +201,7 @@ function build(figure) {
   figure.first(
     element("p", { class: "segcore-lead", text: "Boundaries fall in the order of their strength; what they parted becomes one region." }),
     trials(figure, TRIALS, "Move the slider, and watch the region under the pointer grow.").node, buildControls(figure), parts.pictures,
-    key(["scale", "boundaries, the stronger the darker"], ["ring chosen", "the region pointed at"]), parts.words, parts.marks.node);
+    key(["scale", "boundaries, from weak to strong"], ["ring chosen", "the region pointed at"]), parts.words, parts.marks.node);
   parts.marks.node.hidden = figure.state.photo !== "scene"; // nothing moves once the picture is there
   return parts;
 }
