@@ -57,6 +57,14 @@ def _styles(slug: str) -> dict[str, str]:
     return {name: path.read_text(encoding="utf-8") for name, path in paths.items() if path.is_file()}
 
 
+def _live_forms(slug: str) -> tuple[str, str]:
+    """For a notebook: the module, which first puts the kit's styles into the page, and the own styles."""
+    styles = _styles(slug)
+    own = styles.pop("", "")
+    first = (STATIC / "kit" / "notebook.js").read_text(encoding="utf-8")
+    return first.replace("__STYLES__", json.dumps(styles)) + module_source(slug), own
+
+
 @cache
 def _still(path: Path) -> str:
     """A still picture as a data URL, or an empty string where none was made yet."""
@@ -83,8 +91,7 @@ class CourseWidget(anywidget.AnyWidget):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Read the static files of a subclass once, when it is defined."""
         if "_slug" in cls.__dict__:
-            cls._esm = module_source(cls._slug)
-            cls._css = "\n".join(_styles(cls._slug).values())
+            cls._esm, cls._css = _live_forms(cls._slug)
         super().__init_subclass__(**kwargs)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -31,7 +31,8 @@ def make_class(tmp_path, monkeypatch):
     )
     (kit / "numbers.js").write_text("const hidden = 1;\nexport const two = 2 * hidden;\n")
     (kit / "kit.css").write_text(".segcore-widget { color: inherit }\n")
-    (kit / "runtime.js").write_text((STATIC / "kit" / "runtime.js").read_text())
+    for name in ("runtime.js", "notebook.js"):
+        (kit / name).write_text((STATIC / "kit" / name).read_text())
     (tmp_path / "probe.js").write_text(MODULE)
     (tmp_path / "probe.css").write_text("")
     monkeypatch.setattr(base, "STATIC", tmp_path)

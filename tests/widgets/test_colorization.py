@@ -190,3 +190,9 @@ def test_on_a_phone_the_plane_stands_below_the_picture(open_widget: Any):
     settle(opened)
     one, other = (opened.root.locator("canvas").nth(k).bounding_box() for k in range(2))
     assert one["y"] + one["height"] <= other["y"] and one["width"] > 300 and other["width"] > 130
+
+
+def test_the_key_says_what_the_squares_sizes_mean(open_widget: Any):
+    opened = open_widget(ColorizationWidget())
+    words = opened.root.locator(".plane .segcore-key").inner_text()
+    assert "the larger, the likelier" in words

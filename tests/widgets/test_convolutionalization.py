@@ -427,3 +427,13 @@ DRAG = """async (root) => {
 def test_dragging_leaves_room_for_sixty_frames_a_second(open_widget: Any):
     opened = open_widget(ConvolutionalizationWidget(padding=True), reduced_motion="no-preference")
     measure_frames(opened, DRAG).assert_smooth()
+
+
+def test_the_key_says_how_far_the_neighbour_is(open_widget: Any):
+    """By itself it is two cells away, not the next one."""
+    opened = open_widget(ConvolutionalizationWidget())
+    words = opened.root.locator(".segcore-key").first
+    assert "2 cells further" in words.inner_text()
+    opened.set("neighbour", 1)
+    settle(opened)
+    assert "1 cell further" in words.inner_text()

@@ -212,3 +212,19 @@ def test_on_a_phone_both_pictures_stand_side_by_side(open_widget: Any):
     one, other = (opened.root.locator("canvas").nth(k).bounding_box() for k in range(2))
     assert one["y"] == other["y"] and one["x"] + one["width"] <= other["x"]
     assert one["width"] > 140
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, ["sphere", "box", "cylinder", "true edges"]),
+        ({"show": "truth"}, ["sphere", "box", "cylinder"]),
+        ({"show": "left"}, ["1 to 9 weights"]),
+        ({"show": "left", "network": "pspnet_8"}, []),
+    ],
+)
+def test_the_key_says_what_the_right_picture_shows(
+    open_widget: Any, changes: dict[str, str], words: list[str]
+):
+    key = open_widget(DeepLabWidget(**changes)).root.locator(".segcore-key").last
+    assert key.inner_text().split("\n") == (words or [""])

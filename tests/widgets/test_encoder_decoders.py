@@ -507,3 +507,37 @@ def test_switching_moves_smoothly_and_not_at_all_where_motion_is_unwanted(open_w
     still.page.wait_for_selector(".pictures img")
     jumps = still.root.evaluate(MORPH)["places"]
     assert jumps <= 5 < moved["places"], "it jumps; it moves"
+
+
+KEY = """(root) => [...root.querySelectorAll(".legend .item")].filter((item) => item.checkVisibility())
+  .map((item) => item.innerText.trim())"""
+MARKS = """(root) => [...root.querySelectorAll(".block.join")].filter((node) => node.checkVisibility())
+  .map((node) => [".glyph", ".dot"].map((part) => node.querySelector(part).getAttribute("d")))"""
+
+
+@pytest.mark.parametrize(
+    ("architecture", "skip", "filled"),
+    [
+        ("unet", "skip: maps, concatenated", True),
+        ("fcn8", "skip: class scores, added", False),
+        ("segnet", "skip: places of the maxima", True),
+        ("fcn32", "", False),
+    ],
+)
+def test_the_key_names_every_arrow_and_the_mark_where_a_skip_joins(
+    open_widget: Any, architecture: str, skip: str, filled: bool
+):
+    """Arrows aside do not halve; and two touching maps are no pair of bars, which would say pause."""
+    opened = open_widget(EncoderDecoderWidget(architecture=architecture))
+    shown = opened.root.evaluate(KEY)
+    assert {"pooling halves", "on to the next layers", "up-sampling"} <= set(shown)
+    assert [each for each in shown if each.startswith("skip")] == [skip] * bool(skip)
+    marks = opened.root.evaluate(MARKS)
+    assert bool(marks) == bool(skip)
+    key = opened.root.evaluate(
+        """(root) => [...root.querySelectorAll(".legend .disc")].filter((node) => node.checkVisibility())
+          .map(({ parentElement: mark }) => mark.querySelector(".dot").getAttribute("d") !== "")"""
+    )
+    assert key == [filled] * bool(skip)
+    for lines, dot in marks:
+        assert lines and bool(dot) == filled

@@ -171,3 +171,12 @@ def test_on_a_phone_both_pictures_stand_side_by_side(open_widget: Any):
     one, other = (opened.root.locator("canvas").nth(k).bounding_box() for k in range(2))
     assert one["y"] == other["y"] and one["x"] + one["width"] <= other["x"]
     assert one["width"] > 140
+
+
+def test_the_scale_stands_below_its_picture(open_widget: Any):
+    opened = open_widget(GeometryWidget(view="angle"))
+    for width in (900, 580, 390, 320):
+        opened.page.set_viewport_size({"width": width, "height": 900})
+        settle(opened)
+        other, scale = (opened.root.locator(each).bounding_box() for each in (".other canvas", ".angle"))
+        assert abs(scale["x"] - other["x"]) < 3 and scale["y"] >= other["y"] + other["height"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -159,3 +160,52 @@ def test_trials_do_what_they_say(open_widget: Any):
 def test_accessible_by_day_and_night_and_on_a_phone(open_widget: Any):
     opened = open_widget(InstanceMetricsWidget(), **PHONE)
     assert_accessible(opened)
+
+
+def test_letters_stand_apart(shared_widget: Any):
+    """As the figure begins, and wherever two of the same size lie as two often do: all can be read."""
+    opened = shared_widget(InstanceMetricsWidget)
+    draw = random.Random(0)
+    places = [[*each[:2]] for each in START]
+    numbers = [[x, y + (ry - 4 if ry > 8 else ry + 4)] for x, y, _, ry in TRUTHS]
+    for _ in range(40):
+        ovals = [[*place, *axes] for place, axes in zip(places, AXES, strict=True)]
+        letters = opened.call("placeLetters", ovals, numbers, {"width": 120, "height": 90})
+        for n, (x, y) in enumerate(letters):
+            assert 2 < x < 118 and 2 < y < 88
+            others = letters[:n] + letters[n + 1 :] + numbers
+            assert min(math.dist((x, y), other) for other in others) > 5, "a letter is 5 high"
+        x, y, _, _ = TRUTHS[0]
+        places[0], places[4] = ([x + draw.randint(-6, 6), y + draw.randint(-6, 6)] for _ in range(2))
+
+
+DOTS = """(root) => [...root.querySelectorAll(".plot .dot text")].map((text) => {
+  const { x, y, width, height } = text.getBoundingClientRect();
+  const plot = text.ownerSVGElement.getBoundingClientRect();
+  return [x - plot.x, y - plot.y, width, height, plot.width];
+})"""
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"threshold": 0.9},  # all six stand at 0, 0
+        {
+            "detections": [
+                [33, 30, 0.9],
+                [34, 31, 0.8],
+                [33, 73, 0.7],
+                [35, 33, 0.6],
+                [30, 30, 0.5],
+                [32, 30, 0.4],
+            ]
+        },
+        {"detections": [list(each) for each in START[:4]] + [[27, 25, 0.58], [66, 74, 0.57]]},
+    ],
+)
+def test_letters_of_the_curve_stand_apart(open_widget: Any, changes: dict[str, Any]):
+    found = open_widget(InstanceMetricsWidget(**changes)).root.evaluate(DOTS)
+    for n, (x, y, width, height, room) in enumerate(found):
+        assert x >= 0 and x + width <= room + 1
+        for u, v, across, down, _ in found[n + 1 :]:
+            assert min(x + width, u + across) - max(x, u) < 1 or min(y + height, v + down) - max(y, v) < 4

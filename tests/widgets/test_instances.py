@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,29 @@ def test_what_the_things_to_try_claim(shared_widget: Any):
     wrong = tried(5, [])
     assert 0 in wrong["taken"] and sure(wrong) == [2] * 4
     assert [label for _, label, _, iou in wrong["truths"] if not iou] == [3], "the cylinder, called a box"
+
+
+def test_tags_stand_apart_and_on_little_of_other_boxes(shared_widget: Any):
+    opened = shared_widget(InstancesWidget)
+    draw = random.Random(0)
+
+    def meets(one: list[float], other: list[float]) -> bool:
+        return all(one[k] < other[k + 2] and other[k] < one[k + 2] for k in (0, 1))
+
+    for _ in range(60):
+        corners = [[draw.uniform(0, 200), draw.uniform(0, 200)] for _ in range(5)]
+        boxes = [[x, y, x + draw.uniform(20, 90), y + draw.uniform(20, 90)] for x, y in corners]
+        widths = [draw.choice([60, 66, 94]) for _ in boxes]
+        places = opened.call("placeTags", boxes, widths, 290, 15)
+        tags = [[x, y, x + width, y + 15] for (x, y), width in zip(places, widths, strict=True)]
+        for n, tag in enumerate(tags):
+            assert min(tag) >= 0 and max(tag) <= 290
+            assert not any(meets(tag, other) for other in tags[n + 1 :])
+    # A sphere above, left of a cylinder; another sphere below it. The cylinder's tag covers neither.
+    boxes = [[122, 65, 186, 127], [211, 65, 250, 140], [202, 126, 290, 213]]
+    (_, first), (left, top), _ = opened.call("placeTags", boxes, [84, 90, 84], 290, 15)
+    assert not any(meets([left, top, left + 90, top + 15], box) for box in (boxes[0], boxes[2]))
+    assert first == 49, "above its box"
 
 
 # ---- The figure in use -----------------------------------------------------------------------------------

@@ -73,3 +73,24 @@ def test_the_point_follows_mouse_and_keys(open_widget: Any):
     settle(opened)
     assert opened.get("point") == pytest.approx([14, 42], abs=0.5)
     opened.assert_quiet()
+
+
+# What of the map's middle column of cells is drawn along its border, and what in its middle.
+LINES = """(root) => {
+  const canvas = root.querySelector("canvas");
+  const size = root.segcore.model.get("size");
+  const cell = canvas.width / size;
+  const { data, width } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const at = (x, y) => [0, 1, 2].map((c) => data[4 * (Math.floor(y) * width + Math.floor(x)) + c]);
+  return Array.from({ length: size - 1 }, (_, n) => [n + 1, n + 0.5].map((x) => at(x * cell, cell / 2)));
+}"""
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_cells_can_be_told_apart(open_widget: Any, size: int):
+    """Where a point lies in its cell is the figure's point: a line stands between any two cells."""
+    opened = open_widget(KeypointsWidget(size=size))
+    for border, middle in opened.root.evaluate(LINES):
+        assert max(abs(one - other) for one, other in zip(border, middle, strict=True)) > 25
+    assert f"cells of {SIDE // size} pixels" in opened.root.locator(".map-view p").inner_text()
+    opened.assert_quiet()

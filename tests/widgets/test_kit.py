@@ -137,9 +137,11 @@ def test_things_to_try_are_ticked_and_never_stale(probe, open_widget):
     three, turn = (opened.page.get_by_role("button", name=name) for name in ("Three", "Turn"))
     note = opened.page.locator(".segcore-note")
     assert note.inner_text() == "At rest."
+    places = [button.bounding_box() for button in (three, turn)]
     three.click()
     opened.page.wait_for_function("document.querySelector('.segcore-note').textContent === 'Look: three.'")
     assert three.get_attribute("aria-pressed") == "true" and "seen" in three.get_attribute("class")
+    assert [button.bounding_box() for button in (three, turn)] == places, "a tick moves no button"
     turn.click()
     assert opened.get("count") == 4
     turn.click()

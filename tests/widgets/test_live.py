@@ -281,6 +281,30 @@ def test_a_dragged_box_is_not_set_back(notebook: Notebook) -> None:
     notebook.assert_quiet()
 
 
+LOOKS = """(root) => [...root.querySelectorAll(".segcore-mark, .segcore-first > div")].map((node) => {
+  const style = getComputedStyle(node);
+  const { backgroundColor, backgroundImage, borderRadius, borderTopWidth, columnGap, maxWidth } = style;
+  const size = node.matches(".segcore-mark") ? [style.height, style.width] : [];
+  return [node.className, backgroundColor, backgroundImage, borderRadius, borderTopWidth, columnGap, maxWidth,
+    ...size];
+})"""
+
+
+def test_own_styles_hold_beside_other_widgets(notebook: Notebook, open_widget: Any) -> None:
+    """The kit's styles stand once in the notebook, before all own ones: a widget looks as it does alone."""
+    notebook.page.evaluate(
+        "jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Light' })"
+    )
+    notebook.page.wait_for_selector("body[data-jp-theme-light=true]", state="attached")
+    kit = notebook.page.evaluate(
+        "[...document.styleSheets].filter((each) => each.ownerNode.dataset.segcoreKit === 'kit').length"
+    )
+    assert kit == 1
+    for slug in notebook.slugs:
+        alone = open_widget(CLASSES[slug]()).root.evaluate(LOOKS)
+        assert alone and notebook.views(slug).first.evaluate(LOOKS) == alone, slug
+
+
 DRAWN = """(root) => [getComputedStyle(root).color,
     ...[...root.querySelectorAll("canvas")].map((el) => el.width && el.toDataURL())]"""
 

@@ -124,3 +124,14 @@ def test_the_box_follows_mouse_and_keys(open_widget: Any):
     settle(opened)
     assert opened.get("box")[0] > start[0] + 2
     opened.assert_quiet()
+
+
+def test_the_key_shows_what_it_stands_for(open_widget: Any):
+    """The box is dashed in both, the final mask has the same rim, and the scale says what its ends are."""
+    opened = open_widget(MaskRCNNWidget())
+    look = """(node) => { const { borderTopStyle, borderTopColor } = getComputedStyle(node);
+      return [borderTopStyle, borderTopColor]; }"""
+    box = opened.root.locator(".segcore-mark.edge").evaluate(look)
+    assert box == opened.root.locator(".frame").evaluate(look) and box[0] == "dashed"
+    assert opened.root.locator(".segcore-mark.final").evaluate(look) == ["solid", "rgb(241, 106, 1)"]
+    assert "0 ground, 1 coin" in opened.root.locator(".segcore-key").inner_text()

@@ -454,3 +454,14 @@ def test_it_fits_a_phone(open_widget: Any):
     opened.assert_no_sideways_scroll(390)
     x, y = centre(opened.root.locator(".scene canvas"))
     assert 0 < x < 390 and y > 0
+
+
+def test_the_key_shows_background_as_it_is_shown(open_widget: Any):
+    """Grey among the classes; white among the mistakes, where it covers what was an object."""
+    opened = open_widget(NetworksWidget())
+    mark = opened.root.locator(".segcore-mark").last
+    colour = "(node) => getComputedStyle(node).backgroundColor"
+    assert mark.evaluate(colour) == "rgb(119, 124, 132)"
+    opened.set("view", "mistakes")
+    settle(opened)
+    assert mark.evaluate(colour) == "rgb(255, 255, 255)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 import pytest
@@ -255,3 +256,20 @@ DRAG = """async (root) => {
 def test_dragging_leaves_room_for_sixty_frames_a_second(open_widget: Any):
     opened = open_widget(PanopticWidget())
     measure_frames(opened, DRAG).assert_smooth(least=50)
+
+
+def test_marks_do_not_lie_on_each_other(shared_widget: Any):
+    """Random ones, as far as there is room; the first stays, and none moves that need not."""
+    opened = shared_widget(PanopticWidget)
+    draw = random.Random(0)
+    for _ in range(60):
+        marks = [[draw.uniform(30, 400), draw.uniform(13, 280), draw.choice([30, 54])] for _ in range(5)]
+        order = draw.sample(range(5), 5)
+        ys = opened.call("spreadMarks", marks, order, 300)
+        assert ys[order[0]] == marks[order[0]][1]
+        for n, (x, y, half) in enumerate(marks):
+            assert 13 <= ys[n] <= 287
+            others = [m for m in range(5) if m != n]
+            assert all(abs(x - marks[m][0]) >= half + marks[m][2] or abs(ys[n] - ys[m]) >= 26 for m in others)
+            near = [m for m in others if abs(x - marks[m][0]) < half + marks[m][2] and abs(y - ys[m]) < 26]
+            assert near or ys[n] == y

@@ -498,7 +498,7 @@ def test_things_to_try_say_what_is_so(open_widget: Any):
     assert [each["core"] for each in shown] == [[141, 143], [175, 199]]
     assert f"141 {TIMES} 143, not 175 {TIMES} 199" in note
 
-    shown, note = try_out(opened, "Holes", 2)
+    shown, note = try_out(opened, "Dilation", 2)
     assert [each["size"] for each in shown] == [13, 15]
     read = [int((each["weights"][1] > 0).sum()) for each in shown]
     assert read == [13 - 6, 15] and "6 of the 13" in note and "all 15" in note

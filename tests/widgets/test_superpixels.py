@@ -399,3 +399,13 @@ def test_a_slider_that_moves_is_never_waited_for(open_widget: Any):
     wait_done(opened)
     assert opened.get("compactness") == 24
     opened.assert_quiet()
+
+
+def test_names_of_the_scores_stand_apart_on_a_phone(open_widget: Any):
+    opened = open_widget(SuperpixelsWidget(photo="scene"), **PHONE)
+    settle(opened)
+    script = "(nodes) => nodes.map((node) => [node.scrollWidth, node.clientWidth])"
+    for width in (390, 320):
+        opened.page.set_viewport_size({"width": width, "height": 844})
+        for needed, there in opened.root.locator(".segcore-marks > div").evaluate_all(script):
+            assert needed <= there

@@ -211,7 +211,7 @@ def test_bridges_by_their_switches(open_widget: Any, scene: Any):
     until_scored(opened, "SegNet", score(segnet, {}, scene))
     opened.page.get_by_role("radio", name="The whole each").check()
     until_scored(opened, "SegNet", score(segnet, switches.unpoolings(segnet)["whole"], scene))
-    opened.page.get_by_role("button", name="No places").click()
+    opened.page.get_by_role("button", name="SegNet without places").click()
     assert opened.get("places") == "quarters" and opened.get("off") == []
     until_scored(opened, "SegNet", score(segnet, switches.unpoolings(segnet)["quarters"], scene))
     opened.assert_quiet()

@@ -357,7 +357,7 @@ def test_things_to_try_show_what_they_say(open_widget: Any):
     unfold(opened)
     verdict = opened.root.locator(".verdict")
 
-    text, state, output, _ = tried("One 1")
+    text, state, output, _ = tried("A single 1")
     assert "exactly one copy of the filter" in text
     copy = torch.zeros_like(output)
     copy[2:5, 2:5] = torch.tensor(state["filter"])
@@ -380,7 +380,7 @@ def test_things_to_try_show_what_they_say(open_widget: Any):
     assert verdict.get_attribute("data-kind") == "uneven"
     assert opened.page.get_by_label("Filter: examples").input_value() == "random"
 
-    text, state, output, found = tried("Cure")
+    text, state, output, found = tried("No checkerboard")
     assert "Kernel 4 is divisible by stride 2" in text and len(state["filter"]) == 4
     assert as_tensor(found["counts"])[1:-1, 1:-1].eq(4).all()
     assert "every inner cell gets 4 strokes" in verdict.inner_text()
@@ -389,8 +389,8 @@ def test_things_to_try_show_what_they_say(open_widget: Any):
     settle(opened)
     assert verdict.get_attribute("data-kind") == "uneven", "the weave returns"
     assert note(opened) == at_rest and opened.page.locator("[aria-pressed=true]").count() == 0
-    press(opened, "Cure")
-    text, state, output, found = tried("Cure")
+    press(opened, "No checkerboard")
+    text, state, output, found = tried("No checkerboard")
     assert "As many strokes" in text and set(found["counts"]["data"]) == {1, 2, 4}
     assert output.eq(1).all() and "no checkerboard" in verdict.inner_text()
     cell(opened, "Filter", 1, 1).fill("1")
@@ -765,7 +765,14 @@ def test_the_widget_follows_its_model(open_widget: Any):
     opened.assert_quiet()
 
 
-TRIED = ("One 1", "Bilinear filter", "Checkerboard", "Checkerboard", "Cure", "Cure")
+TRIED = (
+    "A single 1",
+    "Bilinear filter",
+    "Checkerboard",
+    "Checkerboard",
+    "No checkerboard",
+    "No checkerboard",
+)
 
 
 @pytest.mark.parametrize(("width", "most"), [(320, 960), (390, 900), (768, 720), (1280, 700)])

@@ -23,7 +23,7 @@ const TRIALS = [
     note: "The topmost bridge alone is gone. The box, right before, breaks into stripes, and the outlines roughen." },
   { label: "One after the other", values: [values([3]), values([2, 3]), values([1, 2, 3])], back: values([]),
     note: "Press again: from the deepest bridge to the finest. This network was trained with its bridges and leans on them." },
-  { label: "No places", values: [values([], "quarters"), values([], "whole")], back: values([]),
+  { label: "SegNet without places", values: [values([], "quarters"), values([], "whole")], back: values([]),
     note: ({ places }) => (places === "quarters" ? "Each value is spread over its four pixels: all that SegNet has lost is places. Its outlines swell. Press again."
       : "The whole value in each pixel: the sums are four times as large as in training, and that does more harm than the lost places.") },
 ];
@@ -43,7 +43,7 @@ function controls(figure) {
 export default liveWidget({
   slug: "bridges",
   lead: "Take away what crosses over, while two networks work.",
-  rest: "Switch a bridge off, or SegNet\u2019s switches. Drag an object; click a pixel to unfold it.",
+  rest: "Switch a bridge off, or SegNet\u2019s switches. Drag an object; click a pixel to see what made its class.",
   trials: TRIALS,
   about: { "U-Net": "An encoder, a decoder, and a bridge at every size", SegNet: "An encoder, a decoder, and of each maximum its place" },
   traits: {

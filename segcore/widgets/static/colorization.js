@@ -149,7 +149,8 @@ function build(figure) {
   const parts = { view: surface("picture", {}, ROWS / COLUMNS), plane: element("canvas", { role: "img" }),
     words: element("p", { class: "words segcore-label" }) };
   pointable(figure, parts.view);
-  const legend = key(["dot text", "at this temperature"], ["ring text colorization-mean", "mean"], ["ring text", "mode"], ["colorization-truth", "as it was"]);
+  const legend = key(["dot text", "at this temperature"], ["ring text colorization-mean", "mean"], ["ring text", "mode"], ["colorization-truth", "as it was"],
+    ["colorization-shares", "the larger, the likelier"]);
   figure.first(
     element("p", { class: "segcore-lead", text: "How likely each colour is, and one number that decides which is taken." }),
     trials(figure, TRIALS, "Move the temperature. Point at the picture: the plane of colours shows what the network says of that spot.").node,

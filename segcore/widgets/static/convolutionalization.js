@@ -628,7 +628,8 @@ function build(figure) {
     layers: buildLayers(figure), cost: buildCost(figure),
   };
   const rest = "Drag the orange window over the photograph, or point at a cell of the map. Are the two numbers ever different?";
-  const frames = key(["ring second", "the window"], ["ring", "its neighbour"], ["hatch shared", "pixels that both need"]);
+  const frames = key(["ring second", "the window"], ["ring", ""], ["hatch shared", "pixels that both need"]);
+  parts.away = frames.children[1].appendChild(element("span"));
   figure.first(
     element("p", { class: "segcore-lead",
       text: "Cut out one window and classify it, or run the network once over the whole image and read the score from its map." }),
@@ -646,6 +647,7 @@ function draw(figure, changed) {
   const { parts, look } = figure;
   const moved = changed("window", "neighbour", "padding", "view", "channel");
   if (moved) figure.found = scoreAlone(figure, figure.state.window);
+  if (moved) setText(parts.away, `${plural(figure.state.neighbour, "cell")} further`);
   if (moved) for (const name of ["controls", "source", "map", "readout"]) parts[name].draw(look);
   if (moved && parts.folds[0].open) parts.layers.draw(look);
   if (changed("cost") && parts.folds[1].open) parts.cost.draw();

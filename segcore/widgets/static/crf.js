@@ -198,7 +198,7 @@ const stateOf = (method, step, more = {}) => ({ method, step, weight: 1.5, color
 const TRIALS = [
   { label: "One at a time", values: [stateOf("icm", 0), stateOf("icm", 1), stateOf("icm", 12)],
     note: ({ step }) => (step < 12 ? "Each press goes on: each pixel takes the label that is cheapest beside its neighbours. The energy never rises." : "It has ended, above the least energy: each clump that is left has pixels that agree with each other.") },
-  { label: "Swap", values: [stateOf("once", 0, { weight: 6, color_sigma: 250 }), stateOf("once", 12, { weight: 6, color_sigma: 250 }), stateOf("turns", 12, { weight: 6, color_sigma: 250 })],
+  { label: "All at once: they swap", values: [stateOf("once", 0, { weight: 6, color_sigma: 250 }), stateOf("once", 12, { weight: 6, color_sigma: 250 }), stateOf("turns", 12, { weight: 6, color_sigma: 250 })],
     note: ({ method, step }) => (method === "turns" ? "In turns: no two neighbours change together, and the curve only falls." : step ? "All at once: in the chequered patch, neighbours swap labels at every step, and the free energy goes up now and then." : "A large weight. Press again, and look at the curve.") },
   { label: "All pairs", values: stateOf("dense", 5, { color_sigma: 40 }),
     note: "Pixels of one colour help each other across the whole disc. Look at the rim, and at the number of wrong pixels." },
@@ -245,7 +245,7 @@ function drawChart(figure, run) {
   const [low, high] = [Math.min(...shown), Math.max(...shown)];
   const x = (k) => 14 + ((width - 28) * k) / STEPS;
   const y = (value) => 26 + ((height - 44) * (high - value)) / (high - low || 1);
-  pen.font = "12px sans-serif";
+  pen.font = `12px ${figure.look.font}`;
   pen.fillStyle = figure.look.muted;
   pen.fillText(figure.state.method === "icm" ? "Energy at each step; dashed: the least" : "Free energy at each step", 8, 13);
   if (figure.state.method === "icm") {

@@ -126,7 +126,7 @@ function build(figure) {
   figure.scenes = unpacked(figure);
   const parts = { seen: surface("seen", {}, 1), other: surface("other", {}, 1), controls: buildControls(figure), marks: marks("What is left, and what comes of it", MARKS),
     words: element("p", { class: "words segcore-label" }), rings: key(["dot ring0", "rate 1"], ["dot ring1", "rate 2"], ["dot ring2", "rate 3"], ["ring whole", "mean"]),
-    classes: key(["class-1", "sphere"], ["class-2", "box"], ["class-3", "cylinder"]) };
+    classes: key(["class-1", "sphere"], ["class-2", "box"], ["class-3", "cylinder"], ["line edge", "true edges"], ["scale", "1 to 9 weights"]) };
   [parts.seen, parts.other].forEach((view) => view.canvas.setAttribute("role", "img"));
   pointable(figure, { canvas: parts.seen.canvas, small: { width: SIDE, height: SIDE } });
   parts.other.canvas.removeAttribute("tabindex");
@@ -210,7 +210,8 @@ function draw(figure, changed) {
   parts.other.canvas.setAttribute("aria-label", title(state));
   const names = pooling(state.network) ? GRIDS.map((n) => `${n} \u00d7 ${n}`) : null;
   [...parts.rings.querySelectorAll("li")].forEach((item, n) => setText(item.lastChild, names ? names[(n + 1) % 4] : [`rate ${state.rate}`, `rate ${2 * state.rate}`, `rate ${3 * state.rate}`, "mean of the map"][n]));
-  parts.classes.style.visibility = state.show === "left" ? "hidden" : "visible";
+  const keyed = state.show === "labels" ? [0, 1, 2, 3] : state.show === "truth" ? [0, 1, 2] : pooling(state.network) ? [] : [4];
+  [...parts.classes.children].forEach((item, n) => (item.hidden = !keyed.includes(n)));
   setText(parts.words, words);
   const left = shares(cells, 3 * state.rate);
   const percent = (value) => (pooling(state.network) ? "\u2013" : `${fixed(100 * value, 0)} %`);

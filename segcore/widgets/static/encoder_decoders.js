@@ -353,6 +353,7 @@ export function remark({ role, how, id, crop, size, classes }, kind) {
 
 const KINDS = {
   down: "pooling halves",
+  on: "on to the next layers",
   up: "up-sampling",
   concat: "skip: maps, concatenated",
   sum: "skip: class scores, added",
@@ -441,12 +442,18 @@ function buildBlock(figure) {
   return { node, label, ...parts };
 }
 
-// Marks of the three ways to join: two stacks side by side, a plus, four cells of which one is filled.
-function glyphPath(how, r) {
-  const a = round(r * 0.5);
-  if (how === "sum") return `M${-a} 0H${a}M0 ${-a}V${a}`;
-  if (how === "concat") return `M${-0.8 * a} ${-a}V${a}M${0.8 * a} ${-a}V${a}`;
-  return `M${-a} ${-a}H${a}V${a}H${-a}ZM0 ${-a}V${a}M${-a} 0H${a}`;
+// Marks of the three ways to join, as lines and what is filled: two stacks that touch, in the colours of the arrows that bring
+// them; a plus; four cells, of which one is filled.
+function dressMark({ glyph, dot }, how, radius) {
+  const [a, side] = [round(0.475 * radius), round(0.58 * radius)];
+  const paths = {
+    sum: [`M${-a} 0H${a}M0 ${-a}V${a}`, ""],
+    concat: [`M${-side} ${-a}H${side}V${a}H${-side}ZM0 ${-a}V${a}`, `M0 ${-a}H${side}V${a}H0Z`],
+    unpool: [`M${-a} ${-a}H${a}V${a}H${-a}ZM0 ${-a}V${a}M${-a} 0H${a}`, `M0 0v${-a}h${a}v${a}z`],
+  };
+  const [lines, filled] = paths[how] ?? ["", ""];
+  put(glyph, { d: lines, class: `glyph ${how ?? ""}` });
+  put(dot, { d: filled, class: `dot ${how ?? ""}` });
 }
 
 // The sheets behind the front: one line for each doubling of the channels.
@@ -487,14 +494,12 @@ function paintBlock(parts, each, at, small) {
 function dressBlock(figure, parts, each, network, radius) {
   const { pictures } = figure;
   const join = each.role === "join";
-  const cell = round(0.475 * radius);
   show(parts.disc, join);
   show(parts.glyph, join);
   [parts.stack, parts.front].forEach((node) => show(node, !join));
   show(parts.crop, Boolean(each.crop && each.crop < each.size));
   put(parts.node, { class: `block ${each.role}${each.odd ? " odd" : ""}${each.classes ? " classes" : ""}`, "data-id": each.id });
-  put(parts.glyph, { d: join ? glyphPath(each.how, 0.95 * radius) : "", "stroke-width": each.how === "unpool" ? 1 : 2 });
-  put(parts.dot, { d: each.how === "unpool" ? `M0 0v${-cell}h${cell}v${cell}z` : "" });
+  dressMark(parts, each.how, radius);
   const url = join || !pictures ? null : picturesOf(figure, each, network)[0]?.url;
   if (url) put(parts.face, { href: url });
   show(parts.face, Boolean(url));
@@ -910,14 +915,21 @@ function swatch(name, colour) {
     element("span", { class: "swatch", style: `background: ${colour}`, "aria-hidden": "true" }), element("span", { text: name }));
 }
 
+// An arrow as it runs in the diagram: down or up by an elbow, a skip to the mark where it joins.
+function keyArrow(kind) {
+  const how = { concat: "concat", sum: "sum", switches: "unpool" }[kind];
+  const [d, tip] = { down: ["M3 0v2q0 5 5 5H23", "30 7"], up: ["M1 13h12q5 0 5 -5V7", "18 0) rotate(-90"] }[kind] ?? ["M1 7H19", "25 7"];
+  const mark = { disc: shape("circle", { class: "disc", r: 6.3 }), glyph: shape("path"), dot: shape("path") };
+  dressMark(mark, how, 6.3);
+  return shape("svg", { width: how ? 40 : kind === "up" ? 22 : 30, height: 14, "aria-hidden": "true" },
+    shape("g", { class: `arrow ${kind}` }, shape("path", { class: "line", d, "stroke-width": kind === "concat" ? 3.5 : 2 }),
+      shape("path", { class: "head", d: "M0 0L-7 -3.6L-7 3.6Z", transform: `translate(${tip})` })),
+    how ? shape("g", { transform: "translate(32.5 7)" }, mark.disc, mark.glyph, mark.dot) : null);
+}
+
 function buildLegend({ classes }) {
-  const items = new Map(Object.entries(KINDS).map(([kind, text]) => {
-    const line = shape("svg", { width: 30, height: 10, "aria-hidden": "true" },
-      shape("g", { class: `arrow ${kind}` },
-        shape("path", { class: "line", d: "M1 5H24", "stroke-width": kind === "concat" ? 3.5 : 2 }),
-        shape("path", { class: "head", d: "M0 0L-7 -3.6L-7 3.6Z", transform: "translate(30 5)" })));
-    return [kind, element("span", { class: "item" }, line, element("span", { text }))];
-  }));
+  const items = new Map(Object.entries(KINDS).map(([kind, text]) =>
+    [kind, element("span", { class: `item ${kind}` }, keyArrow(kind), element("span", { text }))]));
   const numbers = element("span", { class: "item" }, element("span", {}, element("b", { text: "16" }), " 64\u00b2"),
     element("span", { text: "channels, cells" }));
   const node = element("div", { class: "legend" }, numbers, ...items.values(), ...classes.map((name, n) => swatch(name, CLASS_COLOURS[n])));

@@ -66,7 +66,7 @@ const at = (x, y, more = {}) => ({ scene: "first", source: "network", view: "lam
 const TRIALS = [
   { label: "Round the scene", values: [at(-0.8, -0.4), at(0, -0.9), at(0.8, -0.4), at(0, 0)],
     note: ({ light: [x, y] }) => `The lamp stands ${x < 0 ? "on the left" : x > 0 ? "on the right" : y < 0 ? "above" : "at the camera"}. Each press moves it: watch which sides light up in one of the two pictures, but not in the other.` },
-  { label: "Dents", values: at(0.95, -0.1),
+  { label: "Light from the side", values: at(0.95, -0.1),
     note: "Light that grazes shows what a map of colours hides: the network's flat sides are not flat, and its round ones are too soft." },
   { label: "Where they differ", values: at(-0.8, -0.4, { view: "angle" }),
     note: "Bright is a large angle. Floor and wall are nearly right, and they are most of the picture: look at the objects alone." },

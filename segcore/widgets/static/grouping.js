@@ -85,9 +85,9 @@ const count = ({ view }) => plural(view?.count ?? 0, "region");
 const TRIALS = [
   { label: "All leaves", values: { photo: "astronaut", threshold: 0 },
     note: (_, figure) => `${count(figure)}: nothing has fallen. Each is so small that it lies within one thing, and none of them is a thing.` },
-  { label: "Things", values: { photo: "astronaut", threshold: 0.25 },
+  { label: "Some are things", values: { photo: "astronaut", threshold: 0.25 },
     note: (_, figure) => `${count(figure)} left, among them head, ring, suit. No step asked what they are; only their outlines were strong.` },
-  { label: "Too far", values: { photo: "astronaut", threshold: 0.42 },
+  { label: "Merged too far", values: { photo: "astronaut", threshold: 0.42 },
     note: (_, figure) => `${count(figure)}: the head has become one with the wall behind it. A merge is never undone.` },
   { label: "No level fits all", values: [{ photo: "cup", threshold: 0.2 }, { photo: "cup", threshold: 0.42 }],
     note: ({ threshold }) => (threshold < 0.4
@@ -201,7 +201,7 @@ function build(figure) {
   figure.first(
     element("p", { class: "segcore-lead", text: "Boundaries fall in the order of their strength; what they parted becomes one region." }),
     trials(figure, TRIALS, "Move the slider, and watch the region under the pointer grow.").node, buildControls(figure), parts.pictures,
-    key(["scale", "boundaries, the stronger the darker"], ["ring chosen", "the region pointed at"]), parts.words, parts.marks.node);
+    key(["scale", "boundaries, from weak to strong"], ["ring chosen", "the region pointed at"]), parts.words, parts.marks.node);
   parts.marks.node.hidden = figure.state.photo !== "scene"; // nothing moves once the picture is there
   return parts;
 }

@@ -81,6 +81,26 @@ export function evaluate(detections, { width, height, truths, axes }, threshold)
   return { ious, order, taken, points, apHere: apAt(threshold), ap };
 }
 
+// Where the letter of each detection stands, as [x, y] of its middle: around its outline, first at the top, apart from other letters
+// and from the truths' numbers, from other outlines, and inside the picture.
+export function placeLetters(ovals, numbers, { width, height }) {
+  const placed = [...numbers];
+  ovals.forEach(([x, y, across, down], n) => {
+    const places = [6, 5, 7, 4, 0, 3, 1, 2].map((eighth) => {
+      const turn = (eighth * Math.PI) / 4;
+      return [x + (across + 4) * Math.cos(turn), y + (down + 4) * Math.sin(turn)];
+    });
+    const near = ([u, v], [cx, cy, rx, ry]) => Math.abs(Math.hypot((u - cx) / rx, (v - cy) / ry) - 1) * Math.min(rx, ry);
+    const cost = ([u, v], rank) => 0.4 * rank
+      + placed.reduce((sum, [a, b]) => sum + 3 * Math.max(0, 7 - Math.hypot(u - a, v - b)), 0)
+      + ovals.reduce((sum, oval, other) => sum + (other === n ? 0 : Math.max(0, 3 - near([u, v], oval))), 0)
+      + (u < 3 || v < 3 || u > width - 3 || v > height - 3 ? 50 : 0);
+    const costs = places.map(cost);
+    placed.push(places[costs.indexOf(Math.min(...costs))]);
+  });
+  return placed.slice(numbers.length);
+}
+
 // ---- The figure --------------------------------------------------------------------------------------------------
 
 const LETTERS = ["A", "B", "C", "D", "E", "F"];
@@ -129,12 +149,13 @@ function move(figure, d, x, y) {
 function buildScene(figure) {
   const { width, height, truths, axes } = figure.scene;
   const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, class: "scene", role: "group", "aria-label": "Truths and detections" });
+  const numbers = truths.map(([cx, cy, , ry]) => [cx, cy + (ry > 8 ? ry - 4 : ry + 4)]);
   truths.forEach(([cx, cy, rx, ry], n) => svg.append(shape("ellipse", { class: "truth", cx, cy, rx, ry }),
-    shape("text", { class: "number", x: cx, y: cy + (ry > 8 ? ry - 2 : ry + 6), text: String(n + 1) })));
+    shape("text", { class: "number", x: cx, y: numbers[n][1], text: String(n + 1) })));
   const grips = axes.map(([rx, ry], d) => {
     const link = shape("line", { class: "link" });
     const oval = shape("ellipse", { rx, ry });
-    const label = shape("text", { text: LETTERS[d], y: -ry - 1.5 });
+    const label = shape("text", { text: LETTERS[d] });
     const node = shape("g", { class: "detection", tabindex: "0", role: "button" }, oval, label);
     svg.append(link, node);
     draggable(node, {
@@ -147,12 +168,14 @@ function buildScene(figure) {
     onArrows(node, ([dx, dy]) => { const [x, y] = figure.state.detections[d]; move(figure, d, x + dx, y + dy); });
     node.addEventListener("focus", () => figure.set({ picked: d }));
     onPress(node, () => figure.set({ picked: d }));
-    return { node, link };
+    return { node, link, label };
   });
   function update() {
     const { detections, picked } = figure.state;
-    grips.forEach(({ node, link }, d) => {
+    const letters = placeLetters(detections.map(([x, y], d) => [x, y, ...axes[d]]), numbers, { width, height });
+    grips.forEach(({ node, link, label }, d) => {
       const [x, y] = detections[d];
+      put(label, { x: letters[d][0] - x, y: letters[d][1] - y });
       const truth = figure.result.taken[d];
       put(node, { transform: `translate(${x} ${y})`, class: `detection ${isRight(figure, d) ? "right" : "wrong"}${d === picked ? " picked" : ""}`,
         "aria-label": words(figure, d), "aria-pressed": d === picked });
@@ -185,8 +208,13 @@ function buildCurve(figure) {
     levels.forEach((recall) => (path += `V${at(0, interpolated(points, recall))[1]}H${at(recall, 0)[0]}`));
     put(line, { d: path });
     put(area, { d: `${path}V${top + height}H${left}Z` });
+    const letters = [];
     order.forEach((d, n) => {
       const [x, y] = at(points[n].recall, points[n].precision);
+      const free = (by) => x + by < 296 && letters.every(([u, v]) => Math.abs(u - x - by) >= 10 || Math.abs(v - y) >= 12);
+      const aside = [6, 16, 26, 36, 46, 56, -15, -25, -35, -45, -55].find(free);
+      letters.push([x + aside, y]);
+      put(dots[d].lastChild, { x: aside });
       put(dots[d], { transform: `translate(${x} ${y})`, class: `dot ${isRight(figure, d) ? "right" : "wrong"}` });
     });
     put(node, { "aria-label": `Precision over recall: ${order.map((d, n) =>
@@ -239,7 +267,7 @@ function build(figure) {
   figure.first(element("p", { class: "segcore-lead", text: "Average precision: the surest detection takes a truth first." }),
     trials(figure, TRIALS, REST).node,
     element("div", { class: "pictures" },
-      element("div", {}, scene.node, key(["truth", "truth"], ["right", "right"], ["wrong", "wrong"])), element("div", {}, plot.node, numbers)),
+      element("div", {}, scene.node, key(["truth", "truth"], ["right", "took a truth"], ["wrong", "took none"])), element("div", {}, plot.node, numbers)),
     order.node, element("div", { class: "controls" }, threshold.node, score.node), parts.words);
   figure.more("All IoUs", [table.node]);
   return parts;

@@ -33,7 +33,7 @@ const TRIALS = [
     note: "Press again: two spheres come together. Touching, each has its box and its mask. In the end one box covers both, and only one mask is left." },
   { label: "Hidden", values: [1, 0.6, 0.3].map(behind),
     note: "Press again: the sphere goes behind the box, and its mask keeps to what is seen of it. Half in sight, it is found with a lower score; a tenth in sight, not at all." },
-  { label: "Far", values: [2.4, 4.2, 6].map(away),
+  { label: "Far away", values: [2.4, 4.2, 6].map(away),
     note: "Press again: a box walks away. In the end it is found twice, as a box and, less surely, as a cylinder: suppression works class by class." },
   { label: "Nothing there", values: [state(outside, { stage: "proposals" }), state(outside)],
     note: ({ stage }) => (stage === "proposals" ? "An empty room. The first stage makes its proposals all the same. Press again."
@@ -132,23 +132,36 @@ function frameBox({ pen, unit }, [x1, y1, x2, y2], ...strokes) {
   outlineRect(pen, x1 * unit, y1 * unit, (x2 - x1) * unit, (y2 - y1) * unit, ...strokes);
 }
 
-// Classes and scores of boxes, the first where it likes: above its box, else below, else farther down; none on another.
+// Where the tags of boxes stand, the first as it likes: above its box, below, or inside, at either end. None lies on another, and
+// each on as little of other boxes as can be. Gives [left, top] of each, in the boxes' pixels.
+export function placeTags(boxes, widths, side, high) {
+  const placed = [];
+  boxes.forEach(([x1, y1, x2, y2], n) => {
+    const width = widths[n];
+    const covered = ([x, y], [left, top, right, bottom]) =>
+      Math.max(0, Math.min(x + width, right) - Math.max(x, left)) * Math.max(0, Math.min(y + high, bottom) - Math.max(y, top));
+    const rows = [y1 - high - 1, y2 + 1, y1 - 2 * high - 2, y2 + high + 2, ...boxes.map((_, row) => y1 + 1 + (high + 1) * row)];
+    const places = rows.flatMap((y) => [x1 - 2, x2 + 2 - width].map((x) => [clamp(x, 0, side - width), y]));
+    const free = places.filter((at) => at[1] >= 0 && at[1] + high <= side && !placed.some((other) => covered(at, other)));
+    const cost = (at) => 15 * places.indexOf(at) + boxes.reduce((sum, box, other) => sum + (other === n ? 0 : covered(at, box)), 0);
+    const [x, y] = free.reduce((best, at) => (best && cost(best) <= cost(at) ? best : at), null) ?? [places[0][0], clamp(places[0][1], 0, side - high)];
+    placed.push([x, y, x + width, y + high]);
+  });
+  return placed.map(([x, y]) => [x, y]);
+}
+
+// Classes and scores of boxes; scores alone where there is little room.
 function drawTags({ pen, unit, size }, detections, font) {
-  const [side, high, placed] = [size * unit, 15, []];
+  const [side, high] = [size * unit, 15];
   Object.assign(pen, { font: `600 11px ${font}`, textAlign: "left", textBaseline: "middle" });
-  for (const { box: [x1, y1, , y2], label, score } of detections) {
-    const text = side < 230 ? shortly(score) : nameOf({ label, score });
-    const width = pen.measureText(text).width + 6;
-    const x = clamp(x1 * unit - 2, 0, side - width);
-    const places = [y1 * unit - high - 1, y2 * unit + 1, ...detections.map((_, n) => y1 * unit + high * n)];
-    const free = (y) => y >= 0 && y + high <= side && placed.every(([left, top, right]) => x >= right || x + width <= left || Math.abs(y - top) >= high);
-    const y = places.find(free) ?? clamp(places[0], 0, side - high);
-    placed.push([x, y, x + width]);
-    pen.fillStyle = CLASS_COLOURS[label];
-    pen.fillRect(x, y, width, high);
+  const texts = detections.map((each) => (side < 230 ? shortly(each.score) : nameOf(each)));
+  const widths = texts.map((text) => pen.measureText(text).width + 6);
+  placeTags(detections.map(({ box }) => box.map((edge) => edge * unit)), widths, side, high).forEach(([x, y], n) => {
+    pen.fillStyle = CLASS_COLOURS[detections[n].label];
+    pen.fillRect(x, y, widths[n], high);
     pen.fillStyle = "#10151b";
-    pen.fillText(text, x + 3, y + 8);
-  }
+    pen.fillText(texts[n], x + 3, y + 8);
+  });
 }
 
 function pictureAt(stage, { shown }, sure) {
@@ -245,7 +258,7 @@ const STAGE_WORDS = {
   proposals: (data) => `Of ${grouped(anchorsIn(data))} anchors the best ${4 * data.detector.proposals}, moved; of those that overlap much, the surest. Coloured: what became an answer.`,
   boxes: () => "The box head names what stands in each proposal, corrects its box, and drops doubles of a class.",
   soft: () => "The mask head\u2019s 28 \u00d7 28 cells, drawn into each box: bright where it is sure of the object.",
-  masks: () => "The same from one half on: the answer. Dashed in the truth: objects that no mask of their class fits to an IoU of one half.",
+  masks: () => "Soft masks from one half on. Dashed in the truth: objects that no mask of their class fits to an IoU of one half.",
 };
 
 function draw(figure, changed) {

@@ -49,6 +49,7 @@ export function decodeMap(map, size, side, method) {
 const SIDE = 56;
 const SCALE = viridis(101);
 const FOUND = "#f16a01";
+const LINES = "#9aa3ad99"; // seen on the darkest cell and on the brightest
 const START = { point: [30, 21], size: 7, target: "cell", method: "cell" };
 const quarter = (value) => clamp(Math.round(4 * value) / 4, 0, SIDE);
 
@@ -77,11 +78,15 @@ function buildMap(figure) {
     const { size, point } = figure.state;
     const most = Math.max(...map);
     const pen = enlarge(canvas, picture(size, size, (n) => SCALE[Math.round(100 * (map[n] / most))]), node.clientWidth);
-    const at = (place) => place.map((value) => value * unit());
+    const [at, cell] = [(place) => place.map((value) => value * unit()), node.clientWidth / size];
+    for (let line = 1; line < size; line++) {
+      strokeLine(pen, [line * cell, 0, line * cell, node.clientWidth], [LINES, 1]);
+      strokeLine(pen, [0, line * cell, node.clientWidth, line * cell], [LINES, 1]);
+    }
     strokeLine(pen, [...at(point), ...at(found)], [FOUND, 2]);
     cross(pen, at(found), 6);
     drawDisc(pen, ...at(point), 9, null, [figure.look.page, 4.5], [figure.look.text, 2]);
-    setText(head, `${size} \u00d7 ${size} cells over the box`);
+    setText(head, `${size} \u00d7 ${size} cells of ${SIDE / size} pixels, over the box`);
     canvas.setAttribute("aria-label", `Map of ${size} by ${size} cells. The point lies at x ${fixed(point[0], 2)}, y ${fixed(point[1], 2)}; arrow keys move it by half a pixel.`);
   }
   return { node, draw };

@@ -187,8 +187,8 @@ function build(figure) {
     sum: element("p", { class: "sum" }), fits: element("p", { class: "fits" }),
   };
   const tried = trials(figure, listOfTrials(figure.scene), REST);
-  const marks = key(["line truth", "true edge"], ["line final", "the final mask"], ["line edge", "the box"],
-    ["scale", "0 to 1"], ["ring read", "the pixel, and the cells that it reads"]);
+  const marks = key(["line truth", "true edge"], ["final", "the final mask"], ["edge", "the box"],
+    ["scale", "0 ground, 1 coin"], ["ring read", "the pixel, and the cells that it reads"]);
   figure.first(
     element("p", { class: "segcore-lead", text: "Each pixel reads the cells around its place in the box; from the threshold on it is object." }),
     tried.node, element("div", { class: "views" }, parts.grid.node, parts.image.node, element("div", { class: "words" }, parts.sum, parts.fits)),

@@ -86,7 +86,7 @@ function build(figure) {
   figure.first(
     element("p", { class: "segcore-lead", text: "Move the scene: four networks answer." }),
     trials(figure, TRIALS, REST).node,
-    element("div", { class: "panels" }, parts.scene.node, parts.truth.node, ...NAMES.map((name) => parts.nets[name].node)),
+    element("div", { class: "segcore-panels" }, parts.scene.node, parts.truth.node, ...NAMES.map((name) => parts.nets[name].node)),
     classKey(), parts.controls.bar, parts.words);
   parts.unfold = unfolding(figure, NAMES.map((name) => parts.nets[name]));
   figure.more("Change an object or the light, or show them a photograph", [parts.controls.folded]);

@@ -93,6 +93,7 @@ export function quality(prediction, truth, { things = THINGS, stuff = STUFF, emp
 
 // ---- The figure --------------------------------------------------------------------------------------------------
 
+const TALL = 26; // pixels of a mark
 const GUESS = { horizon: 12, selected: 2, shapes: [[2, 13, 20, 9, 5, 4, 1], [3, 31.5, 20.5, 3, 8.5, 2, 1], [3, 40, 21.5, 3, 7.5, 2, 1], [3, 26, 9, 3, 3.5, 2, 1], [2, 23, 28, 3.5, 2, 4, 1]] };
 const ADVICE = "Drag a segment by its mark, or use arrow keys. Thin lines: truth; dashed: no match.";
 
@@ -194,20 +195,39 @@ function buildGrip(figure, n) {
   return node;
 }
 
+// Marks [x, y, half their width] that would lie on each other move up or down, by the least that will do; the first of `order`
+// stays. Gives the y of each.
+export function spreadMarks(marks, order, height) {
+  const placed = new Map();
+  for (const n of order) {
+    const [x, y, half] = marks[n];
+    const free = (at) => at >= TALL / 2 && at <= height - TALL / 2
+      && [...placed].every(([other, there]) => Math.abs(marks[other][0] - x) >= marks[other][2] + half || Math.abs(there - at) >= TALL);
+    const steps = Array.from({ length: height }, (_, step) => y + (step % 2 ? -1 : 1) * Math.ceil(step / 2));
+    placed.set(n, steps.find(free) ?? y);
+  }
+  return marks.map((_, n) => placed.get(n));
+}
+
 function drawGrips(figure) {
   const { grips } = figure.parts;
+  const { shapes, selected } = figure.state;
+  const marks = shapes.map(([, x, y], n) => {
+    const half = Math.min(figure.width / 2, partsOf(figure, n).length > 1 ? 54 : 30);
+    return [clamp(x * figure.unit, half, figure.width - half), clamp(y * figure.unit, TALL / 2, HEIGHT * figure.unit - TALL / 2), half];
+  });
+  const heights = spreadMarks(marks, [selected, ...shapes.keys()].filter((n, at) => !at || n !== selected), Math.floor(HEIGHT * figure.unit));
   grips.forEach((node, n) => {
-    const [kind, x, y, , , , state] = figure.state.shapes[n];
+    const [kind, , , , , , state] = shapes[n];
     const parts = partsOf(figure, n);
     const text = parts.length ? parts.map((segment) => `${fixed(bestOf(figure, segment), 2)} ${markOf(segment)}`).join(" ") : `${n + 1} off`;
     setText(node, text);
     node.setAttribute("aria-label", `${wordsOf(figure, n)} Arrow keys move it, plus and minus change its size, C cuts it, Delete takes it away.`);
-    node.classList.toggle("chosen", n === figure.state.selected);
+    node.classList.toggle("chosen", n === selected);
     node.classList.toggle("off", !state);
     node.dataset.kind = CLASSES[kind];
-    const half = Math.min(figure.width / 2, parts.length > 1 ? 54 : 30);
-    node.style.left = `${clamp(x * figure.unit, half, figure.width - half)}px`;
-    node.style.top = `${clamp(y * figure.unit, 13, HEIGHT * figure.unit - 13)}px`;
+    node.style.left = `${marks[n][0]}px`;
+    node.style.top = `${heights[n]}px`;
   });
 }
 

@@ -53,7 +53,7 @@ function controls(figure) {
 export default liveWidget({
   slug: "pyramid",
   lead: "Take a trained pyramid apart while it works.",
-  rest: "Switch branches off, or move a rate away from what it was trained with. Drag an object; click a pixel to unfold it.",
+  rest: "Switch branches off, or move a rate away from what it was trained with. Drag an object; click a pixel to see what made its class.",
   trials: TRIALS,
   about: { DeepLabv3: "A dilated backbone, five looks at its map of 12 \u00d7 12 cells, class scores, enlarged" },
   traits: {

@@ -350,7 +350,7 @@ const TRIALS = [
   ["Shortcuts", ["ResNet-50", "ResNet-50 without shortcuts"].map((preset) => ({ preset, layer: 17, unit: [3, 5] })),
     "Press again. Either way 427 pixels can be seen. Shortcuts let half of each block\u2019s weight fall straight down: the hill "
     + "is steeper, and nine tenths fit into 141 \u00d7 143, not 175 \u00d7 199."],
-  ["Holes", ["Dilations 2, 2, 2", "Dilations 1, 2, 4"].map((preset) => ({ preset, layer: 2, unit: [106, 171] })),
+  ["Dilation", ["Dilations 2, 2, 2", "Dilations 1, 2, 4"].map((preset) => ({ preset, layer: 2, unit: [106, 171] })),
     "Press again. With dilation 2 three times over, 6 of the 13 columns are never read: the hill is a comb. With 1, 2, 4 all 15 are read."],
   ["On the border", { preset: "VGG-16", layer: 17, unit: [0, 0] },
     "Two thirds of this corner unit\u2019s weight fall on padding, the hatched part. Of the 98 units of pool5 only 8 see no padding at all."],

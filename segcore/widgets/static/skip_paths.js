@@ -1,4 +1,4 @@
-import { traitBox, traitChoice, trials } from "./kit/controls.js";
+import { key, traitBox, traitChoice, trials } from "./kit/controls.js";
 import { element, setText } from "./kit/elements.js";
 import { whole, widget, yesNo } from "./kit/figure.js";
 import { startWorker } from "./kit/live.js";
@@ -47,15 +47,15 @@ function build(figure) {
   parts.skips = ["pool4", "pool3"].map((name) => traitBox(figure, name, `+ ${name}`));
   parts.cells = CLASS_NAMES.map(() => [...PATHS, SUM].map(() => element("td")));
   const head = ["", "fc7", "+ pool4", "+ pool3", "= sum"].map((text) => element("th", { scope: "col", text }));
-  parts.rows = CLASS_NAMES.map((name, k) => element("tr", {}, element("th", { scope: "row" }, element("i", { class: `segcore-mark ${name}` }), name), ...parts.cells[k]));
+  parts.rows = CLASS_NAMES.map((name, k) => element("tr", {}, element("th", { scope: "row" }, element("i", { class: `segcore-mark scene-${name}` }), name), ...parts.cells[k]));
   parts.where = element("caption");
   const table = element("table", { class: "scores" }, parts.where, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...parts.rows));
   parts.words = element("p", { class: "words segcore-label", role: "status" });
   startWorker(figure);
   figure.first(element("p", { class: "segcore-lead", text: "Each layer adds its scores. Point at an edge, and see who decides." }),
     trials(figure, TRIALS, "Click a pixel of the labels or of a map below. Teal speaks for the class over the map, orange against it.").node,
-    element("div", { class: "panels" }, parts.scene.node, parts.truth.node, parts.sum.node, ...parts.paths.map((path) => path.node)),
-    element("div", { class: "side" }, table, element("div", {}, parts.words, element("div", { class: "segcore-bar" }, ...parts.skips.map((skip) => skip.node)))),
+    element("div", { class: "segcore-panels" }, parts.scene.node, parts.truth.node, parts.sum.node, ...parts.paths.map((path) => path.node)),
+    element("div", { class: "side" }, table, element("div", {}, parts.words, element("div", { class: "segcore-bar" }, ...parts.skips.map((skip) => skip.node), key(["scale", "against, for"])))),
     element("div", { class: "segcore-bar" }, parts.classes.node, parts.scenes.node));
   parts.unfold = unfolding(figure, [...parts.paths, parts.sum], { editsOf: () => edits(figure.state).paths, quiet: true });
   return parts;

@@ -530,7 +530,7 @@ function buildControls(figure) {
 
 // What the pieces are worth where the truth is known.
 const MARKS = [["recall", "Boundary recall", "true outline that has one within 2 pixels"],
-  ["error", "Undersegmentation error", "pixels that leak over a true outline"],
+  ["error", "Under\u00adsegmentation error", "pixels that leak over a true outline"],
   ["accuracy", "Achievable accuracy", "right if each piece took its best region"]];
 
 const percents = (found) => Object.fromEntries(Object.entries(found).map(([name, value]) => [name, `${fixed(100 * value, 1)} %`]));

@@ -227,7 +227,7 @@ const [ramp, flat] = [INPUTS.ramp[1](3, 3), INPUTS.ones[1](4, 4)];
 const bilinear = FILTERS.bilinear[1](3);
 const TRIALS = [
   {
-    label: "One 1", values: { ...FLAT, input: INPUTS.single[1](3, 3), filter: FILTERS.corner[1](3) },
+    label: "A single 1", values: { ...FLAT, input: INPUTS.single[1](3, 3), filter: FILTERS.corner[1](3) },
     at: 5 / 9, note: "One 1 among zeros leaves exactly one copy of the filter: all other strokes add nothing.",
   },
   {
@@ -246,7 +246,7 @@ const TRIALS = [
       : "An untrained filter over a photograph, a cat\u2019s eye: the weave lies over everything."),
   },
   {
-    label: "Cure", values: [FILTERS.ones[1](4), bilinear].map((filter) => ({ ...FLAT, padding: 1, input: flat, filter })),
+    label: "No checkerboard", values: [FILTERS.ones[1](4), bilinear].map((filter) => ({ ...FLAT, padding: 1, input: flat, filter })),
     note: ({ filter }) => (filter.length === 4
       ? "Kernel 4 is divisible by stride 2: inside, each cell gets 4 strokes. Change one weight, and the weave returns. Press again for a cure by weights."
       : "As many strokes reach each cell as in the checkerboard, 1, 2 or 4, and yet the output is flat: these weights make up for it. Change one."),

@@ -38,7 +38,7 @@ export function liveWidget(spec) {
     parts.view = traitChoice(figure, "view", "Show", VIEWS);
     startWorker(figure);
     figure.first(element("p", { class: "segcore-lead", text: spec.lead }), trials(figure, spec.trials, spec.rest).node,
-      element("div", { class: "panels" }, parts.scene.node, parts.truth.node, ...parts.nets.map((net) => net.node)), classKey(), ...parts.controls.nodes,
+      element("div", { class: "segcore-panels" }, parts.scene.node, parts.truth.node, ...parts.nets.map((net) => net.node)), classKey(), ...parts.controls.nodes,
       element("div", { class: "segcore-bar" }, parts.scenes.node, parts.view.node), parts.words);
     parts.unfold = unfolding(figure, parts.nets, { editsOf: (network) => spec.edits(figure.state)[network] });
     return parts;

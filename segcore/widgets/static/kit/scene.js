@@ -162,7 +162,7 @@ export function buildScene(figure) {
 export const sceneChoice = (figure) => traitChoice(figure, "scene", "Scene",
   figure.model.get("data").worlds.map((_, n) => [n, String(n + 1)]), (scene) => ({ scene, objects: [], lamp: [], chosen: 0 }));
 
-export const classKey = () => key(["sphere", "sphere"], ["box", "box"], ["cylinder", "cylinder"], ["background", "background"]);
+export const classKey = () => key(...["sphere", "box", "cylinder", "background"].map((name) => [`scene-${name}`, name]));
 
 // A network's answer: its name, and a number behind it.
 export function answerSurface(name, about, says = `What ${name} says`) {

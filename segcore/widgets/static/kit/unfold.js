@@ -62,7 +62,7 @@ function addPointing(figure, view, at, size) {
   const { canvas } = view;
   const label = canvas.getAttribute("aria-label");
   for (const [name, value] of Object.entries({ tabindex: "0", role: "application", "aria-roledescription": "picture to point at",
-    "aria-label": `${label}. Enter unfolds a pixel, arrow keys choose another, Escape goes back.` })) canvas.setAttribute(name, value);
+    "aria-label": `${label}. Enter shows what made a pixel\u2019s class, arrow keys choose another, Escape goes back.` })) canvas.setAttribute(name, value);
   const own = () => (figure.state.pixel.length ? figure.state.pixel.slice(1, 3) : [size >> 1, size >> 1]);
   const point = ([x, y]) => figure.set({ pixel: [at, clamp(x, 0, size - 1), clamp(y, 0, size - 1)] });
   canvas.addEventListener("click", (event) => point(pointIn(canvas, event, canvas.clientWidth / size).map(Math.floor)));
@@ -107,7 +107,7 @@ function buildParts(figure) {
 export function unfolding(figure, views, { editsOf = () => ({}), quiet = false } = {}) {
   const { answers, networks, size } = figure.model.get("data");
   const parts = buildParts(figure);
-  const node = figure.more("Unfold a pixel", [parts.hint, parts.crumbs, parts.first, parts.third]);
+  const node = figure.more("Unfold a pixel: what made its class", [parts.hint, parts.crumbs, parts.first, parts.third]);
   node.classList.add("unfold");
   views.forEach((view, at) => addPointing(figure, view, at, size));
   node.addEventListener("toggle", () => {
