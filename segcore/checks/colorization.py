@@ -527,6 +527,12 @@ ENCODE = Exercise(
             "You lift tiny values of exp, so a far colour is shared equally. Their ratio should stay.",
         ),
         Mistake(
+            "something added to each exp",
+            _shared(lambda squares, sigma: _normal((-squares / (2 * sigma**2)).exp() + 1e-8)),
+            "What you add to each exp is all that is left of a far colour, which is then shared equally. The "
+            "ratio of the exps should stay.",
+        ),
+        Mistake(
             "one over the squared distance",
             _shared(lambda squares, sigma: _normal(1 / (squares + 1e-6))),
             "You share by 1 / distance². A Gaussian of the distance is asked.",
@@ -1036,7 +1042,18 @@ LOSS = Exercise(
         Mistake(
             "logarithm of the softmax",
             _lost(lambda losses, w, logits, target: (w * -(target * logits.softmax(1).log()).sum(1)).mean()),
-            "Right, until a probability is rounded to 0: its logarithm is infinite. Is there one safe step?",
+            "Right, until logits are large: a probability is then rounded to 0, or a sum of exp is infinite. "
+            "Is there one safe step for softmax and logarithm?",
+        ),
+        Mistake(
+            "overflow",
+            _lost(
+                lambda losses, w, logits, target: (
+                    w * -(target * (logits.exp() / logits.exp().sum(1, keepdim=True)).log()).sum(1)
+                ).mean()
+            ),
+            "Right, until logits are large: what is exp(2000) in 32 bits, and what is left when you divide by "
+            "it?",
         ),
         Mistake(
             "sign forgotten",
@@ -1066,8 +1083,8 @@ LOSS = Exercise(
                     w * -(target * (logits.softmax(1) + 1e-8).log()).sum(1)
                 ).mean()
             ),
-            "What you add before the logarithm keeps it finite, but a network that is wrong and very sure "
-            "then loses too little. log and softmax in one step need no guard.",
+            "What you add before the logarithm, or hold it above, keeps it finite, but a network that is wrong "
+            "and very sure then loses too little. log and softmax in one step need no guard.",
         ),
         Mistake(
             "logarithm held up",
@@ -1361,17 +1378,9 @@ ANNEAL = Exercise(
         ),
         Mistake(
             "something added to 0",
-            _sharpened(lambda p, temperature: ((p + 1e-2).log() / temperature).softmax(1)),
-            "You add something to all probabilities, which pulls colours aside. log(0) needs no cure here.",
-        ),
-        *(
-            Mistake(
-                f"{little:g} added to 0",
-                _sharpened(_with_a_little(little)),
-                f"You add {little:g} to a probability of 0, or hold it up there. At T = 4 that makes "
-                f"{little**0.25:.2g} in the end, which is a share. log(0) needs no cure: what is exp(−∞)?",
-            )
-            for little in (1e-6, 1e-8, 1e-10, 1e-12)
+            _sharpened(_with_a_little(1e-8)),
+            "You add something to all probabilities, or to those of 0. At T = 4 even 1e-8 becomes a share of "
+            "0.01. log(0) needs no cure: what is exp(−∞)?",
         ),
         Mistake(
             "logit 0 for probability 0",

@@ -6,6 +6,7 @@ The references are written apart from `segcore.dilation`. Every mistake is a ref
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -35,6 +36,16 @@ def _spread(kernel: Tensor, y: int, x: int, *, tail: int = 0) -> Tensor:
 def sparse_kernel(kernel: Tensor, dilation: int) -> Tensor:
     """The kernel ``(h, w)`` with zeros between its weights, which stand `dilation` apart."""
     return _spread(kernel, dilation, dilation)
+
+
+def _spread_with(
+    kernel: Tensor,
+    dilation: int,
+    *,
+    steps: Callable[[int], tuple[int, int]] = lambda dilation: (dilation, dilation),
+    tail: int = 0,
+) -> Tensor:
+    return _spread(kernel, *steps(dilation), tail=tail)
 
 
 def _zeros_around(kernel: Tensor, dilation: int) -> Tensor:
@@ -93,13 +104,13 @@ KERNEL = Exercise(
     mistakes=(
         Mistake(
             "one zero too many",
-            lambda kernel, dilation: _spread(kernel, dilation + 1, dilation + 1),
+            lambda kernel, dilation: sparse_kernel(kernel, dilation + 1),
             "Dilation is the distance of two neighbouring weights. At distance 1 they touch: how many zeros "
             "lie between them then, and how many at distance 2?",
         ),
         Mistake(
             "zeros after the last weight",
-            lambda kernel, dilation: _spread(kernel, dilation, dilation, tail=1),
+            partial(_spread_with, tail=1),
             "The weights stand where they should, but zeros follow the last one. A 3×3 kernel at dilation 2 "
             "covers 5×5 pixels, not 6×6.",
         ),
@@ -117,12 +128,12 @@ KERNEL = Exercise(
         ),
         Mistake(
             "rows only",
-            lambda kernel, dilation: _spread(kernel, dilation, 1),
+            partial(_spread_with, steps=lambda dilation: (dilation, 1)),
             "The rows have moved apart, the columns have not. The kernel grows along both axes.",
         ),
         Mistake(
             "columns only",
-            lambda kernel, dilation: _spread(kernel, 1, dilation),
+            partial(_spread_with, steps=lambda dilation: (1, dilation)),
             "The columns have moved apart, the rows have not. The kernel grows along both axes.",
         ),
         Mistake(

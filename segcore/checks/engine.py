@@ -19,6 +19,7 @@ from segcore.checks.chapters import exercise as find_exercise
 from segcore.checks.circumstances import apart, axes
 from segcore.checks.compare import Difference, agrees, difference
 from segcore.checks.exercise import Case, Exercise, Mistake
+from segcore.checks.guards import guards_of
 from segcore.checks.hints import HINTS, error_hint, error_text, is_stub, signature_fault
 from segcore.checks.ladder import Trial
 from segcore.checks.patterns import examples, pattern
@@ -36,7 +37,7 @@ _PLAIN = {"value", "near", "raised"}
 _UNBOUNDED = {"nan", "infinite"}
 _NUMBERS = {"value", "shape", *_UNBOUNDED}
 # For these, something that explains every case is sought.
-_OF_NUMBERS = {"value", "near", "shape", "length", "transposed", "ones", "nan", "infinite"}
+_OF_NUMBERS = {"value", "near", "shape", "length", "transposed", "ones", "nan", "infinite", "raised"}
 
 
 class CheckFailed(AssertionError):
@@ -285,6 +286,8 @@ def recognise(
         counts[number] = len(explained)
         here += [number] if told in explained else []
         drawn |= {number} if any(not trial.case.note for trial in explained) else set()
+    if found := _of_another_guard(exercise, trials, told):
+        return found, ""
     here.sort(key=lambda number: -counts[number])
     best = max(counts, key=lambda number: counts[number], default=0)
     if counts and counts[best] >= 2 and 2 * counts[best] > len(failing):
@@ -294,6 +297,23 @@ def recognise(
         words = "Perhaps not all of it, but this gives your numbers in the smallest case: "
         return exercise.mistakes[here[0]], words
     return None, ""
+
+
+def _of_another_guard(exercise: Exercise, trials: list[Trial], told: Trial | None) -> Mistake | None:
+    """The mistake that gives the reader's results in every case with another small number in it.
+
+    Where several small numbers give them, they do not show, and nothing is said of one.
+    """
+    first = sorted(trials, key=lambda trial: trial is not told)
+
+    def explains(function: Callable[..., Any]) -> bool:
+        found = (_compared(exercise, _attempt(function, trial.case), trial) for trial in first)
+        return all(alike for alike, _ in found)
+
+    for mistake in exercise.mistakes:
+        if sum(explains(function) for function in guards_of(mistake.function)) == 1:
+            return mistake
+    return None
 
 
 def _flat(outcome: Outcome | None) -> bool:

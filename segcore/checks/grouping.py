@@ -652,6 +652,12 @@ DATA = Exercise(
             "With a tiny number added, all far colours cost the same. Stay with logarithms to the end.",
         ),
         Mistake(
+            "density held up",
+            lambda *args: -_log_parts(*args).exp().sum(0).clamp(min=1e-10).log(),
+            "You hold the density above a tiny number, so all far colours cost the same. Stay with "
+            "logarithms to the end.",
+        ),
+        Mistake(
             "best component only",
             lambda *args: -_log_parts(*args).amax(0),
             "You take the likeliest component alone. Here all components add to the density.",

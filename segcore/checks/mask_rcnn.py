@@ -305,6 +305,10 @@ def _softmax(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
     return _bce(p.clamp(1e-6, 1 - 1e-6), targets)
 
 
+def _clamped(eps: float) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda own, t: _bce(own.sigmoid().clamp(eps, 1 - eps), t)
+
+
 def _eps_in_log(eps: float) -> Callable[[Tensor, Tensor], Tensor]:
     def wrong(own: Tensor, t: Tensor) -> Tensor:
         p = own.sigmoid()
@@ -462,24 +466,15 @@ MASK_LOSS = Exercise(
         ),
         Mistake(
             "cut off near 0 and 1",
-            _of_own(lambda own, t: _bce(own.sigmoid().clamp(1e-6, 1 - 1e-6), t)),
-            "Small logits are right. At 100 you cut the probability off, and the loss is too small by far: "
-            "work from the logits.",
+            _of_own(_clamped(1e-6)),
+            "Small logits are right. At 100 you hold the probability off 0 and 1, by a limit or by what you "
+            "add, and the loss is too small by far: work from the logits.",
         ),
         Mistake(
-            "cut off nearer to 0 and 1",
-            _of_own(lambda own, t: _bce(own.sigmoid().clamp(1e-7, 1 - 1e-7), t)),
-            "Small logits are right. At 100 you cut the probability off at the seventh decimal, and the loss "
-            "is too small by far: work from the logits.",
-        ),
-        *(
-            Mistake(
-                f"{eps:g} added in the log",
-                _of_own(_eps_in_log(eps)),
-                f"Small logits are right. At 100 the log of the {eps:g} that you add is all that is left, a "
-                "loss too small by far: work from the logits.",
-            )
-            for eps in (1e-6, 1e-7, 1e-8, 1e-12)
+            "a little added in the log",
+            _of_own(_eps_in_log(1e-8)),
+            "Small logits are right. At 100 the log of a small number of your own is all that is left, a "
+            "loss too small by far: work from the logits.",
         ),
         Mistake(
             "the log cut off at -100",
