@@ -87,6 +87,7 @@ QUANTISE = Exercise(
     "A class for each colour",
     nearest_bin,
     _quantise_cases,
+    axes=("image", "row", "column"),
     plan=(
         "You need the difference of every pixel to every bin: one axis more than the image has.",
         "Bring the channels of the image to the end, and give it a new axis for the bins before them.",
@@ -380,6 +381,7 @@ ENCODE = Exercise(
     soft_encode,
     _encode_cases,
     any_float=True,
+    axes=("image", "bin", "row", "column"),
     plan=(
         "Take the squared distances of 18.1. Of each pixel you need the few smallest, and where they stand: "
         "topk gives both.",
@@ -699,6 +701,7 @@ REBALANCE = Exercise(
     rebalance,
     _rebalance_cases,
     any_float=True,
+    axes=("bin",),
     plan=(
         "Mix the prior with the uniform distribution: a part 1 − λ of the one, a part λ of the other. With Q "
         "bins the uniform distribution is 1 / Q everywhere.",
@@ -1287,6 +1290,7 @@ ANNEAL = Exercise(
     _anneal_cases,
     tolerance=1e-4,
     any_float=True,
+    axes=("image", "channel", "row", "column"),
     plan=(
         "p to the power 1 / T is exp of log(p) / T. Do you know a function that takes exp of everything and "
         "divides by the sum?",

@@ -93,6 +93,7 @@ KERNEL = Exercise(
     sparse_kernel,
     _kernel_cases,
     properties=(reaches_gradient(0, lambda: (torch.ones(2, 2), 2), "kernel"),),
+    axes=("row", "column"),
     plan=(
         "How large is the result? Three weights have two gaps: from the first to the last it is two "
         "steps of d, and the last one needs a place too.",
@@ -372,6 +373,7 @@ STITCH = Exercise(
     shift_and_stitch,
     _stitch_cases,
     tolerance=1e-4,
+    axes=("image", "class", "row", "column"),
     plan=(
         "Run the network on every shifted image: s shifts down, combined with s shifts across. To shift "
         "by y, leave out the first y rows.",
@@ -610,6 +612,7 @@ PATHS = Exercise(
     "Gridding: which pixels count",
     path_counts,
     _path_cases,
+    axes=("pixel",),
     plan=(
         "Start at the output: one path, in the middle of a row of zeros that is as long as the whole field.",
         "Go down one layer: each path goes on in three ways, straight on, d to the left and d to the "
@@ -776,6 +779,7 @@ IDENTITY = Exercise(
     "A network that begins as the identity",
     identity_weight,
     _identity_cases,
+    axes=("output channel", "input channel", "kernel row", "kernel column"),
     plan=(
         "Write down the class of each output channel, and of each input channel, by the formula in the "
         "task. Rounding down matters.",
@@ -1022,6 +1026,8 @@ PLAN = Exercise(
     "Strides out, dilations in",
     dilation_plan,
     _plan_cases,
+    axes=("layer",),
+    places=("stride", "dilation"),
     plan=(
         "Keep two numbers for the input of the current layer: its stride in the old network, and its "
         "stride in the new one. Both begin at 1.",

@@ -139,6 +139,7 @@ CROP = Exercise(
     crop_and_concatenate,
     _crop_cases,
     properties=(reaches_gradient(0, lambda: (torch.ones(1, 1, 4, 4), torch.ones(1, 1, 2, 2)), "skip"),),
+    axes=("image", "channel", "row", "column"),
     plan=(
         "Work with one axis: of a row of 4 beside a row of 2, which cells lie in the middle? Where do they "
         "begin, and how many are there?",
@@ -544,6 +545,7 @@ FORWARD = Exercise(
         ),
     ),
     tolerance=1e-4,
+    axes=("image", "channel", "row", "column"),
     plan=(
         "Draw the U for one step down and one up, and write the size of the map beside each arrow. Which "
         "map is put away: before its block, behind it, or behind the pooling?",
@@ -813,6 +815,7 @@ TILES = Exercise(
             "out for each tile what it sees, and call the network with that.",
         ),
     ),
+    axes=("channel", "row", "column"),
     plan=(
         "Mirror the image once, by the margin on all four sides. The mirror stands on the outermost pixel: "
         "3 2 1 2 3.",
@@ -1339,6 +1342,7 @@ STROKES = Exercise(
     "Scribbles as a label map",
     paint_strokes,
     _stroke_cases,
+    axes=("row", "column"),
     plan=(
         "Start with a map full of 255, and make two grids with the x and the y of every pixel's centre.",
         "Write the distance to one piece from a to b. At a, t is 0; at b it is 1; beyond them it stays "

@@ -22,6 +22,7 @@ from segcore.checks.exercise import Case, Exercise, Mistake
 from segcore.checks.guards import guards_of
 from segcore.checks.hints import HINTS, error_hint, error_text, is_stub, signature_fault
 from segcore.checks.ladder import Trial
+from segcore.checks.naming import Naming
 from segcore.checks.patterns import examples, pattern
 from segcore.checks.rules import rule
 from segcore.checks.sandbox import Outcome, call, guarded, sealed
@@ -166,10 +167,11 @@ def _fault(exercise: Exercise, expected: Any, outcome: Outcome) -> Difference | 
         )
     if outcome.error is not None:
         return Difference("raised", f"Your function raised {error_text(outcome.error)}")
+    naming = Naming(exercise.axes, exercise.places)
     try:
-        found = difference(expected, outcome.value, exercise.tolerance)
+        found = difference(expected, outcome.value, exercise.tolerance, naming)
         if found is not None and (found.kind == "type" or (found.kind == "dtype" and exercise.any_float)):
-            found = difference(expected, _as(expected, outcome.value), exercise.tolerance)
+            found = difference(expected, _as(expected, outcome.value), exercise.tolerance, naming)
         if exercise.compare is not None and (found is None or found.kind in {"value", "near"}):
             text = exercise.compare(expected, outcome.value)
             found = Difference("value", text) if text else None
@@ -237,7 +239,7 @@ def _sure(exercise: Exercise, trials: list[Trial], known: list[list[Attempt]]) -
         if text := rule(_pairs(trials), sizes, exercise.tolerance):
             return Other("", text)
         if found := turned(exercise, trials):
-            seen = pattern(_pairs(trials), exercise.tolerance)  # where it is wrong, beside what is done
+            seen = pattern(_pairs(trials), exercise.tolerance, Naming(exercise.axes, exercise.places))  # where it is wrong, beside what is done
             return Other(found.name, f"{seen} {found.hint}" if seen else found.hint)
         return twofold(exercise, trials, known) if known else None
     except Exception:  # what a reader returns may be anything
@@ -246,7 +248,7 @@ def _sure(exercise: Exercise, trials: list[Trial], known: list[list[Attempt]]) -
 
 def _seen(exercise: Exercise, trials: list[Trial], kind: str) -> str:
     """A hint for wrong numbers that no known mistake explains."""
-    if found := pattern(_pairs(trials), exercise.tolerance):
+    if found := pattern(_pairs(trials), exercise.tolerance, Naming(exercise.axes, exercise.places)):
         return f"{found} {HINTS[kind]}" if kind in _UNBOUNDED else found
     if found := axes(exercise, trials) or apart(exercise, trials):
         return found

@@ -156,6 +156,8 @@ SCORES = Exercise(
     depth_scores,
     _score_cases,
     any_float=True,
+    axes=("score",),
+    places=("AbsRel", "SILog", "δ1"),
     plan=(
         "Throw out the pixels whose true depth is missing, from both maps, before you compute anything.",
         "For AbsRel divide each error, without its sign, by the true depth, then take the mean.",
@@ -904,6 +906,7 @@ NORMALS = Exercise(
     _normal_cases,
     tolerance=1e-4,
     any_float=True,
+    axes=("coordinate", "row", "column"),
     plan=(
         "Where does the ray of a pixel's centre meet the plane one metre away? Half a pixel, the middle of "
         "the image and the focal length all have a part in it.",

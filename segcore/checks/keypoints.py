@@ -141,6 +141,7 @@ TARGET_MAPS = Exercise(
     _map_cases,
     tolerance=1e-4,
     any_float=True,
+    axes=("keypoint", "row", "column"),
     plan=(
         "Say first where each keypoint lies in cells: take off the box's corner, divide by its width "
         "and height, "
@@ -478,6 +479,8 @@ DECODE = Exercise(
     _decode_cases,
     tolerance=1e-4,
     any_float=True,
+    axes=("keypoint", "coordinate"),
+    places=("x", "y"),
     plan=(
         "Find the largest cell of each map: flatten, take the largest, and get row and column back "
         "with the "
@@ -764,6 +767,7 @@ OKS = Exercise(
     _oks_cases,
     tolerance=1e-4,
     any_float=True,
+    axes=("detection", "truth"),
     plan=(
         "Put an axis of length 1 into the detections so that each meets each truth: offsets of shape "
         "(N, M, K, 2).",

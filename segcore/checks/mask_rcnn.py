@@ -84,6 +84,7 @@ MASK_TARGET = Exercise(
     _target_cases,
     tolerance=1e-4,
     any_float=True,
+    axes=("row", "column"),
     plan=(
         "The mask is a feature map: one image, one channel, a cell for each pixel. Which shape does "
         "`roi_align` want, and which dtype?",
@@ -748,6 +749,7 @@ PASTE = Exercise(
     _paste_cases,
     tolerance=1e-4,
     any_float=True,
+    axes=("mask", "row", "column"),
     plan=(
         "One axis, one box first. How far through the box does each pixel's centre lie, from 0 to 1? In the "
         "by-hand row, column 2 lies at 0.375.",
@@ -1165,6 +1167,7 @@ DISTINCT = Exercise(
     distinct,
     _distinct_cases,
     compare=_rows_differ,
+    axes=("object",),
     plan=(
         "Order the rows by score, the largest first; a stable sort leaves equal ones in their order.",
         "Go through them. Who is not sure enough, or has no pixel, is passed over.",

@@ -91,6 +91,8 @@ QUANTIZATION = Exercise(
     _quantization_cases,
     tolerance=1e-4,
     any_float=True,
+    axes=("box", "edge"),
+    places=("x1", "y1", "x2", "y2"),
     plan=(
         "Bring the four numbers of a box to the map, and round. What does your way of rounding make of 2.5 "
         "and of -0.5? It must be 3 and -1.",
@@ -362,6 +364,7 @@ SAMPLING = Exercise(
     bilinear_sample,
     _sample_cases,
     tolerance=1e-4,
+    axes=("channel", "point"),
     plan=(
         "Take one axis and the row 0 1 2 3. What index does x = 1.75 have, and between which two columns is "
         "it? Go on when your value is 1.25.",
@@ -748,6 +751,7 @@ ALIGN = Exercise(
     _align_cases,
     tolerance=1e-4,
     properties=(reaches_gradient(0, _gradient_inputs, "feature"),),
+    axes=("channel", "row", "column"),
     plan=(
         "Begin with axis_weights(0.7, 2.4, 2, 2, 5). Where do its four samples lie? A bin is 1.2 long, and "
         "each sample stands in the middle of its share.",
@@ -994,6 +998,7 @@ GRADIENT = Exercise(
     roi_align_gradient,
     _gradient_cases,
     tolerance=1e-4,
+    axes=("channel", "row", "column"),
     plan=(
         "Build W_y and W_x as in 13.3: scale the box, then go over to indices. The bins are as many as the "
         "gradient's rows and columns.",
@@ -1172,6 +1177,7 @@ PASTE = Exercise(
     _paste_cases,
     tolerance=1e-4,
     any_float=True,
+    axes=("row", "column"),
     plan=(
         "One axis first: the by-hand pixel in column 2. Its centre is 2.5; how far is that through the box "
         "from 1 to 5? It must be 0.375.",
