@@ -756,6 +756,29 @@ def _each_mirrored(network: Maps, image: Tensor, tile: int, margin: int) -> Tens
     return _tiles(alone, image, tile, margin)
 
 
+def _laid_down(
+    network: Maps,
+    image: Tensor,
+    tile: int,
+    margin: int,
+    *,
+    step: Callable[[int, int], int] = lambda tile, margin: tile,
+    room: Callable[[int], int] = lambda margin: 0,
+    shift: Callable[[int], int] = lambda margin: 0,
+    missing: int = 0,
+) -> Tensor:
+    """Each answer written into a map of zeros: with `room` around it, `shift` aside, the last ones missing."""
+    padded, seen, by = _mirrored(image[None], margin), tile + 2 * margin, shift(margin)
+    starts = [list(range(0, side, step(tile, margin))) for side in image.shape[1:]]
+    first = network(padded[:, :, :seen, :seen])[0]
+    result = first.new_zeros(len(first), *(side + room(margin) for side in image.shape[1:]))
+    for y, x in itertools.product(*(each[: len(each) - missing] for each in starts)):
+        place = result[:, y + by : y + by + tile, x + by : x + by + tile]
+        answer = network(padded[:, :, y : y + seen, x : x + seen])[0]
+        place[:] = answer[:, : place.shape[1], : place.shape[2]]
+    return result
+
+
 def _unpadded(image: Tensor, margin: int) -> Tensor:
     return image
 
@@ -899,6 +922,36 @@ TILES = Exercise(
             functools.partial(_tiles, swap=True),
             "You cut out the tile at (x, y) and put its answer at (y, x). Rows come first in a tensor, in "
             "what you read as in what you write.",
+        ),
+        Mistake(
+            "written a margin too far",
+            functools.partial(_laid_down, shift=lambda margin: margin),
+            "Each answer is right, but you write it a margin too far down and to the right. In the output there "
+            "is no margin: where does the first tile go?",
+        ),
+        Mistake(
+            "output with a margin",
+            functools.partial(_laid_down, room=lambda margin: 2 * margin, shift=lambda margin: margin),
+            "Your output is as large as the mirrored image, with zeros around. The network loses the margins: "
+            "how large is what all tiles give together?",
+        ),
+        Mistake(
+            "last tiles missing",
+            functools.partial(_laid_down, missing=1),
+            "The last tile of each row and column stays empty. Does your range, or your count of tiles, come "
+            "to it?",
+        ),
+        Mistake(
+            "steps as long as what goes in",
+            functools.partial(_laid_down, step=lambda tile, margin: tile + 2 * margin),
+            "You move on by all that a tile sees, so stripes stay empty. What goes in overlaps; what comes out "
+            "lies edge to edge: how far is it to the next tile?",
+        ),
+        Mistake(
+            "steps of a tile and a margin",
+            functools.partial(_laid_down, step=lambda tile, margin: tile + margin),
+            "You move on by a tile and a margin, so stripes stay empty. What comes out lies edge to edge: how "
+            "far is it to the next tile?",
         ),
         Mistake(
             "axis of the batch left",

@@ -27,7 +27,7 @@ from segcore.checks.patterns import examples, pattern
 from segcore.checks.rules import rule
 from segcore.checks.sandbox import Outcome, call, guarded, sealed
 from segcore.checks.show import clean
-from segcore.checks.turned import turned
+from segcore.checks.turned import VAGUE, turned
 from segcore.checks.twofold import Attempt, twofold
 
 __all__ = ["CheckFailed", "Report", "check", "judge"]
@@ -214,7 +214,8 @@ def _explain(report: Report, trials: list[Trial], failed: Trial) -> None:
     known: list[list[Attempt]] = []
     mistake, perhaps = (None, "") if outcome.timeout else recognise(report.exercise, trials, known)
     sought = kind in _OF_NUMBERS and (mistake is None or bool(perhaps))
-    if sure := _sure(report.exercise, trials, [] if kind == "ones" else known) if sought else None:
+    sure = _sure(report.exercise, trials, [] if kind == "ones" else known) if sought else None
+    if sure is not None and not (mistake is not None and sure.name == VAGUE):
         report.mistake = sure.name
         card.hint(sure.hint)
     elif mistake is not None and (not perhaps or kind in _PLAIN or kind != fault.kind):
@@ -238,17 +239,20 @@ def _sure(exercise: Exercise, trials: list[Trial], known: list[list[Attempt]]) -
         sizes = [sizes_of(exercise.reference, trial.case) for trial in trials]
         if text := rule(_pairs(trials), sizes, exercise.tolerance):
             return Other("", text)
-        if found := turned(exercise, trials):
-            seen = pattern(_pairs(trials), exercise.tolerance, Naming(exercise.axes, exercise.places))  # where it is wrong, beside what is done
-            return Other(found.name, f"{seen} {found.hint}" if seen else found.hint)
-        return twofold(exercise, trials, known) if known else None
+        for alike in (False, True):
+            if found := turned(exercise, trials, alike):
+                seen = _pattern(exercise, trials)  # where it is wrong, beside what is done
+                return Other(found.name, f"{seen} {found.hint}" if seen else found.hint)
+            if known and not alike and (both := twofold(exercise, trials, known)):
+                return both
+        return None
     except Exception:  # what a reader returns may be anything
         return None
 
 
 def _seen(exercise: Exercise, trials: list[Trial], kind: str) -> str:
     """A hint for wrong numbers that no known mistake explains."""
-    if found := pattern(_pairs(trials), exercise.tolerance, Naming(exercise.axes, exercise.places)):
+    if found := _pattern(exercise, trials):
         return f"{found} {HINTS[kind]}" if kind in _UNBOUNDED else found
     if found := axes(exercise, trials) or apart(exercise, trials):
         return found
@@ -257,6 +261,10 @@ def _seen(exercise: Exercise, trials: list[Trial], kind: str) -> str:
     noted = [(trial.case.note, trial.fault is not None) for trial in trials if trial.case.note]
     others = any(trial.fault is not None for trial in trials if not trial.case.note)
     return examples(noted, others) or HINTS[kind]
+
+
+def _pattern(exercise: Exercise, trials: list[Trial]) -> str | None:
+    return pattern(_pairs(trials), exercise.tolerance, Naming(exercise.axes, exercise.places))
 
 
 def _pairs(trials: list[Trial]) -> list[tuple[Any, Any]]:

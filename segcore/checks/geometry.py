@@ -229,6 +229,16 @@ SCORES = Exercise(
             "AbsRel: you divide by what was predicted. A guess could make its own error small that way.",
         ),
         Mistake(
+            "relative to the larger one",
+            _scored(0, lambda y_hat, y: ((y_hat - y).abs() / torch.maximum(y_hat, y)).mean()),
+            "AbsRel: you divide by the larger of the two depths. It is the true one that errors are a share of.",
+        ),
+        Mistake(
+            "relative to both",
+            _scored(0, lambda y_hat, y: (2 * (y_hat - y).abs() / (y_hat + y)).mean()),
+            "AbsRel: you divide by the mean of both depths. It is the true one that errors are a share of.",
+        ),
+        Mistake(
             "sign kept",
             _scored(0, lambda y_hat, y: ((y_hat - y) / y).mean()),
             "AbsRel: too far and too near cancel in yours. It is the size of the error that counts.",
@@ -268,6 +278,18 @@ SCORES = Exercise(
             "mean not taken off",
             _scored(1, lambda y_hat, y: (y_hat / y).log().square().mean().sqrt()),
             "SILog: a common factor should cost nothing, and in yours it does. What do all pixels share?",
+        ),
+        Mistake(
+            "most of the mean taken off",
+            _scored(1, lambda y_hat, y: _less_the_square((y_hat / y).log(), 0.85)),
+            "SILog: you take off 0.85 of the squared mean, as some losses do. The score takes off all of it.",
+        ),
+        Mistake(
+            "mean not squared",
+            _scored(
+                1, lambda y_hat, y: (g := (y_hat / y).log()).square().mean().sub(g.mean()).abs().sqrt()
+            ),
+            "SILog: you take the mean itself off the mean of the squares. Which power of the mean belongs there?",
         ),
         Mistake(
             "divided by one less",
@@ -357,6 +379,12 @@ SCORES = Exercise(
             _scored(2, lambda y_hat, y: ((y_hat - y).abs() / y < 0.25).float().mean()),
             "δ1: you ask whether the error is below a quarter of the truth. For depths that are too small "
             "this is not the same as the quotient: 4 for 5 against 5 for 4.",
+        ),
+        Mistake(
+            "within a quarter of a logarithm",
+            _scored(2, lambda y_hat, y: ((y_hat / y).log().abs() < 0.25).float().mean()),
+            "δ1: you ask whether the logarithm of the quotient lies within 0.25. It is the quotient itself that "
+            "is compared with 1.25.",
         ),
         Mistake(
             "in percent",

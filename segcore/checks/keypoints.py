@@ -445,6 +445,22 @@ def _parabola(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     return (a - c) / (2 * (a - 2 * b + c))
 
 
+def _zeros_beyond(logits: Tensor, box: Tensor) -> Tensor:
+    def top(line: Tensor, at: Tensor) -> Tensor:
+        each, wide = torch.arange(len(line)), torch.nn.functional.pad(line, (1, 1))
+        return _parabola(*(wide[each, at + step] for step in (0, 1, 2))).nan_to_num(0.0, 0.0, 0.0)
+
+    return _decode(logits, box, top)
+
+
+def _row_for_column(logits: Tensor, box: Tensor) -> Tensor:
+    """Row and column of the largest cell exchanged, held inside the map."""
+    height, width = logits.shape[1:]
+    cell = logits.flatten(1).argmax(1)
+    column, row = (cell // width).clamp(max=width - 1), (cell % width).clamp(max=height - 1)
+    return _decode(logits, box, first=lambda z: row * width + column)
+
+
 def _decode_cases(generator: torch.Generator) -> list[Case]:
     by_hand = torch.full((1, 3, 4), -9.0)
     by_hand[0, 1] = torch.tensor([1.0, 4.0, 3.0, -2.0])
@@ -519,6 +535,60 @@ DECODE = Exercise(
             "middle counted once",
             _changed(lambda a, b, c: (a - c) / (2 * (a - b + c))),
             "Look at the curvature again, below the bar. How often does the middle value count?",
+        ),
+        Mistake(
+            "a half too many",
+            _changed(lambda a, b, c: _parabola(a, b, c) / 2),
+            "Your steps are half as long as they should be. How many factors of 2 stand below the bar, before "
+            "the curvature?",
+        ),
+        Mistake(
+            "curvature added up",
+            _changed(lambda a, b, c: (a - c) / (2 * (a + 2 * b + c))),
+            "Look at the curvature again, below the bar. Which of the three values has another sign than the "
+            "other two?",
+        ),
+        Mistake(
+            "one neighbour only",
+            _changed(lambda a, b, c: (a - b) / (2 * (a - 2 * b + c))),
+            "Above the bar you compare a neighbour with the middle. Which two values say to which side the top "
+            "lies?",
+        ),
+        Mistake(
+            "slope alone",
+            _changed(lambda a, b, c: (c - a) / 2),
+            "Your step is the slope, half the difference of the neighbours. A steep hill needs a smaller step: "
+            "what is the slope divided by?",
+        ),
+        Mistake(
+            "difference alone",
+            _changed(lambda a, b, c: c - a),
+            "Your step is the difference of the two neighbours. A steep hill needs a smaller step: what is that "
+            "difference divided by?",
+        ),
+        Mistake(
+            "share of the sum",
+            _changed(lambda a, b, c: (c - a) / (a + b + c)),
+            "You weigh the three cells by their logits. Logits are no shares, and may be negative: where is the "
+            "top of the parabola?",
+        ),
+        Mistake(
+            "step held within a quarter",
+            _changed(lambda a, b, c: _parabola(a, b, c).clamp(-0.25, 0.25)),
+            "Small steps are right. You hold the others within a quarter of a cell: how far may the top of the "
+            "parabola lie from the largest cell?",
+        ),
+        Mistake(
+            "zeros beyond the edge",
+            _zeros_beyond,
+            "Inside the map you are right. Beyond its edge you read zeros, and step by them: where a neighbour "
+            "is missing, stay.",
+        ),
+        Mistake(
+            "row for column",
+            _row_for_column,
+            "You take the number of the largest cell apart the wrong way round. In reading order, what does "
+            "the width divide into: rows, or columns?",
         ),
         Mistake(
             "times the curvature",
@@ -716,12 +786,16 @@ def _oks(
     truths: Tensor,
     area: Tensor,
     sigmas: Tensor,
-    below: Callable[[Tensor, Tensor], Tensor] = lambda area, sigmas: 2 * area * (2 * sigmas) ** 2,
+    factor: float = 2.0,
+    size: Callable[[Tensor], Tensor] = lambda area: area,
+    spread: Callable[[Tensor], Tensor] = lambda sigmas: (2 * sigmas) ** 2,
+    below: Callable[[float, Tensor, Tensor], Tensor] = lambda factor, size, spread: factor * size * spread,
     asked: Callable[[Tensor], Tensor] = lambda seen: seen > 0,
     distance: Callable[[Tensor], Tensor] = lambda offset: (offset**2).sum(-1),
     mean: Callable[[Tensor, Tensor], Tensor] = lambda near, asked: (near * asked).sum(-1) / asked.sum(-1),
 ) -> Tensor:
-    near = (-distance(found[:, None] - truths[None, :, :, :2]) / below(area[:, None], sigmas)).exp()
+    bar = below(factor, size(area)[:, None], spread(sigmas))
+    near = (-distance(found[:, None] - truths[None, :, :, :2]) / bar).exp()
     return mean(near, asked(truths[:, :, 2]))
 
 
@@ -824,29 +898,29 @@ OKS = Exercise(
         ),
         Mistake(
             "sigma, not two sigma",
-            _oks_with(below=lambda area, sigmas: 2 * area * sigmas**2),
+            _oks_with(spread=lambda sigmas: sigmas**2),
             "You are four times too strict in the exponent. COCO takes twice the scatter of the labels.",
         ),
         Mistake(
             "one half forgotten",
-            _oks_with(below=lambda area, sigmas: area * (2 * sigmas) ** 2),
+            _oks_with(factor=1.0),
             "Below the bar you have half of what belongs there: count the factors of 2. Which are "
             "squared, which not?",
         ),
         Mistake(
             "area squared",
-            _oks_with(below=lambda area, sigmas: 2 * area**2 * (2 * sigmas) ** 2),
+            _oks_with(size=torch.square),
             "You square the area. It is a squared length already.",
         ),
         Mistake(
             "root of the area",
-            _oks_with(below=lambda area, sigmas: 2 * area.sqrt() * (2 * sigmas) ** 2),
+            _oks_with(size=torch.sqrt),
             "You take the root of the area. The distance above the bar is squared: does a length fit below "
             "it?",
         ),
         Mistake(
             "times the area",
-            _oks_with(below=lambda area, sigmas: 2 / (area * (2 * sigmas) ** 2)),
+            _oks_with(below=lambda factor, size, spread: factor / (size * spread)),
             "In Python x / 2 * y is x · y / 2. How much of the formula stands below the bar?",
         ),
         Mistake(
@@ -861,9 +935,7 @@ OKS = Exercise(
         ),
         Mistake(
             "areas with the detections",
-            lambda found, truths, area, sigmas: _oks(
-                found, truths, area, sigmas, below=lambda area, sigmas: 2 * area[:, None] * (2 * sigmas) ** 2
-            ),
+            _oks_with(below=lambda factor, size, spread: factor * size[:, None] * spread),
             "Your areas lie along the axis of the detections. Write the axes of the distances in words: "
             "where do the truths stand?",
         ),
@@ -879,12 +951,12 @@ OKS = Exercise(
         ),
         Mistake(
             "area ignored",
-            _oks_with(below=lambda area, sigmas: 2 * (2 * sigmas) ** 2 + 0 * area),
+            _oks_with(size=torch.ones_like),
             "Ten pixels are much on a small object and little on a large one. Where is the area?",
         ),
         Mistake(
             "sigma not squared",
-            _oks_with(below=lambda area, sigmas: 2 * area * 2 * sigmas),
+            _oks_with(spread=lambda sigmas: 2 * sigmas),
             "Sigma is squared in the exponent, as in every Gaussian.",
         ),
         Mistake(

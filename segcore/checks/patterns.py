@@ -7,6 +7,7 @@ numbers in other places, all of them so many times too large, only the border wr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import permutations
 from typing import Any
 
 import torch
@@ -135,6 +136,18 @@ def _moved(pairs: list[tuple[Tensor, Tensor]], tolerance: float, naming: Naming)
         return (
             "The right numbers are there, in other places. In which order do you take them, or put them down?"
         )
+    return None
+
+
+def _reordered(pairs: list[tuple[Tensor, Tensor]], tolerance: float, naming: Naming) -> str | None:
+    """Values that have names, in another order along the last axis."""
+    count = len(naming.places)
+    if not 2 <= count <= 4 or any(one.ndim == 0 or one.shape[-1] != count for one, _ in pairs):
+        return None
+    for order in permutations(range(count)):
+        if all(_close(two, one[..., list(order)], tolerance) for one, two in pairs):
+            names = listed([naming.places[place] for place in order])
+            return f"The right numbers, in another order: yours are {names}. In which order are they asked for?"
     return None
 
 
@@ -268,7 +281,7 @@ def _close(one: Tensor, two: Tensor, tolerance: float) -> bool:
     return one.shape == two.shape and bool(torch.isclose(one, two, tolerance, tolerance, True).all())
 
 
-_VALUES: tuple[Look, ...] = (_scaled, _formula, _moved, _index, _special, _zeros, _end, _border, _near)
+_VALUES: tuple[Look, ...] = (_scaled, _formula, _reordered, _moved, _index, _special, _zeros, _end, _border, _near)
 _SHAPES: tuple[Look, ...] = (_longer,)
 
 

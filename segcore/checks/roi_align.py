@@ -171,6 +171,24 @@ QUANTIZATION = Exercise(
             "cell, or less: which cell does the text give it?",
         ),
         Mistake(
+            "cut off",
+            partial(_error, rounding=torch.trunc),
+            "You drop what stands behind the point, as int and .long() do. RoIPool rounds to the nearest cell: "
+            "1.75 becomes 2, -1.75 becomes -2.",
+        ),
+        Mistake(
+            "a half added, then cut off",
+            partial(_error, rounding=lambda values: (values + 0.5).trunc()),
+            "Positive edges are right. You add a half and drop what stands behind the point: what becomes of "
+            "-1.5? It must be -2.",
+        ),
+        Mistake(
+            "the cell added before the corners are compared",
+            partial(_error, last=0.0, ordered=lambda far, near: torch.maximum(far + 1, near)),
+            "Nearly all is right. Where the far corner comes to lie before the near one, your region has no "
+            "cell. Which comes first: to compare the corners, or to add the last cell?",
+        ),
+        Mistake(
             "ceil",
             partial(_error, rounding=torch.ceil),
             "You always round up. RoIPool rounds to the nearest cell, up or down: 1.25 becomes 1.",
