@@ -7,9 +7,6 @@ from typing import NamedTuple
 
 __all__ = ["Naming", "listed", "plural"]
 
-_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
-
-
 class Naming(NamedTuple):
     """An exercise's words for what it returns.
 
@@ -27,10 +24,8 @@ class Naming(NamedTuple):
         return f"the {plural(self.axes[axis])} (axis {axis})" if known else f"axis {axis}"
 
     def value(self, place: int) -> str:
-        """One of several values: its name, or "the second value"."""
-        if place < len(self.places):
-            return self.places[place]
-        return f"the {_ORDINALS[place]} value" if place < len(_ORDINALS) else f"value [{place}]"
+        """One of several values: its name, or "value [1]"."""
+        return self.places[place] if place < len(self.places) else f"value [{place}]"
 
     def at(self, path: Sequence[int | str], tuples: Sequence[bool]) -> str:
         """Where in a nest of lists and tuples something stands, the outermost first.

@@ -26,22 +26,28 @@ class _NotTogether(Exception):
     """Two mistakes that cannot be made at once in this way."""
 
 
-def both(reference: Function, one: Function, two: Function) -> Iterator[Function]:
+def both(reference: Function, one: Function, two: Function, args: Sequence[Any]) -> Iterator[Function]:
     """Functions that make two mistakes at once, so far as one can be made of the two.
 
     Args:
         reference: The exercise's right function.
         one, two: Two of its mistakes.
+        args: Arguments of one of its cases, to see how the mistakes are made.
     """
-    yield from _mixed(one, two)
-    for outer, inner in ((one, two), (two, one)):
+    mixed = list(_mixed(one, two))
+    yield from mixed
+    for outer, inner in () if mixed else ((one, two), (two, one)):
         called = _called(outer)
         if reference.__name__ in called:
             yield _with_names(outer, {reference.__name__: inner})
             continue
         for base in _switched(reference):
-            if base.__name__ in called:
-                yield _with_names(outer, {base.__name__: _adding(base, inner, reference)})
+            if base.__name__ in called and (theirs := _asked(base, inner)(args)) is not None:
+                mine = _asked(base, outer)(args)
+                if mine is None or not theirs.keys() & mine.keys():
+                    yield _with_names(outer, {base.__name__: _adding(base, inner, len(args))})
+                if mine is not None:
+                    return  # both do nothing but set switches: in the other order the same comes out
 
 
 def _mixed(one: Any, two: Any) -> Iterator[Any]:
@@ -166,34 +172,47 @@ def _switched(reference: Function) -> tuple[FunctionType, ...]:
     return tuple(found)
 
 
-def _adding(base: FunctionType, mistake: Function, reference: Function) -> Function:
-    """The function with switches, and besides with those that a mistake sets.
-
-    The mistake is asked which they are: it runs with a witness in the place of the function, and must hand on
-    the arguments that it gets, and give back what the witness gives.
-    """
-    count = len(inspect.signature(reference).parameters)
-    signature = inspect.signature(base)
+def _adding(base: FunctionType, mistake: Function, count: int) -> Function:
+    """The function with the switches that it gets, and besides with those that a mistake sets."""
+    ask, signature = _asked(base, mistake), inspect.signature(base)
 
     def together(*args: Any, **kwargs: Any) -> Any:
-        heard: list[inspect.BoundArguments] = []
-        token = object()
-
-        def witness(*given: Any, **switches: Any) -> Any:
-            heard.append(signature.bind(*given, **switches))
-            return token
-
-        asked = args[:count]
-        if _with_names(mistake, {base.__name__: witness})(*asked) is not token or len(heard) != 1:
+        mine = dict(signature.bind(*args, **kwargs).arguments)
+        given = [mine.pop(name) for name in list(mine)[:count]]
+        theirs = ask(given)
+        if theirs is None or theirs.keys() & mine.keys():
             raise _NotTogether
-        theirs = dict(heard[0].arguments)
-        first = list(theirs)[:count]
-        if any(theirs.pop(name) is not value for name, value in zip(first, asked, strict=True)):
-            raise _NotTogether
-        mine = signature.bind(*args, **kwargs).arguments
-        if theirs.keys() & mine.keys():
-            raise _NotTogether
-        given = [mine.pop(name) for name in first]
         return base(*given, **mine, **theirs)
 
     return together
+
+
+@functools.lru_cache(4096)
+def _asked(base: FunctionType, mistake: Function) -> Callable[[Sequence[Any]], dict[str, Any] | None]:
+    """A function that says which switches a mistake sets for some arguments; None where it does more.
+
+    The mistake runs with a witness in the place of the function, and must hand on the arguments that it gets,
+    and give back what the witness gives.
+    """
+    signature = inspect.signature(base)
+    heard: list[dict[str, Any]] = []
+    token = object()
+
+    def witness(*given: Any, **switches: Any) -> Any:
+        heard.append(dict(signature.bind(*given, **switches).arguments))
+        return token
+
+    asked = _with_names(mistake, {base.__name__: witness}) if base.__name__ in _called(mistake) else None
+
+    def ask(args: Sequence[Any]) -> dict[str, Any] | None:
+        heard.clear()
+        try:
+            if asked is None or asked(*args) is not token or len(heard) != 1:
+                return None
+        except Exception:  # what it does to the witness's answer goes wrong
+            return None
+        theirs = heard.pop()
+        first = [theirs.pop(name) for name in list(theirs)[: len(args)]]
+        return theirs if all(a is b for a, b in zip(first, args, strict=True)) else None
+
+    return ask

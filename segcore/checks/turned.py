@@ -92,7 +92,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "undefined": ("what is not defined counts as 0 or as 1", "What does the task say of such a case?"),
     "nearest": ("the nearest value is taken where the task asks for one in between, or the other way round",
                 "Which values have a part in it?"),
-    "count": ("what something is divided by is one too many or one too few", "How many are there?"),
+    "count": ("something is divided by one too many or one too few", "How many are there?"),
     "coefficient": ("a number that something is multiplied or divided by is another one",
                     "Which one does the task give?"),
     "smoothed": ("1 is added above and below a fraction line", "Who asks for that?"),

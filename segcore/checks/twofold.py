@@ -72,7 +72,7 @@ def twofold(
     ]
     if couples:
         return _of_couples(couples)
-    outcome = call(lambda: list(_made_together(exercise, trials, tried)), (), {}, _SECONDS)
+    outcome = call(torch.no_grad()(lambda: list(_made_together(exercise, trials, tried))), (), {}, _SECONDS)
     if outcome.timeout or outcome.error is not None:
         return None
     if outcome.value:
@@ -197,11 +197,12 @@ def _made_together(
         for _, row in tried
     ]
     right = [trial.fault is None for trial in trials]
+    args = rows[0].case.args
     for one, two in combinations(range(len(tried)), 2):
         pairs = zip(shown[one], shown[two], right, strict=True)
         if all(_fits(*each) for each in pairs) and any(
             _gives(function, rows, tolerance)
-            for function in both(exercise.reference, tried[one][0].function, tried[two][0].function)
+            for function in both(exercise.reference, tried[one][0].function, tried[two][0].function, args)
         ):
             yield tried[one][0], tried[two][0]
 
@@ -229,8 +230,7 @@ def _gives(function: Callable[..., Any], rows: Sequence[Trial], tolerance: float
     """Whether a function gives what came in every case."""
     for trial in rows:
         try:
-            with torch.no_grad():
-                made = function(*sealed(trial.case.args), **sealed(dict(trial.case.kwargs)))
+            made = function(*sealed(trial.case.args), **sealed(dict(trial.case.kwargs)))
             attempt = Attempt(made, None)
         except Exception as error:
             attempt = Attempt(None, error)
