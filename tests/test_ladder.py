@@ -384,7 +384,13 @@ ONES = torch.ones(3)
 @pytest.mark.parametrize(
     ("axes", "places", "expected", "got", "words"),
     [
-        (("layer",), ("stride", "dilation"), [(1, 1), (1, 6)], [(1, 1), (1, 5)], "Layer 1, dilation: expected 6"),
+        (
+            ("layer",),
+            ("stride", "dilation"),
+            [(1, 1), (1, 6)],
+            [(1, 1), (1, 5)],
+            "Layer 1, dilation: expected 6",
+        ),
         ((), (), [(1, 1), (1, 6)], [(1, 1), (1, 5)], "At [1][1]: expected 6, got 5."),
         ((), ("precision", "recall"), (ONES, ONES), (ONES, ONES * 2), "Recall: 3 of 3 values differ"),
         ((), ("precision", "recall"), (ONES, ONES), (ONES, None), "Recall: none came; expected: float32"),

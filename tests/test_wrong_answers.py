@@ -494,7 +494,7 @@ def test_another_number_of_axes_is_told_so(act):
     assert "another number of axes" in error_hint(caught.value), caught.value
 
 
-# A small number of one's own ---------------------------------------------------------------------------------
+# A small number of one's own ------------------------------------------------------------------------------
 
 
 def log_shares(logits, axis, way, little):
@@ -565,7 +565,7 @@ def data_term_by(way, little):
     ("exercise", "made", "names"),
     [
         ("2.3", data_term_by, {"tiny number added", "density held up"}),
-        ("14.2", mask_loss_by, {"a little added in the log", "cut off near 0 and 1"}),
+        ("14.2", mask_loss_by, {"a little added in the log", "cut off near 0 and 1", "cut off near 0 alone"}),
         ("16.4", keypoint_loss_by, {"a little added", "cut off"}),
         ("18.2", soft_encode_by, {"something added below", "sum held up"}),
         ("18.4", color_loss_by, {"logarithm with a guard", "logarithm held up"}),
@@ -588,7 +588,7 @@ def test_a_small_number_that_does_not_show_has_no_name():
     assert list(guards_of(right("16.1"))) == []
 
 
-# Usual slips that once had no name ---------------------------------------------------------------------------
+# Usual slips that once had no name ------------------------------------------------------------------------
 
 
 def laid_down(network, image, tile, margin, step=0, shift=0, room=0, less=0):
@@ -650,7 +650,9 @@ def scored(**instead):
             "silog": (g - g.mean()).square().mean().sqrt(),
             "delta": (torch.maximum(p / t, t / p) < 1.25).float().mean(),
         }
-        return torch.stack([instead[key](p, t, g) if key in instead else each for key, each in scores.items()])
+        return torch.stack(
+            [instead[key](p, t, g) if key in instead else each for key, each in scores.items()]
+        )
 
     return mine
 

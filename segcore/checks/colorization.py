@@ -1055,8 +1055,8 @@ LOSS = Exercise(
                     w * -(target * (logits.exp() / logits.exp().sum(1, keepdim=True)).log()).sum(1)
                 ).mean()
             ),
-            "Right, until logits are large: what is exp(2000) in 32 bits, and what is left when you divide by "
-            "it?",
+            "Right, until logits are large: what is exp(2000) in 32 bits, and what is left when you divide "
+            "by it?",
         ),
         Mistake(
             "sign forgotten",
@@ -1086,8 +1086,8 @@ LOSS = Exercise(
                     w * -(target * (logits.softmax(1) + 1e-8).log()).sum(1)
                 ).mean()
             ),
-            "What you add before the logarithm, or hold it above, keeps it finite, but a network that is wrong "
-            "and very sure then loses too little. log and softmax in one step need no guard.",
+            "What you add before the logarithm, or hold it above, keeps it finite, but a network that is "
+            "wrong and very sure then loses too little. log and softmax in one step need no guard.",
         ),
         Mistake(
             "logarithm held up",

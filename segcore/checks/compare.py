@@ -64,13 +64,12 @@ def differing(expected: Any, got: Any, tolerance: float) -> Any:
     return None
 
 
-def difference(
-    expected: Any, got: Any, tolerance: float, naming: Naming = _PLAIN
-) -> Difference | None:
+def difference(expected: Any, got: Any, tolerance: float, naming: Naming = _PLAIN) -> Difference | None:
     """The first thing that is wrong with a result, or None.
 
     Args:
-        expected, got: The two results.
+        expected: What should come.
+        got: What came.
         tolerance: Largest allowed difference, absolute and relative.
         naming: The task's words for what stands where in it.
     """

@@ -767,7 +767,7 @@ def _laid_down(
     shift: Callable[[int], int] = lambda margin: 0,
     missing: int = 0,
 ) -> Tensor:
-    """Each answer written into a map of zeros: with `room` around it, `shift` aside, the last ones missing."""
+    """Each answer written into a map of zeros, with `room` around, `shift` aside, the last ones `missing`."""
     padded, seen, by = _mirrored(image[None], margin), tile + 2 * margin, shift(margin)
     starts = [list(range(0, side, step(tile, margin))) for side in image.shape[1:]]
     first = network(padded[:, :, :seen, :seen])[0]
@@ -926,14 +926,14 @@ TILES = Exercise(
         Mistake(
             "written a margin too far",
             functools.partial(_laid_down, shift=lambda margin: margin),
-            "Each answer is right, but you write it a margin too far down and to the right. In the output there "
-            "is no margin: where does the first tile go?",
+            "Each answer is right, but you write it a margin too far down and to the right. In the output "
+            "there is no margin: where does the first tile go?",
         ),
         Mistake(
             "output with a margin",
             functools.partial(_laid_down, room=lambda margin: 2 * margin, shift=lambda margin: margin),
-            "Your output is as large as the mirrored image, with zeros around. The network loses the margins: "
-            "how large is what all tiles give together?",
+            "Your output is as large as the mirrored image, with zeros around. The network loses the "
+            "margins: how large is what all tiles give together?",
         ),
         Mistake(
             "last tiles missing",
@@ -944,14 +944,14 @@ TILES = Exercise(
         Mistake(
             "steps as long as what goes in",
             functools.partial(_laid_down, step=lambda tile, margin: tile + 2 * margin),
-            "You move on by all that a tile sees, so stripes stay empty. What goes in overlaps; what comes out "
-            "lies edge to edge: how far is it to the next tile?",
+            "You move on by all that a tile sees, so stripes stay empty. What goes in overlaps; what comes "
+            "out lies edge to edge: how far is it to the next tile?",
         ),
         Mistake(
             "steps of a tile and a margin",
             functools.partial(_laid_down, step=lambda tile, margin: tile + margin),
-            "You move on by a tile and a margin, so stripes stay empty. What comes out lies edge to edge: how "
-            "far is it to the next tile?",
+            "You move on by a tile and a margin, so stripes stay empty. What comes out lies edge to edge: "
+            "how far is it to the next tile?",
         ),
         Mistake(
             "axis of the batch left",

@@ -296,8 +296,8 @@ def recognise(
         counts[number] = len(explained)
         here += [number] if told in explained else []
         drawn |= {number} if any(not trial.case.note for trial in explained) else set()
-    if found := _of_another_guard(exercise, trials, told):
-        return found, ""
+    if guarded_otherwise := _of_another_guard(exercise, trials, told):
+        return guarded_otherwise, ""
     here.sort(key=lambda number: -counts[number])
     best = max(counts, key=lambda number: counts[number], default=0)
     if counts and counts[best] >= 2 and 2 * counts[best] > len(failing):

@@ -231,7 +231,7 @@ SCORES = Exercise(
         Mistake(
             "relative to the larger one",
             _scored(0, lambda y_hat, y: ((y_hat - y).abs() / torch.maximum(y_hat, y)).mean()),
-            "AbsRel: you divide by the larger of the two depths. It is the true one that errors are a share of.",
+            "AbsRel: you divide by the larger of the two depths. Errors are a share of the true one.",
         ),
         Mistake(
             "relative to both",
@@ -286,10 +286,8 @@ SCORES = Exercise(
         ),
         Mistake(
             "mean not squared",
-            _scored(
-                1, lambda y_hat, y: (g := (y_hat / y).log()).square().mean().sub(g.mean()).abs().sqrt()
-            ),
-            "SILog: you take the mean itself off the mean of the squares. Which power of the mean belongs there?",
+            _scored(1, lambda y_hat, y: (g := (y_hat / y).log()).square().mean().sub(g.mean()).abs().sqrt()),
+            "SILog: you take the mean itself off the mean of the squares. To which power does it belong there?",
         ),
         Mistake(
             "divided by one less",
@@ -383,8 +381,8 @@ SCORES = Exercise(
         Mistake(
             "within a quarter of a logarithm",
             _scored(2, lambda y_hat, y: ((y_hat / y).log().abs() < 0.25).float().mean()),
-            "δ1: you ask whether the logarithm of the quotient lies within 0.25. It is the quotient itself that "
-            "is compared with 1.25.",
+            "δ1: you ask whether the logarithm of the quotient lies within 0.25. It is the quotient itself "
+            "that is compared with 1.25.",
         ),
         Mistake(
             "in percent",

@@ -539,8 +539,8 @@ DECODE = Exercise(
         Mistake(
             "a half too many",
             _changed(lambda a, b, c: _parabola(a, b, c) / 2),
-            "Your steps are half as long as they should be. How many factors of 2 stand below the bar, before "
-            "the curvature?",
+            "Your steps are half as long as they should be. How many factors of 2 stand below the bar, "
+            "before the curvature?",
         ),
         Mistake(
             "curvature added up",
@@ -551,38 +551,38 @@ DECODE = Exercise(
         Mistake(
             "one neighbour only",
             _changed(lambda a, b, c: (a - b) / (2 * (a - 2 * b + c))),
-            "Above the bar you compare a neighbour with the middle. Which two values say to which side the top "
-            "lies?",
+            "Above the bar you compare a neighbour with the middle. Which two values say to which side the "
+            "top lies?",
         ),
         Mistake(
             "slope alone",
             _changed(lambda a, b, c: (c - a) / 2),
-            "Your step is the slope, half the difference of the neighbours. A steep hill needs a smaller step: "
-            "what is the slope divided by?",
+            "Your step is the slope, half the difference of the neighbours. A steep hill needs a smaller "
+            "step: what is the slope divided by?",
         ),
         Mistake(
             "difference alone",
             _changed(lambda a, b, c: c - a),
-            "Your step is the difference of the two neighbours. A steep hill needs a smaller step: what is that "
-            "difference divided by?",
+            "Your step is the difference of the two neighbours. A steep hill needs a smaller step: what is "
+            "that difference divided by?",
         ),
         Mistake(
             "share of the sum",
             _changed(lambda a, b, c: (c - a) / (a + b + c)),
-            "You weigh the three cells by their logits. Logits are no shares, and may be negative: where is the "
-            "top of the parabola?",
+            "You weigh the three cells by their logits. Logits are no shares, and may be negative: where is "
+            "the top of the parabola?",
         ),
         Mistake(
             "step held within a quarter",
             _changed(lambda a, b, c: _parabola(a, b, c).clamp(-0.25, 0.25)),
-            "Small steps are right. You hold the others within a quarter of a cell: how far may the top of the "
-            "parabola lie from the largest cell?",
+            "Small steps are right. You hold the others within a quarter of a cell: how far may the top of "
+            "the parabola lie from the largest cell?",
         ),
         Mistake(
             "zeros beyond the edge",
             _zeros_beyond,
-            "Inside the map you are right. Beyond its edge you read zeros, and step by them: where a neighbour "
-            "is missing, stay.",
+            "Inside the map you are right. Beyond its edge you read zeros, and step by them: where a "
+            "neighbour is missing, stay.",
         ),
         Mistake(
             "row for column",

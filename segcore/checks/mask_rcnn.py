@@ -472,6 +472,12 @@ MASK_LOSS = Exercise(
             "add, and the loss is too small by far: work from the logits.",
         ),
         Mistake(
+            "cut off near 0 alone",
+            _of_own(lambda own, t: F.binary_cross_entropy(own.sigmoid().clamp(1e-8, 1 - 1e-8), t)),
+            "Small logits are right. Your limit near 0 makes the loss of a large logit too small; that near "
+            "1 is rounded to 1, and torch puts 100 for the log of 0: work from the logits.",
+        ),
+        Mistake(
             "a little added in the log",
             _of_own(_eps_in_log(1e-8)),
             "Small logits are right. At 100 the log of a small number of your own is all that is left, a "

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 __all__ = ["Naming", "listed", "plural"]
 
+
 class Naming(NamedTuple):
     """An exercise's words for what it returns.
 
@@ -19,7 +20,7 @@ class Naming(NamedTuple):
     places: tuple[str, ...] = ()
 
     def along(self, axis: int) -> str:
-        """ "the rows (axis 1)", or "axis 1" where it has no name."""
+        """An axis as in "the rows (axis 1)"; "axis 1" where it has no name."""
         known = axis < len(self.axes)
         return f"the {plural(self.axes[axis])} (axis {axis})" if known else f"axis {axis}"
 

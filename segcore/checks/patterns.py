@@ -49,9 +49,7 @@ def pattern(pairs: Sequence[Pair], tolerance: float, naming: Naming = _PLAIN) ->
     return None
 
 
-def _of_several(
-    pairs: Sequence[Pair], wrong: Sequence[Pair], tolerance: float, naming: Naming
-) -> str | None:
+def _of_several(pairs: Sequence[Pair], wrong: Sequence[Pair], tolerance: float, naming: Naming) -> str | None:
     """Where several values are asked for: which of them are right in every case."""
     count = len(wrong[0][0])
     if any(len(one) != count for one, _ in wrong):
@@ -147,7 +145,9 @@ def _reordered(pairs: list[tuple[Tensor, Tensor]], tolerance: float, naming: Nam
     for order in permutations(range(count)):
         if all(_close(two, one[..., list(order)], tolerance) for one, two in pairs):
             names = listed([naming.places[place] for place in order])
-            return f"The right numbers, in another order: yours are {names}. In which order are they asked for?"
+            return (
+                f"The right numbers, in another order: yours are {names}. In which order are they asked for?"
+            )
     return None
 
 
@@ -196,8 +196,9 @@ def _end(pairs: list[tuple[Tensor, Tensor]], tolerance: float, naming: Naming) -
         return None
     for rest, name in ((slice(None, -1), "last"), (slice(1, None), "first")):
         if all(_close(two[rest], one[rest], tolerance) for one, two in pairs):
-            one_of = naming.axes[0] if naming.axes else "place along axis 0"
-            return f"Only the {name} {one_of} is wrong; all others are right."
+            if naming.axes:
+                return f"Only the {name} {naming.axes[0]} is wrong; all others are right."
+            return f"Along axis 0 only the {name} place is wrong; all others are right."
     return None
 
 
@@ -281,7 +282,18 @@ def _close(one: Tensor, two: Tensor, tolerance: float) -> bool:
     return one.shape == two.shape and bool(torch.isclose(one, two, tolerance, tolerance, True).all())
 
 
-_VALUES: tuple[Look, ...] = (_scaled, _formula, _reordered, _moved, _index, _special, _zeros, _end, _border, _near)
+_VALUES: tuple[Look, ...] = (
+    _scaled,
+    _formula,
+    _reordered,
+    _moved,
+    _index,
+    _special,
+    _zeros,
+    _end,
+    _border,
+    _near,
+)
 _SHAPES: tuple[Look, ...] = (_longer,)
 
 

@@ -173,8 +173,8 @@ QUANTIZATION = Exercise(
         Mistake(
             "cut off",
             partial(_error, rounding=torch.trunc),
-            "You drop what stands behind the point, as int and .long() do. RoIPool rounds to the nearest cell: "
-            "1.75 becomes 2, -1.75 becomes -2.",
+            "You drop what stands behind the point, as int and .long() do. RoIPool rounds to the nearest "
+            "cell: 1.75 becomes 2, -1.75 becomes -2.",
         ),
         Mistake(
             "a half added, then cut off",

@@ -22,6 +22,7 @@ Function = Callable[..., Any]
 
 _MIXES = 6  # two mistakes of one make that differ in more places are not mixed
 
+
 class _NotTogether(Exception):
     """Two mistakes that cannot be made at once in this way."""
 
@@ -31,7 +32,8 @@ def both(reference: Function, one: Function, two: Function, args: Sequence[Any])
 
     Args:
         reference: The exercise's right function.
-        one, two: Two of its mistakes.
+        one: One of its mistakes.
+        two: Another one.
         args: Arguments of one of its cases, to see how the mistakes are made.
     """
     mixed = list(_mixed(one, two))
@@ -61,7 +63,10 @@ def _mixed(one: Any, two: Any) -> Iterator[Any]:
         return
     if one.__code__ is not two.__code__ or not one.__closure__:
         return
-    pairs = [(a.cell_contents, b.cell_contents) for a, b in zip(one.__closure__, two.__closure__ or (), strict=True)]
+    pairs = [
+        (a.cell_contents, b.cell_contents)
+        for a, b in zip(one.__closure__, two.__closure__ or (), strict=True)
+    ]
     choices: list[list[Any]] = []
     for a, b in pairs:
         alike = a is b or (type(a) in {bool, int, float, str} and type(a) is type(b) and a == b)
@@ -73,7 +78,9 @@ def _mixed(one: Any, two: Any) -> Iterator[Any]:
             choices.append([a, b, *_mixed(a, b)])
     ways = list(itertools.islice(itertools.product(*choices), 4**_MIXES))
     for cells in ways[: 2**_MIXES]:
-        if not any(all(x is y for x, y in zip(cells, each, strict=True)) for each in zip(*pairs, strict=True)):
+        if not any(
+            all(x is y for x, y in zip(cells, each, strict=True)) for each in zip(*pairs, strict=True)
+        ):
             yield remade(one, one.__globals__, cells)
 
 
@@ -91,6 +98,7 @@ def remade(function: FunctionType, space: dict[str, Any], cells: Sequence[Any]) 
 
 
 def cells_of(function: FunctionType) -> list[Any]:
+    """The values of the names around a function, in their order."""
     return [cell.cell_contents for cell in function.__closure__ or ()]
 
 
@@ -163,8 +171,8 @@ def _switched(reference: Function) -> tuple[FunctionType, ...]:
     """The functions beside a reference that take its arguments, and switches behind them."""
     given = list(inspect.signature(reference).parameters)
     found = []
-    for value in reference.__globals__.values():  # type: ignore[attr-defined]
-        if not isinstance(value, FunctionType) or value.__globals__ is not reference.__globals__:  # type: ignore[attr-defined]
+    for value in reference.__globals__.values():
+        if not isinstance(value, FunctionType) or value.__globals__ is not reference.__globals__:
             continue
         names = list(inspect.signature(value).parameters)
         if names[: len(given)] == given and len(names) > len(given):

@@ -108,7 +108,7 @@ _FAMILIES: tuple[tuple[set[str], str, str], ...] = (
     ({"axis", "pair", "transpose", "shape"},
      "an axis, or the order of two", "What is each axis, before that step and behind it?"),
     ({"sum", "largest", "extreme", "nan", "divisor", "part"},
-     "how several numbers become one: by their sum, their mean, the largest", "Which one does the task name?"),
+     "how several numbers become one: their sum, their mean, the largest", "Which one does the task name?"),
     ({"plus", "order", "product", "term", "factor", "divisor", "double", "minus", "power", "numerator",
       "count", "smoothed", "dice", "both", "coefficient", "number", "sign"},
      "how numbers are put together in a formula", "Is each sign, factor and power the task's?"),
@@ -120,7 +120,8 @@ _FAMILIES: tuple[tuple[set[str], str, str], ...] = (
 _AROUND = {
     "softmax": "inside a softmax", "log_softmax": "inside a softmax", "logsumexp": "inside a logsumexp",
     "exp": "inside an exponential", "log": "inside a logarithm", "sigmoid": "inside a sigmoid",
-    "sqrt": "below a root", "argmax": "where the largest one is sought", "amax": "where the largest one is sought",
+    "sqrt": "below a root",
+    "argmax": "where the largest one is sought", "amax": "where the largest one is sought",
     "argmin": "where the smallest one is sought", "amin": "where the smallest one is sought",
     "floor": "in what is rounded", "ceil": "in what is rounded", "round": "in what is rounded",
     "trunc": "in what is rounded", "clamp": "in what is held within limits",
@@ -252,7 +253,9 @@ def _common(found: Sequence[_Turn]) -> Other | None:
         ask = family[1] if family is not None else f"What does the task do with {names}?"
         return Other(VAGUE, f"{told}{place} {ask}")
     if family is not None:
-        told = f"One step, done in another way, gives your results in every case. It has to do with {family[0]}."
+        told = (
+            f"One step, done in another way, gives your results in every case. It has to do with {family[0]}."
+        )
         return Other(VAGUE, f"{told} {family[1]}")
     return None
 
