@@ -287,7 +287,7 @@ SCORES = Exercise(
         Mistake(
             "mean not squared",
             _scored(1, lambda y_hat, y: (g := (y_hat / y).log()).square().mean().sub(g.mean()).abs().sqrt()),
-            "SILog: you take the mean itself off the mean of the squares. To which power does it belong there?",
+            "SILog: you take the mean itself off the mean of the squares. To which power is it asked?",
         ),
         Mistake(
             "divided by one less",
