@@ -413,12 +413,17 @@ def test_axes_and_places_have_the_names_of_what_comes_back(number):
     for case in exercise.make_cases():
         result = exercise.reference(*case.args, **case.kwargs)
         if isinstance(result, torch.Tensor):
-            assert result.ndim == len(exercise.axes)
+            assert len(exercise.axes) in {0, result.ndim}
             assert not exercise.places or result.shape[-1] == len(exercise.places)
         elif isinstance(result, tuple):
-            assert len(result) == len(exercise.places)
+            assert len(exercise.places) in {0, len(result)}
         else:
-            assert isinstance(result, int | list) and len(exercise.axes) == isinstance(result, list)
+            assert isinstance(result, int | list) and len(exercise.axes) <= isinstance(result, list)
+
+
+def test_most_exercises_name_what_comes_back():
+    named = [bool(each.axes or each.places) for each in EXERCISES.values()]
+    assert sum(named) > 0.8 * len(named)
 
 
 def test_an_axis_without_a_name_is_not_spoken_of():
