@@ -14,6 +14,8 @@ from test_exercises import EXERCISES
 
 from segcore.checks import Case, Exercise, engine
 from segcore.checks.engine import judge
+from segcore.checks.sandbox import call
+from segcore.checks.trees import ends
 from segcore.checks.turned import _FAMILIES, KINDS, _changed, _common, _Turn, turned
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
@@ -259,6 +261,13 @@ def test_a_change_that_never_ends_costs_little():
         "turned"
     )
     assert time.process_time() - begin < 6
+
+
+def test_only_what_may_never_end_runs_in_a_thread_of_its_own(monkeypatch):
+    assert ends(scores) and not ends(halvings) and not ends(eval("lambda x: x"))
+    begun = []
+    monkeypatch.setattr("segcore.checks.turned.call", lambda *args: begun.append(args) or call(*args))
+    assert hint(SCORES, not_divided)[0] == "turned: divisor" and len(begun) == 1, "the reference alone"
 
 
 def test_where_time_is_up_nothing_is_said(monkeypatch):
