@@ -421,9 +421,8 @@ EQUIVALENT: dict[str, dict[str, list[str]]] = {
         ],
     },
     "13.1": {
-        "the scale and the boxes are exchanged in a product; the larger of two": [
-            "quantization_error: arguments 1 and 2 exchanged [_snap()(boxes, spatial_scale)]",
-            "_snap: arguments 1 and 2 exchanged [torch.maximum(cells[:, 2:], cells[:, :2])]",
+        "the larger of two": [
+            "quantization_error: arguments 1 and 2 exchanged [torch.maximum(cells[:, 2:], cells[:, :2])]",
         ],
     },
     "13.2": {

@@ -17,7 +17,9 @@ from test_exercises import EXERCISES, STANDING, each_exercise, remembered  # noq
 
 from segcore import checks
 from segcore.checks import Case, CheckFailed, Exercise, Mistake, check, engine, ladder
-from segcore.checks.compare import differing
+from segcore.checks.compare import difference, differing
+from segcore.checks.naming import Naming, listed, plural
+from segcore.checks.patterns import pattern
 from segcore.checks.show import block
 
 ROOT = Path(__file__).parents[1]
@@ -45,9 +47,9 @@ def test_a_pass_offers_what_was_avoided_and_the_solution(exercise):
     assert titles == ["Mistakes that you avoided", "The course's own solution"]
     assert not any(tree.opened) and text.count("\n") == 1, "the card stays small"
     report.card.opened = 4
-    listed = [mistake.hint in repr(report.card) for mistake in exercise.mistakes]
-    assert listed == [True] * min(len(listed), 10) + [False] * (len(listed) - 10)
-    assert (f"And {len(listed) - 10} more." in repr(report.card)) == (len(listed) > 10)
+    told = [mistake.hint in repr(report.card) for mistake in exercise.mistakes]
+    assert told == [True] * min(len(told), 10) + [False] * (len(told) - 10)
+    assert (f"And {len(told) - 10} more." in repr(report.card)) == (len(told) > 10)
 
 
 @pytest.mark.parametrize("slug", PAGES)
@@ -372,3 +374,76 @@ def test_of_two_functions_in_a_cell_each_says_its_name():
 def test_nothing_else_is_shown():
     files = sorted(path.name for path in Path(checks.__file__).with_name("shown").iterdir())
     assert files == [f"{page}.json" for page in PAGES]
+
+
+# In the task's words -------------------------------------------------------------------------------------
+
+ONES = torch.ones(3)
+
+
+@pytest.mark.parametrize(
+    ("axes", "places", "expected", "got", "words"),
+    [
+        (
+            ("layer",),
+            ("stride", "dilation"),
+            [(1, 1), (1, 6)],
+            [(1, 1), (1, 5)],
+            "Layer 1, dilation: expected 6",
+        ),
+        ((), (), [(1, 1), (1, 6)], [(1, 1), (1, 5)], "At [1][1]: expected 6, got 5."),
+        ((), ("precision", "recall"), (ONES, ONES), (ONES, ONES * 2), "Recall: 3 of 3 values differ"),
+        ((), ("precision", "recall"), (ONES, ONES), (ONES, None), "Recall: none came; expected: float32"),
+        ((), (), {"a": [1, 2]}, {"a": [1, 3]}, "At ['a'][1]: expected 2, got 3."),
+    ],
+)
+def test_where_something_stands_in_a_list_is_said_once(axes, places, expected, got, words):
+    assert difference(expected, got, 1e-5, Naming(axes, places)).text.startswith(words)
+
+
+def test_a_plan_of_strides_and_dilations_is_read_in_the_labs_words():
+    exercise = EXERCISES["6.5"]
+    _, text, _ = climbed(exercise, lambda strides, wanted: [(1, 2) for _ in strides])
+    assert "In value" not in text and re.search(r"\nLayer \d, (stride|dilation): expected \d, got \d\.", text)
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_axes_and_places_have_the_names_of_what_comes_back(number):
+    exercise = EXERCISES[number]
+    for case in exercise.make_cases():
+        result = exercise.reference(*case.args, **case.kwargs)
+        if isinstance(result, torch.Tensor):
+            assert len(exercise.axes) in {0, result.ndim}
+            assert not exercise.places or result.shape[-1] == len(exercise.places)
+        elif isinstance(result, tuple):
+            assert len(exercise.places) in {0, len(result)}
+        else:
+            assert isinstance(result, int | list) and len(exercise.axes) <= isinstance(result, list)
+
+
+def test_most_exercises_name_what_comes_back():
+    named = [bool(each.axes or each.places) for each in EXERCISES.values()]
+    assert sum(named) > 0.8 * len(named)
+
+
+def test_an_axis_without_a_name_is_not_spoken_of():
+    one = torch.arange(12.0).reshape(2, 2, 3)
+    wrong = one.clone()
+    wrong[..., 1] = 7.5
+    pairs = [(one, wrong), (2 * one, 2 * wrong)]
+    assert pattern(pairs, 1e-5, Naming(("class", "row", "column"))).startswith("Only column 1 is wrong")
+    assert pattern(pairs, 1e-5, Naming((), ("PQ", "SQ", "RQ"))).startswith("Only SQ is wrong")
+    assert "last axis" not in (pattern(pairs, 1e-5) or "") and "index" not in (pattern(pairs, 1e-5) or "")
+    turned = [(each, each.flip(1)) for each, _ in pairs]
+    assert "along the rows (axis 1)" in pattern(turned, 1e-5, Naming(("class", "row", "column")))
+    assert "along axis 1" in pattern(turned, 1e-5)
+    named = Naming(("box", "edge"), ("x1", "y1", "x2"))
+    order = [(each[0], each[0][:, [1, 0, 2]]) for each, _ in pairs]
+    assert "yours are y1, x1 and x2" in pattern(order, 1e-5, named)
+
+
+def test_plurals_and_lists():
+    assert [plural(word) for word in ("row", "class", "box", "entry", "key")] == [
+        *("rows", "classes", "boxes", "entries", "keys")
+    ]
+    assert listed(["a"]) == "a" and listed(["a", "b", "c"]) == "a, b and c"

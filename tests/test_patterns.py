@@ -7,14 +7,16 @@ import torch
 from test_exercises import EXERCISES
 
 from segcore.checks.engine import judge
+from segcore.checks.naming import Naming
 from segcore.checks.patterns import examples, pattern
 
 ONE = torch.arange(1.0, 13).reshape(3, 4) ** 2
+PLAIN, ROWS = Naming(), Naming(("row", "column"))
 OTHER = torch.tensor([[3.0, 1.0, 7.0, 2.0], [9.0, 4.0, 8.0, 6.0], [2.0, 0.0, 5.0, 1.5]])
 
 
-def seen(change, *expected):
-    return pattern([(each, change(each)) for each in expected or (ONE, OTHER)], 1e-5)
+def seen(change, *expected, naming=PLAIN):
+    return pattern([(each, change(each)) for each in expected or (ONE, OTHER)], 1e-5, naming)
 
 
 def rim(x):
@@ -50,13 +52,18 @@ def third(x):
         (lambda x: 1 - x, "1 minus what is expected"),
         (lambda x: x * x, "the square of"),
         (lambda x: x.sqrt(), "the square root of"),
-        (third, "only index 2 is wrong"),
         (lambda x: torch.cat([x, x[:1] + 100]), "along axis 0 you have too many"),
         (lambda x: x[:, 1:], "along axis 1 you have too few"),
     ],
 )
 def test_what_holds_in_all_cases_is_said(change, words):
     assert words.lower() in (seen(change) or "").lower()
+
+
+def test_a_place_along_an_axis_is_told_where_the_axis_has_a_name():
+    assert seen(third) is None
+    assert "only column 2 is wrong" in (seen(third, naming=ROWS) or "").lower()
+    assert "only the last row is wrong" in (seen(total, naming=ROWS) or "").lower()
 
 
 def test_what_holds_in_one_case_alone_is_not_said():

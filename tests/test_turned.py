@@ -14,7 +14,9 @@ from test_exercises import EXERCISES
 
 from segcore.checks import Case, Exercise, engine
 from segcore.checks.engine import judge
-from segcore.checks.turned import KINDS, _changed, _common, _Turn, turned
+from segcore.checks.sandbox import call
+from segcore.checks.trees import ends
+from segcore.checks.turned import _FAMILIES, KINDS, _changed, _common, _Turn, turned
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 
@@ -154,6 +156,52 @@ def test_fractions_and_changes_in_several_places_are_told(exercise, function, ki
     assert ("in several places alike" in told) == (exercise is INSIDE)
 
 
+def nearest(values, scale):
+    """Places on a grid, and thrice how far they are from its middle."""
+    cells = (values * scale + 0.5).floor()
+    return torch.stack([cells, 3 * (cells - cells.mean())])
+
+
+def _nearest_cases(generator):
+    for count, scale in ((3, 2.0), (4, 3.0), (6, 5.0)):
+        yield Case((torch.rand(count, generator=generator) * 9, scale))
+
+
+NEAREST = Exercise("99.7", "Nearest", nearest, _nearest_cases, ())
+
+
+def cut_off(values, scale):
+    cells = (values * scale).trunc()
+    return torch.stack([cells, 3 * (cells - cells.mean())])
+
+
+def twice_as_far(values, scale):
+    cells = (values * scale + 0.5).floor()
+    return torch.stack([cells, 2 * (cells - cells.mean())])
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "words"),
+    [
+        (cut_off, "turned: round", "something is not rounded, or rounded the other way"),
+        (twice_as_far, "turned: coefficient", "multiplied or divided by is another one"),
+    ],
+)
+def test_a_half_before_rounding_is_no_half_cell_and_a_factor_no_count(function, kind, words):
+    name, told = hint(NEAREST, function)
+    assert name == kind and words in told, (name, told)
+
+
+def test_where_a_change_stands_is_told_by_the_step_around_it():
+    def hits_added(hits, sizes, others):
+        shares = hits / (sizes + others + hits)
+        return torch.stack([shares, (shares - shares.mean()).abs()])
+
+    told = hint(SHARE, hits_added)[1]
+    assert "plus and minus are exchanged in one place. Look where" in told or "below a fraction line" in told
+    assert "below a fraction line" in told and "in several places" not in told
+
+
 def test_what_no_change_explains_is_not_named():
     assert not hint(SCORES, plain_rows)[0].startswith("turned")
 
@@ -184,6 +232,13 @@ def test_changes_of_several_kinds_tell_what_they_share_or_nothing():
     assert _common([_Turn("limit", ("side",)), _Turn("term", ())]) is None
     assert _common([_Turn("limit", ("side",)), _Turn("term", ("side", "other"))]) is None
     assert "`" not in _common([_Turn("limit", ("side",)), _Turn("limit", ())]).hint
+    assert "Either a limit itself" in _common(both).hint and "or a term of a sum" in _common(both).hint
+    family = _common([_Turn("axis", ("side",), around="inside a softmax"), _Turn("shape", ("side",))])
+    assert "It has to do with an axis, or the order of two. What" in family.hint
+    assert "a comparison or a condition" in _common([_Turn("limit", ("side",)), _Turn("and", ())]).hint
+    softmax = [_Turn("axis", ("side",), around="inside a softmax")]
+    assert "Look where `side` comes in, inside a softmax." in _common(softmax).hint
+    assert "softmax" not in _common([*softmax, _Turn("axis", ("side",))]).hint
     assert _common([_Turn("greater", ("side",)), _Turn("opposite", ())]).hint.count("is turned round") == 1
     assert _common([]) is None
 
@@ -206,6 +261,13 @@ def test_a_change_that_never_ends_costs_little():
         "turned"
     )
     assert time.process_time() - begin < 6
+
+
+def test_only_what_may_never_end_runs_in_a_thread_of_its_own(monkeypatch):
+    assert ends(scores) and not ends(halvings) and not ends(eval("lambda x: x"))
+    begun = []
+    monkeypatch.setattr("segcore.checks.turned.call", lambda *args: begun.append(args) or call(*args))
+    assert hint(SCORES, not_divided)[0] == "turned: divisor" and len(begun) == 1, "the reference alone"
 
 
 def test_where_time_is_up_nothing_is_said(monkeypatch):
@@ -247,6 +309,12 @@ def test_words_hold_no_code(number):
         assert set(turn.about) <= names and len(turn.about) < len(names)
         text = re.sub(r"`\w+`", "", _common([turn]).hint)
         assert not re.search(r"[\[\]=_.*]\w|\w\(|`", text), text
+
+
+def test_every_family_is_of_kinds_and_reads_easily():
+    assert all(known <= KINDS.keys() for known, _, _ in _FAMILIES)
+    texts = [f"It has to do with {what}. {ask}" for _, what, ask in _FAMILIES]
+    assert reading.grade(texts) <= reading.HARDEST
 
 
 def test_every_kind_reads_easily():

@@ -14,6 +14,7 @@ from torch import nn
 
 from segcore.checks import check
 from segcore.checks.engine import judge
+from segcore.checks.guards import guards_of
 from segcore.checks.hints import error_hint
 
 WRONG = {}
@@ -491,3 +492,200 @@ def test_another_number_of_axes_is_told_so(act):
     with pytest.raises((RuntimeError, ValueError, IndexError)) as caught:
         act()
     assert "another number of axes" in error_hint(caught.value), caught.value
+
+
+# A small number of one's own ------------------------------------------------------------------------------
+
+
+def log_shares(logits, axis, way, little):
+    shares = logits.softmax(axis)
+    return (shares + little if way == "added" else shares.clamp(min=little)).log()
+
+
+def keypoint_loss_by(way, little):
+    def mine(logits, targets):
+        lost = -(targets.flatten(2) * log_shares(logits.flatten(2), 2, way, little)).sum(2)
+        known = targets.flatten(2).sum(2) > 0
+        return (lost * known).sum() / known.sum().clamp(min=1)
+
+    return mine
+
+
+def color_loss_by(way, little):
+    def mine(logits, target, weights):
+        lost = -(target * log_shares(logits, 1, way, little)).sum(1)
+        return (weights[target.argmax(1)] * lost).mean()
+
+    return mine
+
+
+def mask_loss_by(way, little):
+    def mine(logits, targets, labels):
+        p = logits[torch.arange(len(labels)), labels].sigmoid()
+        if way == "added":
+            return -(targets * (p + little).log() + (1 - targets) * (1 - p + little).log()).mean()
+        return F.binary_cross_entropy(p.clamp(little, 1 - little), targets)
+
+    return mine
+
+
+def annealed_by(way, little):
+    def mine(probabilities, temperature, bins):
+        held = probabilities + little if way == "added" else probabilities.clamp(min=little)
+        return torch.einsum("nqhw,qk->nkhw", (held.log() / temperature).softmax(1), bins)
+
+    return mine
+
+
+def soft_encode_by(way, little):
+    def mine(ab, bins, neighbors, sigma):
+        squares = (ab.movedim(1, -1)[..., None, :] - bins).square().sum(-1)
+        nearest, places = squares.topk(neighbors, largest=False)
+        near = (-nearest / (2 * sigma**2)).exp()
+        total = near.sum(-1, keepdim=True)
+        shares = near / (total + little if way == "added" else total.clamp(min=little))
+        return torch.zeros_like(squares).scatter(-1, places, shares).movedim(-1, 1)
+
+    return mine
+
+
+def data_term_by(way, little):
+    def mine(colors, weights, means, covariances):
+        off = colors - means[:, None]
+        squares = (off @ covariances.inverse() * off).sum(-1)
+        density = (weights[:, None] / covariances.det().sqrt()[:, None] * (-squares / 2).exp()).sum(0)
+        return -(density + little if way == "added" else density.clamp(min=little)).log()
+
+    return mine
+
+
+@pytest.mark.parametrize("little", [1e-5, 1e-6, 1e-8, 1e-10])
+@pytest.mark.parametrize("way", ["added", "held up"])
+@pytest.mark.parametrize(
+    ("exercise", "made", "names"),
+    [
+        ("2.3", data_term_by, {"tiny number added", "density held up"}),
+        ("14.2", mask_loss_by, {"a little added in the log", "cut off near 0 and 1", "cut off near 0 alone"}),
+        ("16.4", keypoint_loss_by, {"a little added", "cut off"}),
+        ("18.2", soft_encode_by, {"something added below", "sum held up"}),
+        ("18.4", color_loss_by, {"logarithm with a guard", "logarithm held up"}),
+        ("18.5", annealed_by, {"something added to 0", "small probabilities held up"}),
+    ],
+)
+def test_any_small_number_that_keeps_off_a_zero_has_a_name(exercise, made, names, way, little):
+    report = judge(EXERCISES[exercise], made(way, little))
+    assert report.state == "failed" and report.mistake in names, report.card
+
+
+def test_a_small_number_that_does_not_show_has_no_name():
+    """Of a sum held above 1e-30 nobody can tell the number: the mistake that is named has another one."""
+    exercise = EXERCISES["16.1"]
+    rows = next(each for each in exercise.mistakes if each.name == "each row by itself")
+    held = guards_of(rows.function)
+    assert len(list(held)) > 10 and all(made is not rows.function for made in guards_of(rows.function))
+    report = judge(exercise, lambda *args: right("16.1")(*args).cos())
+    assert report.mistake not in {each.name for each in exercise.mistakes}
+    assert list(guards_of(right("16.1"))) == []
+
+
+# Usual slips that once had no name ------------------------------------------------------------------------
+
+
+def laid_down(network, image, tile, margin, step=0, shift=0, room=0, less=0):
+    """9.3, written tile by tile into a map of zeros."""
+    padded = F.pad(image[None], (margin,) * 4, mode="reflect")
+    height, width = image.shape[1:]
+    channels = len(network(padded[:, :, : tile + 2 * margin, : tile + 2 * margin])[0])
+    result = torch.zeros(channels, height + room, width + room)
+    for y in range(0, height - less, tile + step):
+        for x in range(0, width - less, tile + step):
+            answer = network(padded[:, :, y : y + tile + 2 * margin, x : x + tile + 2 * margin])[0]
+            place = result[:, y + shift : y + shift + tile, x + shift : x + shift + tile]
+            place[:] = answer[:, : place.shape[1], : place.shape[2]]
+    return result
+
+
+def stepped(step):
+    """16.2, map by map, with another step from the largest cell."""
+
+    def along(line, at):
+        return float(step(*line[at - 1 : at + 2])) if 0 < at < len(line) - 1 else 0.0
+
+    def mine(logits, box):
+        found = []
+        _, height, width = logits.shape
+        x1, y1, x2, y2 = box.tolist()
+        for each in logits:
+            row, column = divmod(int(each.argmax()), width)
+            x, y = column + 0.5 + along(each[row], column), row + 0.5 + along(each[:, column], row)
+            found.append([x1 + x / width * (x2 - x1), y1 + y / height * (y2 - y1)])
+        return torch.tensor(found)
+
+    return mine
+
+
+def snapped(rounding, put=lambda far, near: torch.maximum(far, near) + 1):
+    """13.1, with another rounding or another far edge."""
+
+    def mine(boxes, spatial_scale):
+        cells = rounding(boxes * spatial_scale)
+        near, far = cells[:, :2], cells[:, 2:]
+        return torch.cat([near, put(far, near)], 1) / spatial_scale - boxes
+
+    return mine
+
+
+def nearest_away(values):
+    return values.sign() * (values.abs() + 0.5).floor()
+
+
+def scored(**instead):
+    """17.1, with another formula for one of the three."""
+
+    def mine(prediction, target):
+        p, t = (each[target > 0] for each in (prediction, target))
+        g = p.log() - t.log()
+        scores = {
+            "rel": ((p - t).abs() / t).mean(),
+            "silog": (g - g.mean()).square().mean().sqrt(),
+            "delta": (torch.maximum(p / t, t / p) < 1.25).float().mean(),
+        }
+        return torch.stack(
+            [instead[key](p, t, g) if key in instead else each for key, each in scores.items()]
+        )
+
+    return mine
+
+
+SLIPS = [
+    ("9.3", lambda n, i, t, m: laid_down(n, i, t, m, shift=m), "written a margin too far"),
+    ("9.3", lambda n, i, t, m: laid_down(n, i, t, m, shift=m, room=2 * m), "output with a margin"),
+    ("9.3", lambda n, i, t, m: laid_down(n, i, t, m, less=t), "last tiles missing"),
+    ("9.3", lambda n, i, t, m: laid_down(n, i, t, m, step=2 * m), "steps as long as what goes in"),
+    ("9.3", lambda n, i, t, m: laid_down(n, i, t, m, step=m), "steps of a tile and a margin"),
+    ("13.1", snapped(torch.trunc), "cut off"),
+    ("13.1", snapped(lambda v: (v + 0.5).long().float()), "a half added, then cut off"),
+    ("13.1", snapped(nearest_away, lambda far, near: torch.maximum(far + 1, near)),
+     "the cell added before the corners are compared"),
+    ("16.2", stepped(lambda a, b, c: (a - c) / (4 * (a - 2 * b + c))), "a half too many"),
+    ("16.2", stepped(lambda a, b, c: (a - c) / (2 * (a + 2 * b + c))), "curvature added up"),
+    ("16.2", stepped(lambda a, b, c: (c - a) / 2), "slope alone"),
+    ("16.2", stepped(lambda a, b, c: c - a), "difference alone"),
+    ("16.2", stepped(lambda a, b, c: (a - b) / (2 * (a - 2 * b + c))), "one neighbour only"),
+    ("16.2", stepped(lambda a, b, c: ((a - c) / (2 * (a - 2 * b + c))).clamp(-0.25, 0.25)),
+     "step held within a quarter"),
+    ("17.1", scored(rel=lambda p, t, g: ((p - t).abs() / torch.maximum(p, t)).mean()),
+     "relative to the larger one"),
+    ("17.1", scored(rel=lambda p, t, g: ((p - t).abs() / ((p + t) / 2)).mean()), "relative to both"),
+    ("17.1", scored(silog=lambda p, t, g: (g.square().mean() - 0.85 * g.mean() ** 2).sqrt()),
+     "most of the mean taken off"),
+    ("17.1", scored(silog=lambda p, t, g: (g.square().mean() - g.mean()).abs().sqrt()), "mean not squared"),
+    ("17.1", scored(delta=lambda p, t, g: torch.where(t > 0, g.abs() < 0.25, False).float().mean()),
+     "within a quarter of a logarithm"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("exercise", "function", "name"), SLIPS)
+def test_usual_slips_have_names(exercise, function, name):
+    report = judge(EXERCISES[exercise], function)
+    assert report.state != "passed" and report.mistake.removesuffix(" (perhaps)") == name, report.card

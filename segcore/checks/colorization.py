@@ -87,6 +87,7 @@ QUANTISE = Exercise(
     "A class for each colour",
     nearest_bin,
     _quantise_cases,
+    axes=("image", "row", "column"),
     plan=(
         "You need the difference of every pixel to every bin: one axis more than the image has.",
         "Bring the channels of the image to the end, and give it a new axis for the bins before them.",
@@ -383,6 +384,7 @@ ENCODE = Exercise(
     soft_encode,
     _encode_cases,
     any_float=True,
+    axes=("image", "bin", "row", "column"),
     plan=(
         "Take the squared distances of 18.1. Of each pixel you need the few smallest, and where they stand: "
         "topk gives both.",
@@ -528,6 +530,12 @@ ENCODE = Exercise(
             "exp held up",
             _shared(lambda squares, sigma: _normal((-squares / (2 * sigma**2)).exp().clamp(min=1e-10))),
             "You lift tiny values of exp, so a far colour is shared equally. Their ratio should stay.",
+        ),
+        Mistake(
+            "something added to each exp",
+            _shared(lambda squares, sigma: _normal((-squares / (2 * sigma**2)).exp() + 1e-8)),
+            "What you add to each exp is all that is left of a far colour, which is then shared equally. The "
+            "ratio of the exps should stay.",
         ),
         Mistake(
             "one over the squared distance",
@@ -702,6 +710,7 @@ REBALANCE = Exercise(
     rebalance,
     _rebalance_cases,
     any_float=True,
+    axes=("bin",),
     plan=(
         "Mix the prior with the uniform distribution: a part 1 − λ of the one, a part λ of the other. With Q "
         "bins the uniform distribution is 1 / Q everywhere.",
@@ -1045,7 +1054,18 @@ LOSS = Exercise(
         Mistake(
             "logarithm of the softmax",
             _lost(lambda losses, w, logits, target: (w * -(target * logits.softmax(1).log()).sum(1)).mean()),
-            "Right, until a probability is rounded to 0: its logarithm is infinite. Is there one safe step?",
+            "Right, until logits are large: a probability is then rounded to 0, or a sum of exp is infinite. "
+            "Is there one safe step for softmax and logarithm?",
+        ),
+        Mistake(
+            "overflow",
+            _lost(
+                lambda losses, w, logits, target: (
+                    w * -(target * (logits.exp() / logits.exp().sum(1, keepdim=True)).log()).sum(1)
+                ).mean()
+            ),
+            "Right, until logits are large: what is exp(2000) in 32 bits, and what is left when you divide "
+            "by it?",
         ),
         Mistake(
             "sign forgotten",
@@ -1075,8 +1095,8 @@ LOSS = Exercise(
                     w * -(target * (logits.softmax(1) + 1e-8).log()).sum(1)
                 ).mean()
             ),
-            "What you add before the logarithm keeps it finite, but a network that is wrong and very sure "
-            "then loses too little. log and softmax in one step need no guard.",
+            "What you add before the logarithm, or hold it above, keeps it finite, but a network that is "
+            "wrong and very sure then loses too little. log and softmax in one step need no guard.",
         ),
         Mistake(
             "logarithm held up",
@@ -1279,6 +1299,7 @@ ANNEAL = Exercise(
     _anneal_cases,
     tolerance=1e-4,
     any_float=True,
+    axes=("image", "channel", "row", "column"),
     plan=(
         "p to the power 1 / T is exp of log(p) / T. Do you know a function that takes exp of everything and "
         "divides by the sum?",
@@ -1370,17 +1391,9 @@ ANNEAL = Exercise(
         ),
         Mistake(
             "something added to 0",
-            _sharpened(lambda p, temperature: ((p + 1e-2).log() / temperature).softmax(1)),
-            "You add something to all probabilities, which pulls colours aside. log(0) needs no cure here.",
-        ),
-        *(
-            Mistake(
-                f"{little:g} added to 0",
-                _sharpened(_with_a_little(little)),
-                f"You add {little:g} to a probability of 0, or hold it up there. At T = 4 that makes "
-                f"{little**0.25:.2g} in the end, which is a share. log(0) needs no cure: what is exp(−∞)?",
-            )
-            for little in (1e-6, 1e-8, 1e-10, 1e-12)
+            _sharpened(_with_a_little(1e-8)),
+            "You add something to all probabilities, or to those of 0. At T = 4 even 1e-8 becomes a share of "
+            "0.01. log(0) needs no cure: what is exp(−∞)?",
         ),
         Mistake(
             "logit 0 for probability 0",

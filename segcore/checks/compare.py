@@ -9,9 +9,12 @@ from typing import Any
 
 import torch
 
+from segcore.checks.naming import Naming
 from segcore.checks.show import number, summary
 
 __all__ = ["Difference", "agrees", "difference", "differing"]
+
+_PLAIN = Naming()
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,43 @@ def differing(expected: Any, got: Any, tolerance: float) -> Any:
     return None
 
 
-def difference(expected: Any, got: Any, tolerance: float) -> Difference | None:
-    """The first thing that is wrong with a result, or None."""
+def difference(expected: Any, got: Any, tolerance: float, naming: Naming = _PLAIN) -> Difference | None:
+    """The first thing that is wrong with a result, or None.
+
+    Args:
+        expected: What should come.
+        got: What came.
+        tolerance: Largest allowed difference, absolute and relative.
+        naming: The task's words for what stands where in it.
+    """
+    path: list[int | str] = []
+    tuples: list[bool] = []
+    found = _first(expected, got, tolerance, path, tuples)
+    if found is None or not path:
+        return found
+    where = naming.at(path, tuples)
+    text = found.text[0].lower() + found.text[1:]
+    if where.startswith("["):
+        return Difference(found.kind, f"At {where}: {text}")
+    return Difference(found.kind, f"{where[0].upper()}{where[1:]}: {text}")
+
+
+def _first(
+    expected: Any, got: Any, tolerance: float, path: list[int | str], tuples: list[bool]
+) -> Difference | None:
+    """The first thing that is wrong; where it stands is noted in `path`, and in what in `tuples`."""
+
+    def inside(place: int | str, one: Any, two: Any) -> Difference | None:
+        path.append(place)
+        tuples.append(isinstance(expected, tuple))
+        if found := _first(one, two, tolerance, path, tuples):
+            return found
+        path.pop()
+        tuples.pop()
+        return None
+
+    if got is None and expected is not None and path:
+        return Difference("nothing", f"None came; expected: {summary(expected)}.")
     if got is None and expected is not None:
         return Difference("nothing", f"Your function returned None; expected: {summary(expected)}.")
     if isinstance(expected, torch.Tensor):
@@ -78,8 +116,8 @@ def difference(expected: Any, got: Any, tolerance: float) -> Difference | None:
         if len(got) != len(expected):
             return Difference("length", f"Expected {len(expected)} values, {len(got)} came.")
         for index, pair in enumerate(zip(expected, got, strict=True)):
-            if found := difference(*pair, tolerance):
-                return Difference(found.kind, f"In value [{index}]: {found.text}")
+            if found := inside(index, *pair):
+                return found
         return None
     if isinstance(expected, dict):
         if not isinstance(got, dict) or got.keys() != expected.keys():
@@ -87,8 +125,8 @@ def difference(expected: Any, got: Any, tolerance: float) -> Difference | None:
                 "type", f"Expected a dict with the keys {list(expected)}; came: {summary(got)}."
             )
         for key in expected:
-            if found := difference(expected[key], got[key], tolerance):
-                return Difference(found.kind, f"At key {key!r}: {found.text}")
+            if found := inside(key, expected[key], got[key]):
+                return found
         return None
     if type(got) is not type(expected):
         return Difference("type", f"Expected {summary(expected)}; came: {summary(got)}.")

@@ -95,6 +95,7 @@ KERNEL = Exercise(
     "A linear layer is a convolution",
     linear_to_kernel,
     _kernel_cases,
+    axes=("output", "channel", "row", "column"),
     plan=(
         "Take one row of the matrix, the weights of one output. Write beside each weight which channel, "
         "row and column of the map it belongs to.",
@@ -342,6 +343,7 @@ WINDOWS = Exercise(
     "The sliding window",
     sliding_window,
     _window_cases,
+    axes=("score", "row", "column"),
     plan=(
         "List the rows at which a window may begin: from 0 in steps of the stride, up to the last one "
         "at which a whole window fits. Which row is that? Do the same for columns.",
@@ -674,6 +676,7 @@ DENSE = Exercise(
     run_densely,
     _dense_cases,
     tolerance=1e-4,
+    axes=("image", "score", "row", "column"),
     plan=(
         "Send the image through the layers one by one. All that stand before Flatten take it as it is.",
         "To know the first kernel's size you need the map of one window: send a blank window along, "
@@ -895,6 +898,8 @@ BOXES = Exercise(
     "What a unit of the map looks at",
     window_boxes,
     _box_cases,
+    axes=("box", "edge"),
+    places=("x1", "y1", "x2", "y2"),
     plan=(
         "Find the units above the threshold: their rows, their columns and their margins.",
         "Order the three together by falling margin.",
@@ -1212,6 +1217,7 @@ MINING = Exercise(
     "Hard negatives",
     hard_negatives,
     _mining_cases,
+    axes=("window", "channel", "row", "column"),
     plan=(
         "Which windows are false alarms? There is no face in the image, so all with a margin above 0.",
         "Sort them by margin, the largest first. Only then apply the limit; there may be fewer, or none.",

@@ -396,6 +396,7 @@ ICM = Exercise(
     "One pixel at a time",
     icm,
     _icm_cases,
+    axes=("row", "column"),
     plan=(
         "Copy the labels, and go through the copy row by row.",
         "For one pixel, begin with the costs of all its labels.",
@@ -655,6 +656,7 @@ STEP = Exercise(
     mean_field_step,
     _step_cases,
     any_float=True,
+    axes=("label", "row", "column"),
     plan=(
         "Begin with minus the costs, one number for each label and pixel.",
         "For the neighbour to the right, add its probabilities times the pair's weight: a shifted map times "
@@ -971,6 +973,7 @@ MESSAGE = Exercise(
     _message_cases,
     tolerance=1e-4,
     any_float=True,
+    axes=("label", "row", "column"),
     plan=(
         "List the pixels in reading order: their places (N, 2) and their colours times 255 (N, 3).",
         "Subtract every pixel from every other one. Square, and add up the numbers of a place, and of a "

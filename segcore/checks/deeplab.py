@@ -115,6 +115,7 @@ VALID = Exercise(
     "What is left of a filter",
     valid_weights,
     _valid_cases,
+    axes=("row", "column"),
     plan=(
         "Take one row of cells first. Of the three weights in a row, the middle one is always on the map.",
         "The one on the left stands rate cells before it. From which cell on is that still on the map?",
@@ -447,6 +448,7 @@ ATROUS = Exercise(
         ),
     ),
     any_float=True,
+    axes=("image", "channel", "row", "column"),
     plan=(
         "All branches read the same map x. Start with the 1×1 filter: F.conv2d needs nothing but the map "
         "and the weight.",
@@ -1133,6 +1135,7 @@ SCALES = Exercise(
     _scale_cases,
     tolerance=1e-4,
     any_float=True,
+    axes=("image", "class", "row", "column"),
     plan=(
         "One size first: resize the image with F.interpolate, bilinear, align_corners=False, and give it to "
         "the network.",
@@ -1622,6 +1625,7 @@ MATCH = Exercise(
     "Which prediction for which segment",
     match_masks,
     _match_cases,
+    axes=("true segment",),
     plan=(
         "Make a table with a row for each prediction and a column for each true segment, first of the "
         "overlaps: the sum of mask times truth over all pixels.",

@@ -6,6 +6,7 @@ The references are written apart from `segcore.dilation`. Every mistake is a ref
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -35,6 +36,16 @@ def _spread(kernel: Tensor, y: int, x: int, *, tail: int = 0) -> Tensor:
 def sparse_kernel(kernel: Tensor, dilation: int) -> Tensor:
     """The kernel ``(h, w)`` with zeros between its weights, which stand `dilation` apart."""
     return _spread(kernel, dilation, dilation)
+
+
+def _spread_with(
+    kernel: Tensor,
+    dilation: int,
+    *,
+    steps: Callable[[int], tuple[int, int]] = lambda dilation: (dilation, dilation),
+    tail: int = 0,
+) -> Tensor:
+    return _spread(kernel, *steps(dilation), tail=tail)
 
 
 def _zeros_around(kernel: Tensor, dilation: int) -> Tensor:
@@ -82,6 +93,7 @@ KERNEL = Exercise(
     sparse_kernel,
     _kernel_cases,
     properties=(reaches_gradient(0, lambda: (torch.ones(2, 2), 2), "kernel"),),
+    axes=("row", "column"),
     plan=(
         "How large is the result? Three weights have two gaps: from the first to the last it is two "
         "steps of d, and the last one needs a place too.",
@@ -93,13 +105,13 @@ KERNEL = Exercise(
     mistakes=(
         Mistake(
             "one zero too many",
-            lambda kernel, dilation: _spread(kernel, dilation + 1, dilation + 1),
+            lambda kernel, dilation: sparse_kernel(kernel, dilation + 1),
             "Dilation is the distance of two neighbouring weights. At distance 1 they touch: how many zeros "
             "lie between them then, and how many at distance 2?",
         ),
         Mistake(
             "zeros after the last weight",
-            lambda kernel, dilation: _spread(kernel, dilation, dilation, tail=1),
+            partial(_spread_with, tail=1),
             "The weights stand where they should, but zeros follow the last one. A 3×3 kernel at dilation 2 "
             "covers 5×5 pixels, not 6×6.",
         ),
@@ -117,12 +129,12 @@ KERNEL = Exercise(
         ),
         Mistake(
             "rows only",
-            lambda kernel, dilation: _spread(kernel, dilation, 1),
+            partial(_spread_with, steps=lambda dilation: (dilation, 1)),
             "The rows have moved apart, the columns have not. The kernel grows along both axes.",
         ),
         Mistake(
             "columns only",
-            lambda kernel, dilation: _spread(kernel, 1, dilation),
+            partial(_spread_with, steps=lambda dilation: (1, dilation)),
             "The columns have moved apart, the rows have not. The kernel grows along both axes.",
         ),
         Mistake(
@@ -361,6 +373,7 @@ STITCH = Exercise(
     shift_and_stitch,
     _stitch_cases,
     tolerance=1e-4,
+    axes=("image", "class", "row", "column"),
     plan=(
         "Run the network on every shifted image: s shifts down, combined with s shifts across. To shift "
         "by y, leave out the first y rows.",
@@ -599,6 +612,7 @@ PATHS = Exercise(
     "Gridding: which pixels count",
     path_counts,
     _path_cases,
+    axes=("pixel",),
     plan=(
         "Start at the output: one path, in the middle of a row of zeros that is as long as the whole field.",
         "Go down one layer: each path goes on in three ways, straight on, d to the left and d to the "
@@ -765,6 +779,7 @@ IDENTITY = Exercise(
     "A network that begins as the identity",
     identity_weight,
     _identity_cases,
+    axes=("output channel", "input channel", "kernel row", "kernel column"),
     plan=(
         "Write down the class of each output channel, and of each input channel, by the formula in the "
         "task. Rounding down matters.",
@@ -1011,6 +1026,8 @@ PLAN = Exercise(
     "Strides out, dilations in",
     dilation_plan,
     _plan_cases,
+    axes=("layer",),
+    places=("stride", "dilation"),
     plan=(
         "Keep two numbers for the input of the current layer: its stride in the old network, and its "
         "stride in the new one. Both begin at 1.",

@@ -38,6 +38,18 @@ def crop_and_concatenate(skip: Tensor, x: Tensor) -> Tensor:
     return torch.cat([_centre(skip, x), x], dim=1)
 
 
+def _crop_and_join(
+    skip: Tensor,
+    x: Tensor,
+    *,
+    piece: Callable[[Tensor, Tensor], Tensor] = _centre,
+    other: Callable[[Tensor, Tensor], Tensor] = lambda skip, x: x,
+    join: Callable[[Tensor, Tensor], Tensor] = lambda piece, x: torch.cat([piece, x], 1),
+) -> Tensor:
+    """The reference, with a switch for each of the usual slips."""
+    return join(piece(skip, x), other(skip, x))
+
+
 def _corner(skip: Tensor, x: Tensor) -> Tensor:
     return skip[:, :, : x.shape[2], : x.shape[3]]
 
@@ -48,7 +60,7 @@ def _last_corner(skip: Tensor, x: Tensor) -> Tensor:
 
 def _padded(skip: Tensor, x: Tensor) -> Tensor:
     down, across = ((a - b) // 2 for a, b in zip(skip.shape[2:], x.shape[2:], strict=True))
-    return torch.cat([skip, F.pad(x, (across, across, down, down))], dim=1)
+    return F.pad(x, (across, across, down, down))
 
 
 def _crop_cases(generator: torch.Generator) -> list[Case]:
@@ -82,23 +94,43 @@ def _cut(skip: Tensor, down: int, across: int) -> Tensor:
 
 def _thinned_skip(skip: Tensor, x: Tensor) -> Tensor:
     down, across = (a // b for a, b in zip(skip.shape[2:], x.shape[2:], strict=True))
-    return torch.cat([_corner(skip[:, :, ::down, ::across], x), x], 1)
+    return _corner(skip[:, :, ::down, ::across], x)
 
 
-def _in_turn(skip: Tensor, x: Tensor) -> Tensor:
-    piece, few = _centre(skip, x), min(skip.shape[1], x.shape[1])
+def _first_numbers(skip: Tensor, x: Tensor) -> Tensor:
+    return skip.flatten(2)[:, :, : x[0, 0].numel()].reshape(*skip.shape[:2], *x.shape[2:])
+
+
+def _in_turn(piece: Tensor, x: Tensor) -> Tensor:
+    few = min(piece.shape[1], x.shape[1])
     pairs = torch.stack([piece[:, :few], x[:, :few]], 2).flatten(1, 2)
     return torch.cat([pairs, piece[:, few:], x[:, few:]], 1)
+
+
+def _linear(image: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(image, like.shape[2:], mode="bilinear", align_corners=False)
+
+
+def _whole(skip: Tensor, x: Tensor) -> Tensor:
+    return skip
+
+
+def _joined(join: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    return functools.partial(_crop_and_join, join=join)
+
+
+def _of(piece: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    return functools.partial(_crop_and_join, piece=piece)
 
 
 def _piece(cut: Callable[[Tensor, int, int, int, int], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
     """Another piece of skip, from the borders above and at the left and the size of x."""
 
-    def wrong(skip: Tensor, x: Tensor) -> Tensor:
+    def piece(skip: Tensor, x: Tensor) -> Tensor:
         down, across = ((a - b) // 2 for a, b in zip(skip.shape[2:], x.shape[2:], strict=True))
-        return torch.cat([cut(skip, down, across, *x.shape[2:]), x], 1)
+        return cut(skip, down, across, *x.shape[2:])
 
-    return wrong
+    return _of(piece)
 
 
 CROP = Exercise(
@@ -107,6 +139,7 @@ CROP = Exercise(
     crop_and_concatenate,
     _crop_cases,
     properties=(reaches_gradient(0, lambda: (torch.ones(1, 1, 4, 4), torch.ones(1, 1, 2, 2)), "skip"),),
+    axes=("image", "channel", "row", "column"),
     plan=(
         "Work with one axis: of a row of 4 beside a row of 2, which cells lie in the middle? Where do they "
         "begin, and how many are there?",
@@ -118,89 +151,83 @@ CROP = Exercise(
     mistakes=(
         Mistake(
             "upper left corner",
-            lambda skip, x: torch.cat([_corner(skip, x), x], 1),
+            _of(_corner),
             "You keep the upper left corner of the encoder's map. Unpadded convolutions take a border from "
             "all four sides: which part lies over the decoder's map?",
         ),
         Mistake(
             "lower right corner",
-            lambda skip, x: torch.cat([_last_corner(skip, x), x], 1),
+            _of(_last_corner),
             "You keep the lower right corner of the encoder's map. What was lost on the way, was lost on all "
             "four sides alike.",
         ),
         Mistake(
             "decoder first",
-            lambda skip, x: torch.cat([x, _centre(skip, x)], 1),
+            _joined(lambda piece, x: torch.cat([x, piece], 1)),
             "The numbers are right, in the other order: the encoder's channels come first here. The weights "
             "that read them are trained for one order.",
         ),
         Mistake(
             "resized",
-            lambda skip, x: torch.cat(
-                [F.interpolate(skip, x.shape[2:], mode="bilinear", align_corners=False), x], 1
-            ),
+            _of(_linear),
             "You shrink the whole of the encoder's map. Then its pixels no longer lie over those of the "
             "decoder, and the place is what the skip is there to bring back.",
         ),
         Mistake(
             "decoder padded",
-            _padded,
+            functools.partial(_crop_and_join, piece=_whole, other=_padded),
             "You enlarge the decoder's map with zeros instead of cropping the encoder's. In the border the "
             "next layer would then see half of its channels empty.",
         ),
         Mistake(
             "resized to the nearest",
-            lambda skip, x: torch.cat([F.interpolate(skip, x.shape[2:]), x], 1),
+            _of(lambda skip, x: F.interpolate(skip, x.shape[2:])),
             "You pick pixels from all over the encoder's map. Then they no longer lie over those of the "
             "decoder: a piece of it is asked for, as it is.",
         ),
         Mistake(
             "largest of each region",
-            lambda skip, x: torch.cat([F.adaptive_max_pool2d(skip, x.shape[2:]), x], 1),
+            _of(lambda skip, x: F.adaptive_max_pool2d(skip, x.shape[2:])),
             "You pool the encoder's map until it fits. Then its pixels no longer lie over those of the "
             "decoder: cut a piece out, as it is.",
         ),
         Mistake(
             "decoder resized",
-            lambda skip, x: torch.cat(
-                [skip, F.interpolate(x, skip.shape[2:], mode="bilinear", align_corners=False)], 1
-            ),
+            functools.partial(_crop_and_join, piece=_whole, other=lambda skip, x: _linear(x, skip)),
             "You enlarge the decoder's map. It stays as it is; the encoder's map is the one that is cropped.",
         ),
         Mistake(
             "one pixel too far",
-            lambda skip, x: torch.cat([_centre(_rolled(skip, x), x), x], 1),
+            _of(lambda skip, x: _centre(_rolled(skip, x), x)),
             "Your piece lies one pixel too far down and to the right. As many pixels go above as below: "
             "half the difference.",
         ),
         Mistake(
             "every so many pixels",
-            _thinned_skip,
+            _of(_thinned_skip),
             "You take every so many pixels of the encoder's map. A piece of it is asked for, with all of "
             "its pixels.",
         ),
         Mistake(
             "first numbers, in a new shape",
-            lambda skip, x: torch.cat(
-                [skip.flatten(2)[:, :, : x[0, 0].numel()].reshape(*skip.shape[:2], *x.shape[2:]), x], 1
-            ),
+            _of(_first_numbers),
             "You take the first numbers of each channel and give them a new shape. Rows and columns are to "
             "be cut, each at both ends.",
         ),
         Mistake(
             "channels in turn",
-            _in_turn,
+            _joined(_in_turn),
             "Channels of both maps take turns in yours. All of the encoder's come first, then all of the "
             "decoder's.",
         ),
         Mistake(
             "added",
-            lambda skip, x: _centre(skip, x) + x,
+            _joined(torch.add),
             "You add the two maps. U-Net lays them beside one another: the result has the channels of both.",
         ),
         Mistake(
             "decoder left out",
-            lambda skip, x: _centre(skip, x),
+            _joined(lambda piece, x: piece),
             "Only the encoder's piece comes back. The decoder's map belongs beside it, channel by channel.",
         ),
         Mistake(
@@ -211,25 +238,25 @@ CROP = Exercise(
         ),
         Mistake(
             "along the batch",
-            lambda skip, x: torch.cat([_centre(skip, x), x]),
+            _joined(lambda piece, x: torch.cat([piece, x])),
             "You join along the first axis, which counts images: there are twice as many now. Channels are "
             "the axis after it.",
         ),
         Mistake(
             "below one another",
-            lambda skip, x: torch.cat([_centre(skip, x), x], 2),
+            _joined(lambda piece, x: torch.cat([piece, x], 2)),
             "You lay one map below the other: the picture gets higher. They belong beside one another as "
             "channels, pixel on pixel.",
         ),
         Mistake(
             "side by side",
-            lambda skip, x: torch.cat([_centre(skip, x), x], 3),
+            _joined(lambda piece, x: torch.cat([piece, x], 3)),
             "You lay one map to the right of the other: the picture gets wider. They belong together as "
             "channels, pixel on pixel.",
         ),
         Mistake(
             "a new axis",
-            lambda skip, x: torch.stack([_centre(skip, x), x], 1),
+            _joined(lambda piece, x: torch.stack([piece, x], 1)),
             "You stack the two maps along a new axis. They are joined along the axis of channels, which is "
             "there already.",
         ),
@@ -247,7 +274,7 @@ CROP = Exercise(
         ),
         Mistake(
             "not cropped",
-            lambda skip, x: torch.cat([skip, x], 1),
+            _of(_whole),
             "The encoder's map is larger and must be cropped before they can be joined: its middle, as "
             "large as the decoder's.",
         ),
@@ -524,6 +551,7 @@ FORWARD = Exercise(
         ),
     ),
     tolerance=1e-4,
+    axes=("image", "channel", "row", "column"),
     plan=(
         "Draw the U for one step down and one up, and write the size of the map beside each arrow. Which "
         "map is put away: before its block, behind it, or behind the pooling?",
@@ -734,6 +762,29 @@ def _each_mirrored(network: Maps, image: Tensor, tile: int, margin: int) -> Tens
     return _tiles(alone, image, tile, margin)
 
 
+def _laid_down(
+    network: Maps,
+    image: Tensor,
+    tile: int,
+    margin: int,
+    *,
+    step: Callable[[int, int], int] = lambda tile, margin: tile,
+    room: Callable[[int], int] = lambda margin: 0,
+    shift: Callable[[int], int] = lambda margin: 0,
+    missing: int = 0,
+) -> Tensor:
+    """Each answer written into a map of zeros, with `room` around, `shift` aside, the last ones `missing`."""
+    padded, seen, by = _mirrored(image[None], margin), tile + 2 * margin, shift(margin)
+    starts = [list(range(0, side, step(tile, margin))) for side in image.shape[1:]]
+    first = network(padded[:, :, :seen, :seen])[0]
+    result = first.new_zeros(len(first), *(side + room(margin) for side in image.shape[1:]))
+    for y, x in itertools.product(*(each[: len(each) - missing] for each in starts)):
+        place = result[:, y + by : y + by + tile, x + by : x + by + tile]
+        answer = network(padded[:, :, y : y + seen, x : x + seen])[0]
+        place[:] = answer[:, : place.shape[1], : place.shape[2]]
+    return result
+
+
 def _unpadded(image: Tensor, margin: int) -> Tensor:
     return image
 
@@ -793,6 +844,7 @@ TILES = Exercise(
             "out for each tile what it sees, and call the network with that.",
         ),
     ),
+    axes=("channel", "row", "column"),
     plan=(
         "Mirror the image once, by the margin on all four sides. The mirror stands on the outermost pixel: "
         "3 2 1 2 3.",
@@ -876,6 +928,36 @@ TILES = Exercise(
             functools.partial(_tiles, swap=True),
             "You cut out the tile at (x, y) and put its answer at (y, x). Rows come first in a tensor, in "
             "what you read as in what you write.",
+        ),
+        Mistake(
+            "written a margin too far",
+            functools.partial(_laid_down, shift=lambda margin: margin),
+            "Each answer is right, but you write it a margin too far down and to the right. In the output "
+            "there is no margin: where does the first tile go?",
+        ),
+        Mistake(
+            "output with a margin",
+            functools.partial(_laid_down, room=lambda margin: 2 * margin, shift=lambda margin: margin),
+            "Your output is as large as the mirrored image, with zeros around. The network loses the "
+            "margins: how large is what all tiles give together?",
+        ),
+        Mistake(
+            "last tiles missing",
+            functools.partial(_laid_down, missing=1),
+            "The last tile of each row and column stays empty. Does your range, or your count of tiles, come "
+            "to it?",
+        ),
+        Mistake(
+            "steps as long as what goes in",
+            functools.partial(_laid_down, step=lambda tile, margin: tile + 2 * margin),
+            "You move on by all that a tile sees, so stripes stay empty. What goes in overlaps; what comes "
+            "out lies edge to edge: how far is it to the next tile?",
+        ),
+        Mistake(
+            "steps of a tile and a margin",
+            functools.partial(_laid_down, step=lambda tile, margin: tile + margin),
+            "You move on by a tile and a margin, so stripes stay empty. What comes out lies edge to edge: "
+            "how far is it to the next tile?",
         ),
         Mistake(
             "axis of the batch left",
@@ -1319,6 +1401,7 @@ STROKES = Exercise(
     "Scribbles as a label map",
     paint_strokes,
     _stroke_cases,
+    axes=("row", "column"),
     plan=(
         "Start with a map full of 255, and make two grids with the x and the y of every pixel's centre.",
         "Write the distance to one piece from a to b. At a, t is 0; at b it is 1; beyond them it stays "

@@ -19,13 +19,15 @@ from segcore.checks.chapters import exercise as find_exercise
 from segcore.checks.circumstances import apart, axes
 from segcore.checks.compare import Difference, agrees, difference
 from segcore.checks.exercise import Case, Exercise, Mistake
+from segcore.checks.guards import guards_of
 from segcore.checks.hints import HINTS, error_hint, error_text, is_stub, signature_fault
 from segcore.checks.ladder import Trial
+from segcore.checks.naming import Naming
 from segcore.checks.patterns import examples, pattern
 from segcore.checks.rules import rule
 from segcore.checks.sandbox import Outcome, call, guarded, sealed
 from segcore.checks.show import clean
-from segcore.checks.turned import turned
+from segcore.checks.turned import VAGUE, turned
 from segcore.checks.twofold import Attempt, twofold
 
 __all__ = ["CheckFailed", "Report", "check", "judge"]
@@ -36,7 +38,7 @@ _PLAIN = {"value", "near", "raised"}
 _UNBOUNDED = {"nan", "infinite"}
 _NUMBERS = {"value", "shape", *_UNBOUNDED}
 # For these, something that explains every case is sought.
-_OF_NUMBERS = {"value", "near", "shape", "length", "transposed", "ones", "nan", "infinite"}
+_OF_NUMBERS = {"value", "near", "shape", "length", "transposed", "ones", "nan", "infinite", "raised"}
 
 
 class CheckFailed(AssertionError):
@@ -163,10 +165,11 @@ def _fault(exercise: Exercise, expected: Any, outcome: Outcome) -> Difference | 
         return _of_time(exercise.seconds, outcome.over)
     if outcome.error is not None:
         return Difference("raised", f"Your function raised {error_text(outcome.error)}")
+    naming = Naming(exercise.axes, exercise.places)
     try:
-        found = difference(expected, outcome.value, exercise.tolerance)
+        found = difference(expected, outcome.value, exercise.tolerance, naming)
         if found is not None and (found.kind == "type" or (found.kind == "dtype" and exercise.any_float)):
-            found = difference(expected, _as(expected, outcome.value), exercise.tolerance)
+            found = difference(expected, _as(expected, outcome.value), exercise.tolerance, naming)
         if exercise.compare is not None and (found is None or found.kind in {"value", "near"}):
             text = exercise.compare(expected, outcome.value)
             found = Difference("value", text) if text else None
@@ -218,7 +221,8 @@ def _explain(report: Report, trials: list[Trial], failed: Trial) -> None:
     known: list[list[Attempt]] = []
     mistake, perhaps = (None, "") if outcome.timeout else recognise(report.exercise, trials, known)
     sought = kind in _OF_NUMBERS and (mistake is None or bool(perhaps))
-    if sure := _sure(report.exercise, trials, [] if kind == "ones" else known) if sought else None:
+    sure = _sure(report.exercise, trials, [] if kind == "ones" else known) if sought else None
+    if sure is not None and not (mistake is not None and sure.name == VAGUE):
         report.mistake = sure.name
         card.hint(sure.hint)
     elif mistake is not None and (not perhaps or kind in _PLAIN or kind != fault.kind):
@@ -242,17 +246,20 @@ def _sure(exercise: Exercise, trials: list[Trial], known: list[list[Attempt]]) -
         sizes = [sizes_of(exercise.reference, trial.case) for trial in trials]
         if text := rule(_pairs(trials), sizes, exercise.tolerance):
             return Other("", text)
-        if found := turned(exercise, trials):
-            seen = pattern(_pairs(trials), exercise.tolerance)  # where it is wrong, beside what is done
-            return Other(found.name, f"{seen} {found.hint}" if seen else found.hint)
-        return twofold(exercise, trials, known) if known else None
+        for alike in (False, True):
+            if found := turned(exercise, trials, alike):
+                seen = _pattern(exercise, trials)  # where it is wrong, beside what is done
+                return Other(found.name, f"{seen} {found.hint}" if seen else found.hint)
+            if known and not alike and (both := twofold(exercise, trials, known)):
+                return both
+        return None
     except Exception:  # what a reader returns may be anything
         return None
 
 
 def _seen(exercise: Exercise, trials: list[Trial], kind: str) -> str:
     """A hint for wrong numbers that no known mistake explains."""
-    if found := pattern(_pairs(trials), exercise.tolerance):
+    if found := _pattern(exercise, trials):
         return f"{found} {HINTS[kind]}" if kind in _UNBOUNDED else found
     if found := axes(exercise, trials) or apart(exercise, trials):
         return found
@@ -261,6 +268,10 @@ def _seen(exercise: Exercise, trials: list[Trial], kind: str) -> str:
     noted = [(trial.case.note, trial.fault is not None) for trial in trials if trial.case.note]
     others = any(trial.fault is not None for trial in trials if not trial.case.note)
     return examples(noted, others) or HINTS[kind]
+
+
+def _pattern(exercise: Exercise, trials: list[Trial]) -> str | None:
+    return pattern(_pairs(trials), exercise.tolerance, Naming(exercise.axes, exercise.places))
 
 
 def _pairs(trials: list[Trial]) -> list[tuple[Any, Any]]:
@@ -292,6 +303,8 @@ def recognise(
         counts[number] = len(explained)
         here += [number] if told in explained else []
         drawn |= {number} if any(not trial.case.note for trial in explained) else set()
+    if guarded_otherwise := _of_another_guard(exercise, trials, told):
+        return guarded_otherwise, ""
     here.sort(key=lambda number: -counts[number])
     best = max(counts, key=lambda number: counts[number], default=0)
     if counts and counts[best] >= 2 and 2 * counts[best] > len(failing):
@@ -301,6 +314,23 @@ def recognise(
         words = "Perhaps not all of it, but this gives your numbers in the smallest case: "
         return exercise.mistakes[here[0]], words
     return None, ""
+
+
+def _of_another_guard(exercise: Exercise, trials: list[Trial], told: Trial | None) -> Mistake | None:
+    """The mistake that gives the reader's results in every case with another small number in it.
+
+    Where several small numbers give them, they do not show, and nothing is said of one.
+    """
+    first = sorted(trials, key=lambda trial: trial is not told)
+
+    def explains(function: Callable[..., Any]) -> bool:
+        found = (_compared(exercise, _attempt(function, trial.case), trial) for trial in first)
+        return all(alike for alike, _ in found)
+
+    for mistake in exercise.mistakes:
+        if sum(explains(function) for function in guards_of(mistake.function)) == 1:
+            return mistake
+    return None
 
 
 def _flat(outcome: Outcome | None) -> bool:

@@ -74,6 +74,10 @@ class Exercise:
             ``…``), each of 20 to 240 characters, 160 words in all: the ladder's third rung.
         solution: Makes the chunks of the last rung, a reason and lines each, where they are not those of the
             solved lab.
+        axes: What each axis of a result counts (or a list of results), in the task's words and in the
+            singular: ``("box", "edge")``. Hints have no other words for them.
+        places: What stands along its last axis, or the values of a tuple, where each has a name:
+            ``("x", "y")``.
     """
 
     id: str
@@ -89,6 +93,8 @@ class Exercise:
     any_float: bool = False
     plan: tuple[str, ...] = ()
     solution: Callable[[], Sequence[tuple[str, list[str]]]] | None = None
+    axes: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

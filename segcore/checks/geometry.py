@@ -156,6 +156,8 @@ SCORES = Exercise(
     depth_scores,
     _score_cases,
     any_float=True,
+    axes=("score",),
+    places=("AbsRel", "SILog", "δ1"),
     plan=(
         "Throw out the pixels whose true depth is missing, from both maps, before you compute anything.",
         "For AbsRel divide each error, without its sign, by the true depth, then take the mean.",
@@ -227,6 +229,16 @@ SCORES = Exercise(
             "AbsRel: you divide by what was predicted. A guess could make its own error small that way.",
         ),
         Mistake(
+            "relative to the larger one",
+            _scored(0, lambda y_hat, y: ((y_hat - y).abs() / torch.maximum(y_hat, y)).mean()),
+            "AbsRel: you divide by the larger of the two depths. Errors are a share of the true one.",
+        ),
+        Mistake(
+            "relative to both",
+            _scored(0, lambda y_hat, y: (2 * (y_hat - y).abs() / (y_hat + y)).mean()),
+            "AbsRel: you divide by the mean of both depths. It is the true one that errors are a share of.",
+        ),
+        Mistake(
             "sign kept",
             _scored(0, lambda y_hat, y: ((y_hat - y) / y).mean()),
             "AbsRel: too far and too near cancel in yours. It is the size of the error that counts.",
@@ -266,6 +278,16 @@ SCORES = Exercise(
             "mean not taken off",
             _scored(1, lambda y_hat, y: (y_hat / y).log().square().mean().sqrt()),
             "SILog: a common factor should cost nothing, and in yours it does. What do all pixels share?",
+        ),
+        Mistake(
+            "most of the mean taken off",
+            _scored(1, lambda y_hat, y: _less_the_square((y_hat / y).log(), 0.85)),
+            "SILog: you take off 0.85 of the squared mean, as some losses do. The score takes off all of it.",
+        ),
+        Mistake(
+            "mean not squared",
+            _scored(1, lambda y_hat, y: (g := (y_hat / y).log()).square().mean().sub(g.mean()).abs().sqrt()),
+            "SILog: you take the mean itself off the mean of the squares. To which power is it asked?",
         ),
         Mistake(
             "divided by one less",
@@ -355,6 +377,12 @@ SCORES = Exercise(
             _scored(2, lambda y_hat, y: ((y_hat - y).abs() / y < 0.25).float().mean()),
             "δ1: you ask whether the error is below a quarter of the truth. For depths that are too small "
             "this is not the same as the quotient: 4 for 5 against 5 for 4.",
+        ),
+        Mistake(
+            "within a quarter of a logarithm",
+            _scored(2, lambda y_hat, y: ((y_hat / y).log().abs() < 0.25).float().mean()),
+            "δ1: you ask whether the logarithm of the quotient lies within 0.25. It is the quotient itself "
+            "that is compared with 1.25.",
         ),
         Mistake(
             "in percent",
@@ -904,6 +932,7 @@ NORMALS = Exercise(
     _normal_cases,
     tolerance=1e-4,
     any_float=True,
+    axes=("coordinate", "row", "column"),
     plan=(
         "Where does the ray of a pixel's centre meet the plane one metre away? Half a pixel, the middle of "
         "the image and the focal length all have a part in it.",

@@ -405,6 +405,7 @@ MERGE = Exercise(
     "Merge the weakest boundary",
     merge_weakest,
     _merge_cases,
+    axes=("region",),
     plan=(
         "Keep for each region the number of the lowest one that it has become a part of: at first its own.",
         "Rewrite both ends of all pairs in these numbers. Drop pairs whose ends are now the same.",
@@ -632,6 +633,7 @@ DATA = Exercise(
     _data_cases,
     tolerance=1e-4,
     any_float=True,
+    axes=("colour",),
     plan=(
         "Work out the squared distance of each colour to each mean by the inverse covariance: (K, N).",
         "Take the logarithm of each component's share: log of the weight, less half the log of the "
@@ -650,6 +652,12 @@ DATA = Exercise(
             "tiny number added",
             lambda *args: -(_log_parts(*args).exp().sum(0) + 1e-12).log(),
             "With a tiny number added, all far colours cost the same. Stay with logarithms to the end.",
+        ),
+        Mistake(
+            "density held up",
+            lambda *args: -_log_parts(*args).exp().sum(0).clamp(min=1e-10).log(),
+            "You hold the density above a tiny number, so all far colours cost the same. Stay with "
+            "logarithms to the end.",
         ),
         Mistake(
             "best component only",
@@ -952,6 +960,7 @@ TOUCHING = Exercise(
     split_touching,
     _touching_cases,
     compare=_same_parts,
+    axes=("row", "column"),
     plan=(
         "For each pixel of the mask, find how far the nearest pixel outside is: SciPy has that transform.",
         "Keep the pixels that are deeper than asked. Their parts, connected by corners too, are markers.",
@@ -1260,6 +1269,7 @@ LOOP = Exercise(
             "task name for the side that a mark forbids?",
         ),
     ),
+    axes=("row", "column"),
     plan=(
         "Begin with a mask that holds everything but what is marked as background.",
         "In each round, fit one model to the colours outside the mask and one to those inside: (n, 3) each.",

@@ -104,6 +104,7 @@ PAIRS = Exercise(
     pairwise_iou,
     _iou_cases,
     any_float=True,
+    axes=("row", "column"),
     plan=(
         "Lay each mask out as one row of zeros and ones, in numbers that a product can count with.",
         "The product of a row and another row adds a one for each pixel that both have. One product of two "
@@ -513,6 +514,7 @@ MATCH = Exercise(
     "Each detection takes one truth",
     greedy_match,
     _match_cases,
+    axes=("detection",),
     plan=(
         "Begin with an answer in which nobody has taken a truth, and with all truths free.",
         "Go through the detections from the surest down. A stable sort keeps equal scores in their order.",
@@ -842,6 +844,7 @@ CURVE = Exercise(
     interpolated_precision,
     _curve_cases,
     any_float=True,
+    axes=("recall",),
     plan=(
         "Count the hits so far, from the surest detection down.",
         "Precision is the hits over the number of detections so far. Recall is the hits over … .",
@@ -1305,6 +1308,7 @@ AVERAGE = Exercise(
     average_precisions,
     _ap_cases,
     any_float=True,
+    axes=("threshold",),
     plan=(
         "Count the truths of all images. If there are none, each answer is NaN.",
         "For each threshold, match every image by itself, and note for each detection whether it took a "
@@ -1689,6 +1693,7 @@ SHIFT = Exercise(
     iou_after_shift,
     _shift_cases,
     any_float=True,
+    axes=("mask",),
     plan=(
         "Begin with empty masks of the same size, and copy the old ones in: rows from 0 on go to rows from "
         "dy on. What if dy is negative?",

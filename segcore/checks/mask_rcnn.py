@@ -84,6 +84,7 @@ MASK_TARGET = Exercise(
     _target_cases,
     tolerance=1e-4,
     any_float=True,
+    axes=("row", "column"),
     plan=(
         "The mask is a feature map: one image, one channel, a cell for each pixel. Which shape does "
         "`roi_align` want, and which dtype?",
@@ -305,6 +306,10 @@ def _softmax(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
     return _bce(p.clamp(1e-6, 1 - 1e-6), targets)
 
 
+def _clamped(eps: float) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda own, t: _bce(own.sigmoid().clamp(eps, 1 - eps), t)
+
+
 def _eps_in_log(eps: float) -> Callable[[Tensor, Tensor], Tensor]:
     def wrong(own: Tensor, t: Tensor) -> Tensor:
         p = own.sigmoid()
@@ -462,24 +467,21 @@ MASK_LOSS = Exercise(
         ),
         Mistake(
             "cut off near 0 and 1",
-            _of_own(lambda own, t: _bce(own.sigmoid().clamp(1e-6, 1 - 1e-6), t)),
-            "Small logits are right. At 100 you cut the probability off, and the loss is too small by far: "
-            "work from the logits.",
+            _of_own(_clamped(1e-6)),
+            "Small logits are right. At 100 you hold the probability off 0 and 1, by a limit or by what you "
+            "add, and the loss is too small by far: work from the logits.",
         ),
         Mistake(
-            "cut off nearer to 0 and 1",
-            _of_own(lambda own, t: _bce(own.sigmoid().clamp(1e-7, 1 - 1e-7), t)),
-            "Small logits are right. At 100 you cut the probability off at the seventh decimal, and the loss "
-            "is too small by far: work from the logits.",
+            "cut off near 0 alone",
+            _of_own(lambda own, t: F.binary_cross_entropy(own.sigmoid().clamp(1e-8, 1 - 1e-8), t)),
+            "Small logits are right. Your limit near 0 makes the loss of a large logit too small; that near "
+            "1 is rounded to 1, and torch puts 100 for the log of 0: work from the logits.",
         ),
-        *(
-            Mistake(
-                f"{eps:g} added in the log",
-                _of_own(_eps_in_log(eps)),
-                f"Small logits are right. At 100 the log of the {eps:g} that you add is all that is left, a "
-                "loss too small by far: work from the logits.",
-            )
-            for eps in (1e-6, 1e-7, 1e-8, 1e-12)
+        Mistake(
+            "a little added in the log",
+            _of_own(_eps_in_log(1e-8)),
+            "Small logits are right. At 100 the log of a small number of your own is all that is left, a "
+            "loss too small by far: work from the logits.",
         ),
         Mistake(
             "the log cut off at -100",
@@ -771,6 +773,7 @@ PASTE = Exercise(
     _paste_cases,
     tolerance=1e-4,
     any_float=True,
+    axes=("mask", "row", "column"),
     plan=(
         "One axis, one box first. How far through the box does each pixel's centre lie, from 0 to 1? In the "
         "by-hand row, column 2 lies at 0.375.",
@@ -1188,6 +1191,7 @@ DISTINCT = Exercise(
     distinct,
     _distinct_cases,
     compare=_rows_differ,
+    axes=("object",),
     plan=(
         "Order the rows by score, the largest first; a stable sort leaves equal ones in their order.",
         "Go through them. Who is not sure enough, or has no pixel, is passed over.",

@@ -99,6 +99,7 @@ CONFUSION = Exercise(
     "A confusion matrix without a loop",
     confusion_matrix,
     _confusion_cases,
+    axes=("true class", "given class"),
     plan=(
         "Take one pixel first. Its truth and its prediction are two digits: written as one number to "
         "the base C, which of them is the first digit, so that it picks the row?",
@@ -273,6 +274,7 @@ IOU = Exercise(
     "Intersection over union",
     class_iou,
     _iou_cases,
+    axes=("class",),
     plan=(
         "Read three numbers for one class off the matrix, on paper: the pixels right, the sum of its "
         "row, the sum of its column.",
@@ -711,6 +713,7 @@ MEANS = Exercise(
     two_means,
     _means_cases,
     any_float=True,
+    places=("the mean of the images", "the score of all pixels together"),
     plan=(
         "Make one confusion matrix for each image. Both answers come from this stack.",
         "First number: score every image by itself, over the classes that it has. Then average these "
@@ -948,6 +951,7 @@ RANKING = Exercise(
     "Precision, recall and a threshold",
     precision_recall,
     _ranking_cases,
+    places=("precision", "recall"),
     plan=(
         "Find the order of the pixels, surest first, and put `correct` into this order. The scores are "
         "not needed any more.",

@@ -126,6 +126,7 @@ SEGMENT_IOU = Exercise(
     segment_iou,
     _iou_cases,
     any_float=True,
+    axes=("predicted segment", "true segment"),
     plan=(
         "How many segments has each map? Their numbers begin with 0, so it is one more than the largest.",
         "For each pair count the pixels that lie in both. A table of zeros, one row for each predicted "
@@ -385,6 +386,7 @@ MATCH = Exercise(
     "Which segments match",
     match,
     _match_cases,
+    axes=("predicted segment",),
     plan=(
         "Build a table of true and false with one row for each predicted segment: where is the IoU large "
         "enough?",
@@ -666,6 +668,8 @@ QUALITY = Exercise(
     quality,
     _quality_cases,
     any_float=True,
+    axes=("row", "score"),
+    places=("PQ", "SQ", "RQ"),
     plan=(
         "Compute the size that both errors share: matches, and half of all segments that are left over.",
         "SQ = sum of IoU / number of matches, RQ = number of matches / … , and PQ is their product.",
@@ -1134,6 +1138,8 @@ COUNT = Exercise(
     count,
     _count_cases,
     any_float=True,
+    axes=("number",),
+    places=("the sum of the IoUs", "TP", "FP", "FN"),
     plan=(
         "List the segments of both maps: all numbers but -1.",
         "For each pair count the shared pixels. Union: the true segment, and the predicted one without "
@@ -1591,6 +1597,8 @@ MERGE = Exercise(
     "Two outputs, one map",
     merge,
     _merge_cases,
+    axes=("row", "column", "answer"),
+    places=("the class", "the instance"),
     plan=(
         "Begin with a map that is void everywhere, and a mask of the pixels that are still free: all.",
         "Take the instances from the surest down. Which pixels of its mask are free, and are they at least "

@@ -7,21 +7,30 @@ numbers in other places, all of them so many times too large, only the border wr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import permutations
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from segcore.checks.compare import agrees
+from segcore.checks.naming import Naming, listed, plural
 from segcore.checks.show import number
 
 __all__ = ["examples", "pattern"]
 
 Pair = tuple[Any, Any]
+_PLAIN = Naming()
 
 
-def pattern(pairs: Sequence[Pair], tolerance: float) -> str | None:
-    """What holds for all the wrong ones of (expected, got), in two sentences; None where nothing is seen."""
+def pattern(pairs: Sequence[Pair], tolerance: float, naming: Naming = _PLAIN) -> str | None:
+    """What holds for all the wrong ones of (expected, got), in two sentences; None where nothing is seen.
+
+    Args:
+        pairs: What was expected and what came, in each case.
+        tolerance: Of the exercise.
+        naming: The task's words for the axes and values of a result.
+    """
     wrong = [pair for pair in pairs if not agrees(*pair, tolerance)]
     if not wrong:
         return None
@@ -29,18 +38,18 @@ def pattern(pairs: Sequence[Pair], tolerance: float) -> str | None:
         isinstance(one, tuple) and isinstance(two, tuple | list) and len(one) == len(two)
         for one, two in wrong
     ):
-        return _of_several(pairs, wrong, tolerance)
+        return _of_several(pairs, wrong, tolerance, naming)
     tensors = [pair for pair in map(_tensors, wrong) if pair is not None]
     if len(tensors) < len(wrong):
         return None
     alike = all(one.shape == two.shape for one, two in tensors)
     for look in _VALUES if alike else _SHAPES:
-        if found := look(tensors, tolerance):
+        if found := look(tensors, tolerance, naming):
             return found
     return None
 
 
-def _of_several(pairs: Sequence[Pair], wrong: Sequence[Pair], tolerance: float) -> str | None:
+def _of_several(pairs: Sequence[Pair], wrong: Sequence[Pair], tolerance: float, naming: Naming) -> str | None:
     """Where several values are asked for: which of them are right in every case."""
     count = len(wrong[0][0])
     if any(len(one) != count for one, _ in wrong):
@@ -51,7 +60,7 @@ def _of_several(pairs: Sequence[Pair], wrong: Sequence[Pair], tolerance: float) 
     if len(bad) == 1 < count:
         parts = [(one[bad[0]], two[bad[0]]) for one, two in wrong]
         rest = pattern(parts, tolerance) or "What does it need that the others do not?"
-        return f"Only value [{bad[0]}] is wrong, whatever the case. {rest}"
+        return f"Only {naming.value(bad[0])} is wrong, whatever the case. {rest}"
     said = {pattern([(one[k], two[k]) for one, two in wrong], tolerance) for k in bad}
     if len(said) == 1:
         return said.pop()
@@ -66,10 +75,10 @@ def _tensors(pair: Pair) -> tuple[Tensor, Tensor] | None:
     return one, two
 
 
-Look = Callable[[list[tuple[Tensor, Tensor]], float], str | None]
+Look = Callable[[list[tuple[Tensor, Tensor]], float, Naming], str | None]
 
 
-def _scaled(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
+def _scaled(pairs: list[tuple[Tensor, Tensor]], tolerance: float, naming: Naming) -> str | None:
     one, two = (torch.cat([pair[k].flatten() for pair in pairs]) for k in (0, 1))
     if len(one) < 3 or not two.isfinite().all() or not one.isfinite().all() or len(one.unique()) < 3:
         return None
@@ -91,7 +100,7 @@ def _scaled(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
     return None
 
 
-def _formula(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
+def _formula(pairs: list[tuple[Tensor, Tensor]], tolerance: float, naming: Naming) -> str | None:
     """One formula that leads from every expected number to the one that came."""
     one, two = (torch.cat([pair[k].flatten() for pair in pairs]) for k in (0, 1))
     if not (one.isfinite() & two.isfinite()).all() or len(one[one != 0].unique()) < 3:
@@ -109,17 +118,17 @@ def _formula(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None
     return None
 
 
-def _moved(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
+def _moved(pairs: list[tuple[Tensor, Tensor]], tolerance: float, naming: Naming) -> str | None:
     if any(one.numel() < 3 or one.ndim == 0 for one, _ in pairs):
         return None
     for axis in range(min(one.ndim for one, _ in pairs)):
         if all(_close(two.flip(axis), one, tolerance) for one, two in pairs):
-            return f"Your numbers are right, but along axis {axis} they come the other way round."
+            return f"Your numbers are right, but along {naming.along(axis)} they come the other way round."
         for step in (1, -1):
             if all(_close(two.roll(step, axis), one, tolerance) for one, two in pairs):
                 return (
-                    f"Your numbers are right, but one place aside along axis {axis}. Where does counting "
-                    "begin?"
+                    f"Your numbers are right, but one place aside along {naming.along(axis)}. Where does "
+                    "counting begin?"
                 )
     if all(_close(two.flatten().sort().values, one.flatten().sort().values, tolerance) for one, two in pairs):
         return (
@@ -128,7 +137,21 @@ def _moved(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
     return None
 
 
-def _special(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
+def _reordered(pairs: list[tuple[Tensor, Tensor]], tolerance: float, naming: Naming) -> str | None:
+    """Values that have names, in another order along the last axis."""
+    count = len(naming.places)
+    if not 2 <= count <= 4 or any(one.ndim == 0 or one.shape[-1] != count for one, _ in pairs):
+        return None
+    for order in permutations(range(count)):
+        if all(_close(two, one[..., list(order)], tolerance) for one, two in pairs):
+            names = listed([naming.places[place] for place in order])
+            return (
+                f"The right numbers, in another order: yours are {names}. In which order are they asked for?"
+            )
+    return None
+
+
+def _special(pairs: list[tuple[Tensor, Tensor]], tolerance: float, naming: Naming) -> str | None:
     """One value in the place of another wherever that one is expected: NaN for 0, say."""
     one, two = (torch.cat([pair[k].flatten() for pair in pairs]) for k in (0, 1))
     off = ~torch.isclose(two, one, tolerance, tolerance, True)
@@ -150,7 +173,7 @@ def _all_are(values: Tensor, value: Tensor) -> bool:
     return bool(values.isnan().all()) if bool(value.isnan()) else bool((values == value).all())
 
 
-def _zeros(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
+def _zeros(pairs: list[tuple[Tensor, Tensor]], tolerance: float, naming: Naming) -> str | None:
     off = [~torch.isclose(two, one, tolerance, tolerance, True) for one, two in pairs]
     if any(bool(wrong.all()) for wrong in off):
         return None  # then there is nothing that is right
@@ -167,17 +190,19 @@ def _zeros(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
     return None
 
 
-def _end(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
+def _end(pairs: list[tuple[Tensor, Tensor]], tolerance: float, naming: Naming) -> str | None:
     """The first or the last row of a table alone: a total, a background."""
     if any(one.ndim < 2 or len(one) < 2 for one, _ in pairs):
         return None
     for rest, name in ((slice(None, -1), "last"), (slice(1, None), "first")):
         if all(_close(two[rest], one[rest], tolerance) for one, two in pairs):
+            if naming.axes:
+                return f"Only the {name} {naming.axes[0]} is wrong; all others are right."
             return f"Along axis 0 only the {name} place is wrong; all others are right."
     return None
 
 
-def _border(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
+def _border(pairs: list[tuple[Tensor, Tensor]], tolerance: float, naming: Naming) -> str | None:
     if any(one.ndim < 2 or min(one.shape[-2:]) < 3 for one, _ in pairs):
         return None
     if all(_close(two[..., 1:-1, 1:-1], one[..., 1:-1, 1:-1], tolerance) for one, two in pairs):
@@ -185,12 +210,12 @@ def _border(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
     return None
 
 
-def _index(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
+def _index(pairs: list[tuple[Tensor, Tensor]], tolerance: float, naming: Naming) -> str | None:
     """Places along the last axis that alone are wrong: one coordinate of a box, the end of a list."""
     off = [~torch.isclose(two, one, tolerance, tolerance, True) for one, two in pairs]
     if len(off) < 2 or len({each.ndim for each in off}) > 1 or off[0].ndim == 0:
         return None
-    if off[0].ndim == 1:
+    if off[0].ndim == 1 and not naming.places:
         for at, name in ((0, "first"), (-1, "last")):
             if all(len(each) > 2 and bool(each[at]) and int(each.sum()) == 1 for each in off):
                 return f"Only the {name} number is wrong, in every case."
@@ -198,15 +223,21 @@ def _index(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
     sizes = {each.shape[-1] for each in off}
     if len(sizes) > 1 or not 2 <= max(sizes) <= 8:
         return None
-    bad = torch.stack([each.flatten(0, -2).any(0) for each in off]).any(0)
+    bad = torch.stack([each.reshape(-1, each.shape[-1]).any(0) for each in off]).any(0)
     if bool(bad.all()):
         return None
-    places = [str(place) for place in bad.nonzero().flatten().tolist()]
-    words = f"index {places[0]} is" if len(places) == 1 else f"indices {' and '.join(places)} are"
-    return f"Along the last axis only {words} wrong; the others are right in every case."
+    places = bad.nonzero().flatten().tolist()
+    if len(bad) == len(naming.places):
+        words = listed([naming.places[place] for place in places])
+    elif len(naming.axes) == off[0].ndim:
+        noun = naming.axes[-1] if len(places) == 1 else plural(naming.axes[-1])
+        words = f"{noun} {listed([str(place) for place in places])}"
+    else:
+        return None
+    return f"Only {words} {'is' if len(places) == 1 else 'are'} wrong; the others are right in every case."
 
 
-def _near(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
+def _near(pairs: list[tuple[Tensor, Tensor]], tolerance: float, naming: Naming) -> str | None:
     gap = max(((two - one).abs().max() / one.abs().max().clamp(min=1e-12)).item() for one, two in pairs)
     if sum(one.numel() for one, _ in pairs) >= 4 and gap <= 0.05:
         return (
@@ -216,7 +247,7 @@ def _near(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
     return None
 
 
-def _longer(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
+def _longer(pairs: list[tuple[Tensor, Tensor]], tolerance: float, naming: Naming) -> str | None:
     """Shapes that differ along one axis: too many or too few of something, the others right."""
     if any(one.ndim != two.ndim or one.ndim == 0 for one, two in pairs):
         return None
@@ -234,7 +265,8 @@ def _longer(pairs: list[tuple[Tensor, Tensor]], tolerance: float) -> str | None:
         end = "among yours are all that are expected, and more" if many else "those that you have are right"
         ask = "Which ones do not belong there" if many else "Which ones are missing"
         return (
-            f"Along axis {axis} you have too {'many' if many else 'few'}: {end}. {ask}, in the smallest case?"
+            f"Along {naming.along(axis)} you have too {'many' if many else 'few'}: {end}. {ask}, in the "
+            "smallest case?"
         )
     return None
 
@@ -250,7 +282,18 @@ def _close(one: Tensor, two: Tensor, tolerance: float) -> bool:
     return one.shape == two.shape and bool(torch.isclose(one, two, tolerance, tolerance, True).all())
 
 
-_VALUES: tuple[Look, ...] = (_scaled, _formula, _moved, _index, _special, _zeros, _end, _border, _near)
+_VALUES: tuple[Look, ...] = (
+    _scaled,
+    _formula,
+    _reordered,
+    _moved,
+    _index,
+    _special,
+    _zeros,
+    _end,
+    _border,
+    _near,
+)
 _SHAPES: tuple[Look, ...] = (_longer,)
 
 

@@ -101,6 +101,7 @@ STEP = Exercise(
     "One step of the recurrence",
     next_field,
     _step_cases,
+    places=("size", "stride", "padding"),
     plan=(
         "Draw the map that comes in as dots. Two neighbours see pixels S apart, and each of them sees R "
         "pixels.",
@@ -371,6 +372,7 @@ WALK = Exercise(
     "From the top down",
     seen_pixels,
     _walk_cases,
+    places=("the first pixel", "the last pixel"),
     plan=(
         "Begin with the two units you are given, on top. Which layer do you meet first on the way down: "
         "the last in the list.",
@@ -647,6 +649,7 @@ JOIN = Exercise(
     "Where paths meet",
     join_fields,
     _join_cases,
+    places=("size", "stride", "padding"),
     plan=(
         "Write each path as an interval of pixels for unit 0: where does it begin, and where does it "
         "end? Both follow from R and P.",
@@ -905,6 +908,7 @@ EFFECTIVE = Exercise(
     effective_field,
     _heat_cases,
     tolerance=1e-4,
+    axes=("row", "column"),
     plan=(
         "Make a copy of the images that keeps a gradient; the ones that were given stay untouched.",
         "Run the network and pick the unit: its row and column, all channels, all images. Add up what "
@@ -1165,6 +1169,7 @@ DESIGN = Exercise(
     design,
     _design_cases,
     compare=_another_design,
+    axes=("layer",),
     plan=(
         "Keep one number, the field so far: 1 before the first layer. And the list of dilations.",
         "How far apart may the next layer's taps be? So far that the fields of neighbouring taps just touch.",

@@ -7,6 +7,7 @@ with one thing wrong: `_axis` and `_pull` have a switch for each.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,44 +30,39 @@ def _half_away(values: Tensor) -> Tensor:
     return values.sign() * (values.abs() + 0.5).floor()
 
 
-def _snap(
-    rounding: Callable[[Tensor], Tensor] = _half_away, last: float = 1.0, first: float = 0.0
-) -> Callable[..., Tensor]:
-    """Edges in cells: rounded, and `last` added to the far ones, `first` to the near ones."""
-
-    def snap(boxes: Tensor, spatial_scale: float) -> Tensor:
-        cells = rounding(boxes * spatial_scale)
-        near, far = cells[:, :2], torch.maximum(cells[:, 2:], cells[:, :2])
-        return torch.cat([near + first, far + last], dim=1)
-
-    return snap
-
-
 def quantization_error(boxes: Tensor, spatial_scale: float) -> Tensor:
     """How far RoIPool moves each edge of a box, in pixels of the image: snapped minus true, ``(K, 4)``."""
-    return _snap()(boxes, spatial_scale) / spatial_scale - boxes
-
-
-def _error_with(snap: Callable[..., Tensor]) -> Callable[[Tensor, float], Tensor]:
-    return lambda boxes, spatial_scale: snap(boxes, spatial_scale) / spatial_scale - boxes
-
-
-def _unordered(boxes: Tensor, spatial_scale: float) -> Tensor:
-    """The far corner may be rounded to before the near one."""
     cells = _half_away(boxes * spatial_scale)
-    return torch.cat([cells[:, :2], cells[:, 2:] + 1], dim=1)
+    near, far = cells[:, :2], torch.maximum(cells[:, 2:], cells[:, :2])
+    return torch.cat([near, far + 1], dim=1) / spatial_scale - boxes
+
+
+def _error(
+    boxes: Tensor,
+    spatial_scale: float,
+    *,
+    rounding: Callable[[Tensor], Tensor] = _half_away,
+    first: float = 0.0,
+    last: float = 1.0,
+    pixels: float = 0.0,
+    ordered: Callable[[Tensor, Tensor], Tensor] = torch.maximum,
+) -> Tensor:
+    """The reference, with a switch for each of the usual slips."""
+    cells = rounding(boxes * spatial_scale)
+    near, far = cells[:, :2], ordered(cells[:, 2:], cells[:, :2])
+    far = (far + last) / spatial_scale + pixels
+    return torch.cat([(near + first) / spatial_scale, far], dim=1) - boxes
+
+
+def _outward(cells: Tensor) -> Tensor:
+    return torch.cat([cells[:, :2].floor(), cells[:, 2:].ceil()], dim=1)
 
 
 def _in_order(boxes: Tensor, spatial_scale: float) -> Tensor:
     """The corners exchanged where they come in the other order."""
     near, far = boxes.split(2, dim=1)
     ordered = torch.cat([torch.minimum(near, far), torch.maximum(near, far)], dim=1)
-    return _snap()(ordered, spatial_scale)
-
-
-def _one_pixel_more(boxes: Tensor, spatial_scale: float) -> Tensor:
-    far = torch.tensor([0.0, 0.0, 1.0, 1.0])
-    return _snap(last=0.0)(boxes, spatial_scale) / spatial_scale + far - boxes
+    return quantization_error(ordered, spatial_scale) + ordered - boxes
 
 
 def _quantization_cases(generator: torch.Generator) -> list[Case]:
@@ -95,6 +91,8 @@ QUANTIZATION = Exercise(
     _quantization_cases,
     tolerance=1e-4,
     any_float=True,
+    axes=("box", "edge"),
+    places=("x1", "y1", "x2", "y2"),
     plan=(
         "Bring the four numbers of a box to the map, and round. What does your way of rounding make of 2.5 "
         "and of -0.5? It must be 3 and -1.",
@@ -106,47 +104,47 @@ QUANTIZATION = Exercise(
     mistakes=(
         Mistake(
             "half to even",
-            _error_with(_snap(torch.round)),
+            partial(_error, rounding=torch.round),
             "Look at edges half way between two cells. torch.round takes 0.5 to 0 and 2.5 to 2, the nearest "
             "even number; C's round, which RoIPool uses, goes away from zero: 1 and 3.",
         ),
         Mistake(
             "half up",
-            _error_with(_snap(lambda values: (values + 0.5).floor())),
+            partial(_error, rounding=lambda values: (values + 0.5).floor()),
             "Positive edges are right. C's round takes -0.5 to -1: half goes away from zero on both sides. "
             "What does yours make of -0.5?",
         ),
         Mistake(
             "floor",
-            _error_with(_snap(torch.floor)),
+            partial(_error, rounding=torch.floor),
             "RoIPool rounds to the nearest cell, up or down: 1.75 becomes 2. What does yours make of it?",
         ),
         Mistake(
             "inclusive cell forgotten",
-            _error_with(_snap(last=0.0)),
+            partial(_error, last=0.0),
             "The near edges are right. RoIPool's last cell belongs to the region: cells 1 to 4 are four "
             "cells and end where cell 5 begins.",
         ),
         Mistake(
             "one cell added to every edge",
-            _error_with(_snap(first=1.0)),
+            partial(_error, first=1.0),
             "The far edges are right. Only the last cell is inclusive; where does the first cell begin?",
         ),
         Mistake(
             "one pixel instead of one cell",
-            _one_pixel_more,
+            partial(_error, last=0.0, pixels=1.0),
             "The last cell is inclusive, and a cell is 1 / spatial_scale pixels wide. Is what you add one "
             "cell or one pixel?",
         ),
         Mistake(
             "in cells",
-            lambda boxes, spatial_scale: _snap()(boxes, spatial_scale) - boxes * spatial_scale,
+            lambda boxes, spatial_scale: quantization_error(boxes, spatial_scale) * spatial_scale,
             "Your numbers are right as fractions of a cell. The error is asked in pixels of the image: how "
             "many pixels is one cell at stride 16?",
         ),
         Mistake(
             "scale forgotten",
-            lambda boxes, spatial_scale: _snap()(boxes, 1.0) - boxes,
+            lambda boxes, spatial_scale: quantization_error(boxes, 1.0),
             "Which grid do you round to? The edges go to cells of the feature map, so spatial_scale comes "
             "first.",
         ),
@@ -168,45 +166,59 @@ QUANTIZATION = Exercise(
         ),
         Mistake(
             "far corner before the near one",
-            _error_with(_unordered),
+            partial(_error, ordered=lambda far, near: far),
             "Nearly all is right. Where the far corner comes to lie before the near one, your region has no "
             "cell, or less: which cell does the text give it?",
         ),
         Mistake(
+            "cut off",
+            partial(_error, rounding=torch.trunc),
+            "You drop what stands behind the point, as int and .long() do. RoIPool rounds to the nearest "
+            "cell: 1.75 becomes 2, -1.75 becomes -2.",
+        ),
+        Mistake(
+            "a half added, then cut off",
+            partial(_error, rounding=lambda values: (values + 0.5).trunc()),
+            "Positive edges are right. You add a half and drop what stands behind the point: what becomes of "
+            "-1.5? It must be -2.",
+        ),
+        Mistake(
+            "the cell added before the corners are compared",
+            partial(_error, last=0.0, ordered=lambda far, near: torch.maximum(far + 1, near)),
+            "Nearly all is right. Where the far corner comes to lie before the near one, your region has no "
+            "cell. Which comes first: to compare the corners, or to add the last cell?",
+        ),
+        Mistake(
             "ceil",
-            _error_with(_snap(torch.ceil)),
+            partial(_error, rounding=torch.ceil),
             "You always round up. RoIPool rounds to the nearest cell, up or down: 1.25 becomes 1.",
         ),
         Mistake(
             "near edges down, far edges up",
-            _error_with(
-                lambda boxes, scale: torch.cat(
-                    [(boxes[:, :2] * scale).floor(), (boxes[:, 2:] * scale).ceil()], dim=1
-                )
-            ),
+            partial(_error, rounding=_outward, last=0.0),
             "You enlarge the box to whole cells. RoIPool does not look at which side an edge is on: each of "
             "the four is rounded to the nearest cell, and the last cell belongs to the region.",
         ),
         Mistake(
             "where the edges are now",
-            lambda boxes, spatial_scale: _snap()(boxes, spatial_scale) / spatial_scale,
+            lambda boxes, spatial_scale: quantization_error(boxes, spatial_scale) + boxes,
             "Those are the places where the edges end up. How far have they moved from where they were?",
         ),
         Mistake(
             "one cell taken from the near edges",
-            _error_with(_snap(last=0.0, first=-1.0)),
+            partial(_error, first=-1.0, last=0.0),
             "The extra cell is on the wrong side. The cell of the far corner belongs to the region; the near "
             "edges stay where rounding has put them.",
         ),
         Mistake(
             "corners put in order",
-            _error_with(_in_order),
+            _in_order,
             "You exchange the corners where the far one lies before the near one. The text leaves the near "
             "corner where it is: which cell does the far one take then?",
         ),
         Mistake(
             "cut off at the map's edge",
-            _error_with(lambda boxes, scale: _snap()(boxes, scale).clamp(min=0)),
+            lambda boxes, scale: (quantization_error(boxes, scale) + boxes).clamp(min=0) - boxes,
             "You move edges that lie before the map to its first cell. Nothing is cut off here: cells may "
             "have negative numbers.",
         ),
@@ -382,6 +394,7 @@ SAMPLING = Exercise(
     bilinear_sample,
     _sample_cases,
     tolerance=1e-4,
+    axes=("channel", "point"),
     plan=(
         "Take one axis and the row 0 1 2 3. What index does x = 1.75 have, and between which two columns is "
         "it? Go on when your value is 1.25.",
@@ -780,6 +793,7 @@ ALIGN = Exercise(
     _align_cases,
     tolerance=1e-4,
     properties=(reaches_gradient(0, _gradient_inputs, "feature"),),
+    axes=("channel", "row", "column"),
     plan=(
         "Begin with axis_weights(0.7, 2.4, 2, 2, 5). Where do its four samples lie? A bin is 1.2 long, and "
         "each sample stands in the middle of its share.",
@@ -1026,6 +1040,7 @@ GRADIENT = Exercise(
     roi_align_gradient,
     _gradient_cases,
     tolerance=1e-4,
+    axes=("channel", "row", "column"),
     plan=(
         "Build W_y and W_x as in 13.3: scale the box, then go over to indices. The bins are as many as the "
         "gradient's rows and columns.",
@@ -1204,6 +1219,7 @@ PASTE = Exercise(
     _paste_cases,
     tolerance=1e-4,
     any_float=True,
+    axes=("row", "column"),
     plan=(
         "One axis first: the by-hand pixel in column 2. Its centre is 2.5; how far is that through the box "
         "from 1 to 5? It must be 0.375.",

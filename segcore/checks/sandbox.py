@@ -28,7 +28,7 @@ try:
 except ImportError:  # Windows: nobody watches the memory there
     resource = None  # type: ignore[assignment]
 
-__all__ = ["Outcome", "call", "guarded", "sealed"]
+__all__ = ["Outcome", "call", "guarded", "plainly", "sealed"]
 
 PRINT_LIMIT = 20_000  # characters kept of what a function prints
 PATIENCE = 3.0  # seconds that we try to stop a function that does not come back
@@ -195,6 +195,16 @@ def call(
             pairs = enumerate(zip(args, given, strict=True))
             outcome.changed = tuple(index for index, pair in pairs if not _same(*pair))
     return outcome
+
+
+def plainly(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], seconds: float = 0.0
+) -> Outcome:
+    """The same for a function that is known to end and to do no harm, without a thread: much cheaper."""
+    try:
+        return Outcome(function(*sealed(args), **{key: sealed(value) for key, value in kwargs.items()}))
+    except Exception as error:
+        return Outcome(error=error)
 
 
 def _most_memory() -> int:

@@ -111,6 +111,7 @@ HYPERCOLUMNS = Exercise(
             "torch.tensor(...) cut the connection.",
         ),
     ),
+    axes=("image", "channel", "row", "column"),
     plan=(
         "Start with one map: bring it to (H, W). Which of the modes mixes neighbours linearly, and which "
         "setting aligns areas, not corner centres?",
@@ -373,6 +374,7 @@ SCORE = Exercise(
             " K channels instead of all.",
         ),
     ),
+    axes=("image", "class", "row", "column"),
     plan=(
         "Begin with a single map and one class. Score it at its own small size: which 1×1 convolution does "
         "that, and what is the shape of its result?",
@@ -567,6 +569,7 @@ WEIGHT = Exercise(
             for factor in torch.randint(1, 6, (5,), generator=generator)
         ),
     ],
+    axes=("input class", "output class", "kernel row", "kernel column"),
     plan=(
         "One axis first. Number the cells from 0 to 2f - 1: where is the middle? For four cells it is not "
         "2, and no cell lies on it.",
@@ -871,6 +874,7 @@ DECODE = Exercise(
             "torch.tensor(...) cut the connection.",
         ),
     ),
+    axes=("image", "class", "row", "column"),
     plan=(
         "Do 32s first, without any loop: up by 32, cut to the size. Rows beyond the image lie below, "
         "columns at the right.",
@@ -1251,6 +1255,7 @@ POSTER = Exercise(
     "A poster",
     poster,
     _poster_cases,
+    axes=("channel", "row", "column"),
     plan=(
         "Colours first, without lines. For each label that occurs: which pixels have it, and what is the "
         "mean of each channel over them? Write it into a copy.",

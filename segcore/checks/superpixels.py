@@ -68,6 +68,7 @@ COLORS = Exercise(
     "The mean colour of each segment",
     mean_colors,
     _color_cases,
+    axes=("label", "channel"),
     plan=(
         "Lay the pixels in one row: the image becomes (C, N), the map of labels becomes (N,).",
         "For each label, add up the colours of its pixels, and count these pixels too.",
@@ -226,6 +227,7 @@ ASSIGN = Exercise(
     "SLIC's assignment",
     assign,
     _assign_cases,
+    axes=("row", "column"),
     plan=(
         "For each centre, work out three maps: the squared distance in colour, and how far each pixel "
         "lies from it down and across.",
@@ -430,6 +432,7 @@ MERGE = Exercise(
     "Felzenszwalb's merging",
     merge_components,
     _merge_cases,
+    axes=("node",),
     plan=(
         "Keep three lists: for each node the lowest node of its component, and for each component its "
         "heaviest edge inside (0 at first) and its size (1 at first).",

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import ast
 import copy
+import functools
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-__all__ = ["alternatives", "compiled", "not_computed", "put", "reached", "trees_of"]
+__all__ = ["alternatives", "compiled", "ends", "not_computed", "put", "reached", "trees_of"]
 
 Function = Callable[..., Any]
 
@@ -77,6 +78,17 @@ def trees_of(function: Function) -> dict[str, ast.FunctionDef]:
         assert isinstance(tree, ast.FunctionDef)
         found[name] = tree
     return found
+
+
+@functools.lru_cache(512)
+def ends(function: Function) -> bool:
+    """Whether a function must come to an end however it is changed or called: it has no ``while``."""
+    try:
+        return not any(
+            isinstance(node, ast.While) for tree in trees_of(function).values() for node in ast.walk(tree)
+        )
+    except (OSError, TypeError, AssertionError, SyntaxError):  # its source is not at hand
+        return False
 
 
 def compiled(function: Function, trees: Sequence[ast.stmt], **names: Any) -> Function:

@@ -23,10 +23,12 @@ from segcore.checks.calls import Other
 from segcore.checks.compare import agrees
 from segcore.checks.exercise import Exercise
 from segcore.checks.ladder import Trial
-from segcore.checks.sandbox import call
-from segcore.checks.trees import alternatives, not_computed, trees_of
+from segcore.checks.sandbox import call, plainly
+from segcore.checks.trees import alternatives, ends, not_computed, trees_of
 
-__all__ = ["KINDS", "turned"]
+__all__ = ["KINDS", "VAGUE", "turned"]
+
+VAGUE = "turned: a step"  # the name of what is told where no single kind is certain
 
 _SECONDS = 3.0  # processor time for all changes together
 _ONE = 0.05  # and for one of them, above the reference's: a changed loop may never end
@@ -90,11 +92,45 @@ KINDS: dict[str, tuple[str, str]] = {
     "undefined": ("what is not defined counts as 0 or as 1", "What does the task say of such a case?"),
     "nearest": ("the nearest value is taken where the task asks for one in between, or the other way round",
                 "Which values have a part in it?"),
-    "count": ("a sum is divided by one too many or one too few", "How many are there?"),
+    "count": ("something is divided by one too many or one too few", "How many are there?"),
+    "coefficient": ("a number that something is multiplied or divided by is another one",
+                    "Which one does the task give?"),
     "smoothed": ("1 is added above and below a fraction line", "Who asks for that?"),
     "dice": ("twice a number stands over the sum of it and the one below, as in Dice",
              "What should stand below?"),
     "name": ("one argument stands in another's place", "Which of them is meant there?"),
+}  # fmt: skip
+
+# Kinds of one family, what all of them have to do with, and what to look for.
+_FAMILIES: tuple[tuple[set[str], str, str], ...] = (
+    ({"limit", "opposite", "greater", "bound", "condition", "and", "equal", "special", "always", "any"},
+     "a comparison or a condition", "When should it hold?"),
+    ({"axis", "pair", "transpose", "shape"},
+     "an axis, or the order of two", "What is each axis, before that step and behind it?"),
+    ({"sum", "largest", "extreme", "nan", "divisor", "part"},
+     "how several numbers become one: their sum, their mean, the largest", "Which one does the task name?"),
+    ({"plus", "order", "product", "term", "factor", "divisor", "double", "minus", "power", "numerator",
+      "count", "smoothed", "dice", "both", "coefficient", "number", "sign"},
+     "how numbers are put together in a formula", "Is each sign, factor and power the task's?"),
+    ({"range", "end", "place", "rounds", "aside", "part", "alone", "every", "half", "number"},
+     "which places are read, and where counting begins or ends", "Which is the first one, which the last?"),
+)  # fmt: skip
+
+# Where a change stands, by the step around it.
+_AROUND = {
+    "softmax": "inside a softmax", "log_softmax": "inside a softmax", "logsumexp": "inside a logsumexp",
+    "exp": "inside an exponential", "log": "inside a logarithm", "sigmoid": "inside a sigmoid",
+    "sqrt": "below a root",
+    "argmax": "where the largest one is sought", "amax": "where the largest one is sought",
+    "argmin": "where the smallest one is sought", "amin": "where the smallest one is sought",
+    "floor": "in what is rounded", "ceil": "in what is rounded", "round": "in what is rounded",
+    "trunc": "in what is rounded", "clamp": "in what is held within limits",
+    "conv2d": "around a convolution", "conv_transpose2d": "around a convolution", "pad": "around a padding",
+    "interpolate": "around a change of size", "einsum": "around a product of matrices",
+    "sort": "where something is put in order", "sorted": "where something is put in order",
+    "argsort": "where something is put in order", "topk": "where the largest ones are picked",
+    "cumsum": "inside a running sum", "bincount": "where something is counted", "range": "in a range",
+    "arange": "in a range",
 }  # fmt: skip
 
 # Kinds that may tell of one and the same thing, and the kind that is true of all of them.
@@ -137,6 +173,7 @@ _OF_CALL = {
 }  # fmt: skip
 _PLACED = {"half", "aside"}  # an argument's size sets how far is counted: it is not what is meant
 _AXES = {"dim", "axis", "dims"}
+_ROUNDING = {"floor", "ceil", "round", "trunc", "int", "long"}
 _ALONG = {
     "sum", "mean", "amax", "amin", "max", "min", "argmax", "argmin", "any", "all", "softmax", "log_softmax",
     "cumsum", "cummax", "flip", "roll", "stack", "cat", "movedim", "transpose", "permute", "unsqueeze",
@@ -151,14 +188,16 @@ class _Turn(NamedTuple):
     kind: str
     about: tuple[str, ...]
     alike: bool = False  # the same change in several places
+    around: str = ""  # where it stands, in words
 
 
-def turned(exercise: Exercise, trials: Sequence[Trial]) -> Other | None:
+def turned(exercise: Exercise, trials: Sequence[Trial], alike: bool = False) -> Other | None:
     """The kind of change of the reference that gives the reader's results in every case.
 
     Args:
         exercise: Its reference is what is changed.
         trials: All cases with what was expected and what came.
+        alike: Whether changes are tried that are made in several places at once, in place of single ones.
 
     Returns:
         What was changed, in words; None where no change explains all results, where changes of different
@@ -171,20 +210,17 @@ def turned(exercise: Exercise, trials: Sequence[Trial]) -> Other | None:
     call(exercise.reference, rows[0].case.args, rows[0].case.kwargs, _SECONDS)
     end, least = begin + _SECONDS, _ONE + 4 * (time.process_time() - begin)
     numbers = _numbers(exercise, trials)
-    for alike in (False, True):
-        found: list[_Turn] = []
-        for turn, function in _changed(exercise, numbers, alike):
-            if time.process_time() > end:
-                return None
-            if turn in found:
-                continue
-            explains = _explains(exercise, function, rows, least)
-            if explains is None:
-                return None
-            found += [turn] if explains else []
-        if found:
-            return _common(found)
-    return None
+    found: list[_Turn] = []
+    for turn, function in _changed(exercise, numbers, alike):
+        if time.process_time() > end:
+            return None
+        if turn in found:
+            continue
+        explains = _explains(exercise, function, rows, least)
+        if explains is None:
+            return None
+        found += [turn] if explains else []
+    return _common(found)
 
 
 def _common(found: Sequence[_Turn]) -> Other | None:
@@ -195,16 +231,32 @@ def _common(found: Sequence[_Turn]) -> Other | None:
     abouts = {turn.about for turn in found}
     where = abouts.pop() if len(abouts) == 1 else ()
     names = " and ".join(f"`{name}`" for name in where)
+    arounds = {turn.around for turn in found}
+    around = arounds.pop() if len(arounds) == 1 else ""
     if len(kinds) == 1:
         what, ask = KINDS[kinds[0]]
         if all(turn.alike for turn in found):
             what = f"{what.replace(' in one place', '')}, in several places alike"
         told = f"Your results are those that come out when {what}."
-        look = f" Look where {names} come{'s' * (len(where) == 1)} in." if names else ""
+        look = f" It is a step {around}." if around else ""
+        if names:
+            look = f" Look where {names} come{'s' * (len(where) == 1)} in{', ' * bool(around)}{around}."
         return Other(f"turned: {kinds[0]}", f"{told}{look} {ask}")
+    family = next(((what, ask) for known, what, ask in _FAMILIES if kinds and known >= set(kinds)), None)
     if kinds and len(where) == 1:
         told = f"One step with {names}, done in another way, gives your results in every case."
-        return Other("turned: a step", f"{told} What does the task do with {names}?")
+        if family is not None:
+            told = f"{told} It has to do with {family[0]}."
+        elif len(kinds) == 2:
+            told = f"{told} Either {KINDS[kinds[0]][0]}, or {KINDS[kinds[1]][0]}."
+        place = f" It stands {around}." if around else ""
+        ask = family[1] if family is not None else f"What does the task do with {names}?"
+        return Other(VAGUE, f"{told}{place} {ask}")
+    if family is not None:
+        told = (
+            f"One step, done in another way, gives your results in every case. It has to do with {family[0]}."
+        )
+        return Other(VAGUE, f"{told} {family[1]}")
     return None
 
 
@@ -257,8 +309,9 @@ def _explains(exercise: Exercise, function: Any, rows: Sequence[Trial], seconds:
         with torch.no_grad():
             return function(*args, **kwargs)
 
+    run = plainly if ends(exercise.reference) else call  # a thread of its own costs more than most calls
     for trial in rows:
-        outcome = call(quiet, trial.case.args, trial.case.kwargs, seconds)
+        outcome = run(quiet, trial.case.args, trial.case.kwargs, seconds)
         if outcome.stuck:
             return None
         if outcome.timeout or outcome.error is not None or trial.outcome is None:
@@ -303,6 +356,7 @@ class _Change(NamedTuple):
     node: ast.AST
     made: ast.AST
     form: tuple[str, ...]
+    around: str
 
 
 def _changed(exercise: Exercise, numbers: Sequence[str], alike: bool = False) -> Iterator[tuple[_Turn, Any]]:
@@ -332,7 +386,8 @@ def _changed(exercise: Exercise, numbers: Sequence[str], alike: bool = False) ->
                 each.put(each.node)
             if made:
                 about = group[0].about if len(group) == 1 else ()
-                yield _Turn(group[0].kind, about, alike), space[reference.__name__]
+                around = group[0].around if len(group) == 1 else ""
+                yield _Turn(group[0].kind, about, alike, around), space[reference.__name__]
         _define(tree, space)
 
 
@@ -351,7 +406,24 @@ def _of_tree(
             kind = _kind(node, what, above.get(id(parent), parent) if _is_minus(parent) else parent)
             if kind is not None:
                 about = () if kind in _PLACED else _about(node, what, origins, count)
-                yield _Change(kind, about, put, node, made, (kind, what, _form(node), _form(parent)[:30]))
+                form = (kind, what, _form(node), _form(parent)[:30])
+                yield _Change(kind, about, put, node, made, form, _around(node, kind, above))
+
+
+def _around(node: ast.AST, kind: str, above: Mapping[int, ast.AST]) -> str:
+    """Where a change stands, by the nearest step around it that has words."""
+    below: ast.AST = node
+    while parent := above.get(id(below)):
+        match parent:
+            case ast.BinOp(op=ast.Div() | ast.FloorDiv(), right=right) if kind != "divisor":
+                return "below a fraction line" if right is below else "above a fraction line"
+            case ast.Call():
+                if found := _AROUND.get(_name_of(parent)):
+                    return found
+            case ast.stmt():
+                return ""
+        below = parent
+    return ""
 
 
 def _alike(changes: Sequence[_Change]) -> Iterator[list[_Change]]:
@@ -601,7 +673,7 @@ def _kind(node: ast.AST, what: str, parent: ast.AST) -> str | None:
         case ast.Compare(ops=[op]):
             return "opposite" if isinstance(op, ast.Eq | ast.NotEq) else "limit"
         case ast.BinOp():
-            return _of_sum(node, what)
+            return _of_sum(node, what, parent)
         case ast.AugAssign():
             return "number"
         case ast.BoolOp():
@@ -617,7 +689,7 @@ def _kind(node: ast.AST, what: str, parent: ast.AST) -> str | None:
     return None
 
 
-def _of_sum(node: ast.BinOp, what: str) -> str:
+def _of_sum(node: ast.BinOp, what: str, parent: ast.AST) -> str:
     op = node.op
     if isinstance(op, ast.BitAnd | ast.BitOr):
         return "and" if what == "computed otherwise" else "condition"
@@ -625,7 +697,7 @@ def _of_sum(node: ast.BinOp, what: str) -> str:
         return "plus" if isinstance(op, ast.Add | ast.Sub) else "product"
     gone = node.right if what == "right part gone" else node.left
     if isinstance(gone, ast.Constant) and gone.value == 0.5 and isinstance(op, ast.Add | ast.Sub):
-        return "half"
+        return "round" if getattr(parent, "attr", _name_of(parent)) in _ROUNDING else "half"
     if isinstance(op, ast.Add | ast.Sub):
         return "number" if isinstance(gone, ast.Constant) and gone.value == 1 else "term"
     return "divisor" if isinstance(op, ast.Div | ast.FloorDiv) else "factor"
@@ -634,6 +706,8 @@ def _of_sum(node: ast.BinOp, what: str) -> str:
 def _of_number(parent: ast.AST) -> str | None:
     if isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Pow):
         return "power"
+    if isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Mult | ast.Div):
+        return "coefficient"
     if isinstance(parent, ast.Slice):
         return "range"
     if isinstance(parent, ast.Subscript | ast.Tuple):

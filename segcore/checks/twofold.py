@@ -19,12 +19,15 @@ from segcore.checks.calls import Other, other_call
 from segcore.checks.compare import agrees
 from segcore.checks.exercise import Exercise, Mistake
 from segcore.checks.ladder import Trial
-from segcore.checks.sandbox import call
+from segcore.checks.sandbox import call, sealed
+from segcore.checks.together import both
 
 __all__ = ["Attempt", "twofold"]
 
 _SECONDS = 0.7  # processor time for other calls of all mistakes together
 _CELLS = 3  # so many different wrong numbers make a coincidence unlikely
+_TWO = "Two things at once give your results"
+_USUAL = {0.0, 1.0, float("inf")}  # numbers that many faults lead to
 
 
 class Attempt(NamedTuple):
@@ -50,19 +53,32 @@ def twofold(
     """
     if not _enough(trials, exercise.tolerance):
         return None
+    tolerance = exercise.tolerance
+    tried = [
+        (mistake, row)
+        for mistake, row in zip(exercise.mistakes, attempts, strict=True)
+        if _tells(trials, row, tolerance)
+    ]
     known = [
         (mistake, [each.value for each in row])
-        for mistake, row in zip(exercise.mistakes, attempts, strict=True)
+        for mistake, row in tried
         if all(each.error is None for each in row)
-        and _tells(trials, [each.value for each in row], exercise.tolerance)
     ]
+    ended = all(trial.outcome is not None and trial.outcome.error is None for trial in trials)
     couples = [
         (one, two)
-        for (one, first), (two, second) in combinations(known, 2)
-        if _together(trials, first, second, exercise.tolerance)
+        for (one, first), (two, second) in combinations(known if ended else [], 2)
+        if _together(trials, first, second, tolerance)
     ]
     if couples:
         return _of_couples(couples)
+    outcome = call(torch.no_grad()(lambda: list(_made_together(exercise, trials, tried))), (), {}, _SECONDS)
+    if outcome.timeout or outcome.error is not None:
+        return None
+    if outcome.value:
+        return _of_couples(outcome.value)
+    if not ended:
+        return None
     found = [(mistake, step) for mistake, values in known for step in _done_after(trials, values, exercise)]
     if found:
         return _of_found(found)
@@ -73,27 +89,49 @@ def twofold(
 
 
 def _enough(trials: Sequence[Trial], tolerance: float) -> bool:
-    """Whether all results are tensors or numbers, and enough of them differ from what is expected."""
+    """Whether all results are numbers, or errors, and enough of them differ from what is expected."""
     off: set[float] = set()
     for trial in trials:
         outcome = trial.outcome
-        if outcome is None or outcome.error is not None or outcome.timeout or outcome.changed:
+        if outcome is None or outcome.timeout or outcome.changed:
             return False
-        one, two = _tensor(trial.expected), _tensor(outcome.value)
+        if outcome.error is not None:
+            continue
+        one, two = _numbers(trial.expected), _numbers(outcome.value)
         if one is None or two is None:
             return False
         if trial.fault is not None and not agrees(trial.expected, outcome.value, tolerance):
             wrong = ~_near(one, two, tolerance) if one.shape == two.shape else torch.ones_like(two) > 0
-            off |= {round(number, 4) for number in two[wrong].flatten()[:100].tolist() if number == number}
+            off |= {round(number, 4) for number in two[wrong][:100].tolist() if number == number}
     return len(off) >= _CELLS
 
 
-def _tells(trials: Sequence[Trial], values: Sequence[Any], tolerance: float) -> bool:
-    """Whether a mistake shows in more than one case: else a couple with it may be a coincidence."""
-    return (
-        sum(not agrees(trial.expected, value, tolerance) for trial, value in zip(trials, values, strict=True))
-        >= 2
-    )
+def _tells(trials: Sequence[Trial], row: Sequence[Attempt], tolerance: float) -> bool:
+    """Whether a mistake shows in more than one number: else a couple with it may be a coincidence.
+
+    A single number will do that is not one of those that many faults lead to.
+    """
+    shown: list[float] = []
+    for trial, (value, error) in zip(trials, row, strict=True):
+        if error is not None:
+            return True
+        if agrees(trial.expected, value, tolerance):
+            continue
+        one, two = _numbers(trial.expected), _numbers(value)
+        if one is None or two is None or one.shape != two.shape:
+            return True
+        shown += two[~_near(one, two, tolerance)][:_CELLS].tolist()
+    return len(shown) > 1 or any(abs(number) not in _USUAL for number in shown if number == number)
+
+
+def _numbers(value: Any) -> Tensor | None:
+    """All numbers of a result, in a row."""
+    if isinstance(value, tuple | list):
+        parts = [_numbers(each) for each in value]
+        known = [each for each in parts if each is not None]
+        return None if len(known) < len(parts) else torch.cat([torch.zeros(0).double(), *known])
+    made = _tensor(value)
+    return None if made is None else made.flatten()
 
 
 def _tensor(value: Any) -> Tensor | None:
@@ -101,6 +139,12 @@ def _tensor(value: Any) -> Tensor | None:
         return torch.as_tensor(value).detach().double()
     except (TypeError, ValueError, RuntimeError):
         return None
+
+
+def _cells(value: Any) -> int:
+    if isinstance(value, tuple | list):
+        return sum(map(_cells, value))
+    return value.numel() if isinstance(value, Tensor) else 1
 
 
 def _near(one: Tensor, two: Tensor, tolerance: float) -> Tensor:
@@ -139,14 +183,73 @@ def _summed(values: Sequence[Tensor | None], tolerance: float) -> bool:
     return bool(_near(whole, got, tolerance).all())
 
 
+def _made_together(
+    exercise: Exercise, trials: Sequence[Trial], tried: Sequence[tuple[Mistake, Sequence[Attempt]]]
+) -> Iterator[tuple[Mistake, Mistake]]:
+    """Two mistakes that give what came where one function makes both."""
+    tolerance = exercise.tolerance
+    rows = sorted(trials, key=lambda trial: (trial.fault is None, _cells(trial.case.args)))
+    shown = [
+        [
+            (not _alike(each, trial.expected, None, tolerance), _came(each, trial, tolerance))
+            for each, trial in zip(row, trials, strict=True)
+        ]
+        for _, row in tried
+    ]
+    right = [trial.fault is None for trial in trials]
+    args = rows[0].case.args
+    for one, two in combinations(range(len(tried)), 2):
+        pairs = zip(shown[one], shown[two], right, strict=True)
+        if all(_fits(*each) for each in pairs) and any(
+            _gives(function, rows, tolerance)
+            for function in both(exercise.reference, tried[one][0].function, tried[two][0].function, args)
+        ):
+            yield tried[one][0], tried[two][0]
+
+
+def _fits(one: tuple[bool, bool], two: tuple[bool, bool], right: bool) -> bool:
+    """Whether a case is right where neither mistake shows in it, and a mistake's where it shows alone."""
+    if one[0] and two[0]:
+        return True
+    return one[1] if one[0] else two[1] if two[0] else right
+
+
+def _alike(attempt: Attempt, value: Any, error: BaseException | None, tolerance: float) -> bool:
+    """Whether a mistake gives a value, or ends in an error of the same words."""
+    if attempt.error is not None or error is not None:
+        return type(attempt.error) is type(error) and str(attempt.error) == str(error)
+    return agrees(attempt.value, value, tolerance)
+
+
+def _came(attempt: Attempt, trial: Trial, tolerance: float) -> bool:
+    outcome = trial.outcome
+    return outcome is not None and _alike(attempt, outcome.value, outcome.error, tolerance)
+
+
+def _gives(function: Callable[..., Any], rows: Sequence[Trial], tolerance: float) -> bool:
+    """Whether a function gives what came in every case."""
+    for trial in rows:
+        try:
+            made = function(*sealed(trial.case.args), **sealed(dict(trial.case.kwargs)))
+            attempt = Attempt(made, None)
+        except Exception as error:
+            attempt = Attempt(None, error)
+        try:
+            if not _came(attempt, trial, tolerance):
+                return False
+        except Exception:  # what two mistakes at once give may be anything
+            return False
+    return True
+
+
 def _of_couples(couples: Sequence[tuple[Mistake, Mistake]]) -> Other | None:
     shared = [each for each in couples[0] if all(each in couple for couple in couples)]
     if len(couples) == 1:
         one, two = couples[0]
-        told = f"Two things at once give your results. One: {one.hint} The other: {two.hint}"
+        told = f"{_TWO}; each is told as if it were the only one. One: {one.hint} The other: {two.hint}"
         return Other(f"{one.name}; {two.name}", told)
     if len(shared) == 1:
-        told = f"Two things at once give your results. The one that is certain: {shared[0].hint}"
+        told = f"{_TWO}. The one that is certain, as if it were the only one: {shared[0].hint}"
         return Other(f"{shared[0].name}; another one", told)
     return None
 
@@ -218,5 +321,5 @@ def _of_found(found: Sequence[tuple[Mistake, Other]]) -> Other | None:
     if len({mistake.name for mistake, _ in found}) != 1:
         return None
     mistake, other = found[0]
-    told = f"Two things at once give your results. One: {mistake.hint} Once that is mended: "
+    told = f"{_TWO}. One, as if it were the only one: {mistake.hint} Once that is mended: "
     return Other(f"{mistake.name}; {other.name}", told + other.hint[0].lower() + other.hint[1:])

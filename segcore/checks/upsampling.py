@@ -118,6 +118,7 @@ PAINT = Exercise(
     paint,
     _up_cases,
     properties=(reaches_gradient(0, _up_inputs, "x"), reaches_gradient(1, _up_inputs, "weight")),
+    axes=("row", "column"),
     plan=(
         "How large is the canvas before anything is cut off? One stroke is h cells high; each further row "
         "of strokes begins a stride lower.",
@@ -336,6 +337,7 @@ SLIDE = Exercise(
         reaches_gradient(0, _up_inputs, "x"),
         reaches_gradient(1, _up_inputs, "weight"),
     ),
+    axes=("row", "column"),
     plan=(
         "Take 1 and 10 at stride 2. Make 1 0 10: how many cells is that for n values? A slice with a step "
         "can fill them all at once.",
@@ -512,6 +514,7 @@ OVERLAPS = Exercise(
             for _ in range(6)
         ),
     ],
+    axes=("cell",),
     plan=(
         "Draw three strokes of 3 cells, 2 apart, below each other, and count down the columns: 1 1 2 1 2 1 "
         "1.",
@@ -734,6 +737,7 @@ FIND = Exercise(
     find_filter,
     _filter_cases,
     tolerance=2e-3,
+    axes=("row", "column"),
     plan=(
         "Think of a filter of 2 × 2 as four unknowns. What does the up-convolution paint from x with a 1 in "
         "one cell and zeros elsewhere? Look at one such picture.",
@@ -1025,6 +1029,7 @@ DENSIFY = Exercise(
     _dense_cases,
     tolerance=1e-4,
     properties=(reaches_gradient(0, _dense_inputs, "pooled"),),
+    axes=("channel", "row", "column"),
     plan=(
         "Unpool first. Make an empty flat map for each channel, put the values where the indices say, then "
         "give it its height and width.",
