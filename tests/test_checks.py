@@ -510,6 +510,33 @@ def test_an_own_comparison_decides():
     assert "not sorted alike" in card_of(lambda x, factor=2.0: x - factor, own)[1]
 
 
+def test_what_is_kept_from_call_to_call_is_said():
+    kept = []
+
+    def remembers(x, factor=2.0):
+        kept.append(factor)
+        return x * sum(kept)
+
+    report, text = card_of(remembers)
+    assert report.mistake == "state kept between calls" and "Called again with the same arguments" in text
+    assert "Called again" not in card_of(lambda x, factor=2.0: x * factor + factor * x.sum())[1]
+
+
+def test_a_value_that_is_right_by_chance_is_not_told_where_others_are_wrong():
+    """The smallest case is 0, and 0 / 1e6 is right but for its kind."""
+    cells = Exercise(
+        "13.9",
+        "Cells",
+        lambda n: n * n,
+        lambda seed: [Case((0,), note="none"), Case((3,), note="three"), Case((10,)), Case((11,))],
+        DOUBLE.mistakes,
+        seconds=1.0,
+    )
+    report, text = card_of(lambda n: n * n / 1e6, cells)
+    assert report.kind == "value" and "whole number is expected" not in text
+    assert card_of(lambda n: float(n * n), cells)[0].kind == "whole"
+
+
 # values and words ----------------------------------------------------------------------------------
 
 

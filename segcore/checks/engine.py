@@ -153,7 +153,7 @@ def _run(report: Report, function: Callable[..., Any], cases: list[Case]) -> Non
         _properties(report, function)
         report.function = _fitted(function, trials, inspect.signature(exercise.reference))
     else:
-        _explain(report, trials, failed)
+        _explain(report, trials, failed, function)
         card.folds = ladder.rungs(exercise, ladder.where(exercise, trials, failed, function))
     if report.state == "passed":
         card.folds = ladder.after(exercise)
@@ -201,7 +201,7 @@ def _tried(trials: list[Trial], report: Report) -> str:
     return f"Tried {' and '.join(kinds)}: {result}."
 
 
-def _explain(report: Report, trials: list[Trial], failed: Trial) -> None:
+def _explain(report: Report, trials: list[Trial], failed: Trial, function: Callable[..., Any]) -> None:
     """What is wrong in the case that is told, in a sentence or two, and the hint."""
     card, fault, outcome = report.card, failed.fault, failed.outcome
     assert fault is not None and outcome is not None
@@ -221,7 +221,10 @@ def _explain(report: Report, trials: list[Trial], failed: Trial) -> None:
     known: list[list[Attempt]] = []
     mistake, perhaps = (None, "") if outcome.timeout else recognise(report.exercise, trials, known)
     sought = kind in _OF_NUMBERS and (mistake is None or bool(perhaps))
-    sure = _sure(report.exercise, trials, [] if kind == "ones" else known) if sought else None
+    sure = None
+    if sought:
+        sure = _remembers(report.exercise, failed, function)
+        sure = sure or _sure(report.exercise, trials, [] if kind == "ones" else known)
     if sure is not None and not (mistake is not None and sure.name == VAGUE):
         report.mistake = sure.name
         card.hint(sure.hint)
@@ -234,6 +237,21 @@ def _explain(report: Report, trials: list[Trial], failed: Trial) -> None:
         card.hint(error_hint(outcome.error))
     else:
         card.hint(_seen(report.exercise, trials, kind) if kind in _NUMBERS else HINTS[kind])
+
+
+def _remembers(exercise: Exercise, failed: Trial, function: Callable[..., Any]) -> Other | None:
+    """Whether a function gives another result when it is called again with the same arguments."""
+    before = failed.outcome
+    if before is None or before.error is not None or before.changed:
+        return None
+    again = call(function, failed.case.args, failed.case.kwargs, exercise.seconds)
+    if again.timeout or again.error is not None or agrees(before.value, again.value, exercise.tolerance):
+        return None
+    return Other(
+        "state kept between calls",
+        "Called again with the same arguments, your function gives something else. What does it keep between "
+        "calls: a list or a counter outside it, a default argument that is changed, a random number?",
+    )
 
 
 def _sure(exercise: Exercise, trials: list[Trial], known: list[list[Attempt]]) -> Other | None:

@@ -68,15 +68,18 @@ def depth(hint: int | None) -> int:
 def smallest(trials: Iterable[Trial]) -> Trial | None:
     """The failing case that is told: one that never ended, else the one of the fewest cells.
 
-    A random one counts double, for a noted one can be followed by hand. A case without any result to look
-    at, such as one without boxes, comes last.
+    A random one counts double, for a noted one can be followed by hand. A case whose value is right but for
+    its kind says little where others have wrong values: there it may be right by chance. A case without any
+    result to look at, such as one without boxes, comes last.
     """
     failing = [trial for trial in trials if trial.fault is not None]
 
-    def size(trial: Trial) -> tuple[bool, bool, int]:
+    def size(trial: Trial) -> tuple[bool, bool, bool, int]:
+        assert trial.fault is not None
         cells = _cells(trial.case.args) + _cells(trial.expected)
         ended = trial.outcome is None or not trial.outcome.timeout
-        return ended, _empty(trial.expected), cells if trial.case.note else 2 * cells
+        nearly = trial.fault.kind in {"dtype", "whole", "near"}
+        return ended, _empty(trial.expected), nearly, cells if trial.case.note else 2 * cells
 
     return min(failing, key=size, default=None)
 

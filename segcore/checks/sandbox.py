@@ -37,7 +37,7 @@ ROOM = 2 * 2**30  # bytes by which a function may raise the most memory that the
 
 
 class TimeUp(SystemExit):
-    """Raised inside a function that took too long; threading is silent about a SystemExit that escapes."""
+    """Raised inside a function that took too long."""
 
 
 @dataclass
@@ -81,6 +81,7 @@ class _Worker(threading.Thread):
 
     def __init__(self, function: Callable[[], Any], captures: list[_Capture]) -> None:
         super().__init__(daemon=True)
+        self._invoke_excepthook = lambda thread: None  # what escapes at the very end is told to nobody
         self.function, self.captures = function, captures
         self.lock, self.finished, self.started = threading.Lock(), False, False
         self.value: Any = None
@@ -89,6 +90,13 @@ class _Worker(threading.Thread):
     def run(self) -> None:
         for capture in self.captures:
             capture.thread = threading.get_ident()
+        while not self.finished:
+            try:
+                self._run()
+            except BaseException as error:  # that came while another one was caught
+                self.error = self.error or error
+
+    def _run(self) -> None:
         while not self.finished:
             try:
                 if not self.started:
