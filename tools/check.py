@@ -29,8 +29,6 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 STATIC = {**ONE_THREAD, "SEGCORE_STATIC": "1", "TQDM_DISABLE": "1", "SEGCORE_PROGRESS": "off"}
 # A notebook stays with one process, and so does a file of browser tests: JupyterLab and Firefox start once.
 TWO = ("-n", "2", "--dist")
-# Half of a browser test is waiting for frames and for programs that start.
-THREE = ("-n", "3", "--dist")
 # A browser that has to share the machine loses a race now and then: one more try, alone, and it is said.
 SECOND_TRY = ("--reruns", "1", "-rfER", "--rerun-show-tracebacks")
 
@@ -60,7 +58,11 @@ PARTS: dict[str, list[Step]] = {
         _python("tools/labs.py check"),
     ],
     "unit": [
-        _pytest("tests --ignore tests/widgets segcore --doctest-modules", *TWO, "loadscope", **ONE_THREAD)
+        # The conftest says which files come first, here and of the browser tests.
+        _pytest(
+            "tests --ignore tests/widgets segcore --doctest-modules --no-loadscope-reorder",
+            *TWO, "loadscope", **ONE_THREAD,
+        )
     ],
     "nbval": [
         _pytest(
@@ -71,8 +73,7 @@ PARTS: dict[str, list[Step]] = {
         _pytest("--nbval-lax _build/labs", *TWO, "loadfile", **STATIC, SEGCORE_STEPS="0.02"),
     ],
     "book": [_python("tools/book.py build"), _python("tools/book.py build --students")],
-    # The conftest there says which files come first.
-    "browser": [_pytest("tests/widgets --no-loadscope-reorder", *THREE, "loadfile", *SECOND_TRY)],
+    "browser": [_pytest("tests/widgets --no-loadscope-reorder", *TWO, "loadfile", *SECOND_TRY)],
 }  # fmt: skip
 
 # A part, and the one that runs beside it: of lint and of the book's build, most is one process's work. Nbval
